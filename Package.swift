@@ -1,0 +1,118 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+// Targets stand in layer order: a target may import only targets above it (Tests/layers.py checks that).
+// Versions are exact, so that two machines build the same server.
+
+let ours: [SwiftSetting] = [
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .treatAllWarnings(as: .error),
+]
+
+let nio: [Target.Dependency] = [
+    .product(name: "NIOCore", package: "swift-nio"),
+    .product(name: "NIOPosix", package: "swift-nio"),
+]
+
+let package = Package(
+    name: "casemate",
+    products: [
+        .executable(name: "casemate", targets: ["casemate"]),
+        .executable(name: "casemate-warden", targets: ["casemate-warden"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-nio", exact: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-nio-ssl", exact: "2.37.6"),
+        .package(url: "https://github.com/hummingbird-project/hummingbird", exact: "2.28.1", traits: []),
+        .package(url: "https://github.com/swift-server/async-http-client", exact: "1.37.0"),
+        .package(url: "https://github.com/groue/GRDB.swift", exact: "7.10.0"),
+        .package(url: "https://github.com/apple/swift-crypto", exact: "4.5.2"),
+        .package(url: "https://github.com/apple/swift-certificates", exact: "1.21.1"),
+        .package(url: "https://github.com/jpsim/Yams", exact: "6.2.2"),
+        .package(url: "https://github.com/apple/swift-argument-parser", exact: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-log", exact: "1.16.2"),
+    ],
+    targets: [
+        // The warden's side: no Foundation, no NIO.
+        .target(name: "CLinux", cSettings: [.unsafeFlags(["-Wall", "-Wextra", "-Werror"])]),
+        .systemLibrary(name: "CSHA", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
+        .target(name: "CasemateWire", exclude: ["PROTOCOL.md"], swiftSettings: ours),
+        .target(name: "CasemateModel", swiftSettings: ours),
+        .target(name: "CasemateLinux", dependencies: ["CLinux"], swiftSettings: ours),
+        .target(name: "CasemateWarden", dependencies: ["CLinux", "CSHA", "CasemateWire", "CasemateLinux"], swiftSettings: ours),
+        .executableTarget(name: "casemate-warden", dependencies: ["CasemateLinux", "CasemateWarden"], swiftSettings: ours),
+
+        // The server's side.
+        .target(
+            name: "CasemateStore",
+            dependencies: ["CLinux", "CasemateModel", .product(name: "GRDB", package: "GRDB.swift")],
+            swiftSettings: ours
+        ),
+        .target(
+            name: "CasemateVault",
+            dependencies: ["CasemateModel", "CasemateStore", .product(name: "Crypto", package: "swift-crypto")],
+            swiftSettings: ours
+        ),
+        .target(
+            name: "CasemateIdentity",
+            dependencies: ["CasemateModel", "CasemateStore", .product(name: "Crypto", package: "swift-crypto")],
+            swiftSettings: ours
+        ),
+        .target(
+            name: "CasemateSandbox",
+            dependencies: ["CLinux", "CasemateWire", "CasemateModel", "CasemateLinux"] + nio,
+            swiftSettings: ours
+        ),
+        .target(
+            name: "CasemateInvoke",
+            dependencies: [
+                "CLinux", "CasemateWire", "CasemateModel", "CasemateStore", "CasemateVault", "CasemateIdentity", "CasemateSandbox",
+                .product(name: "NIOHTTP1", package: "swift-nio"),
+                .product(name: "NIOSSL", package: "swift-nio-ssl"),
+                .product(name: "Crypto", package: "swift-crypto"),
+                .product(name: "Logging", package: "swift-log"),
+            ] + nio,
+            swiftSettings: ours
+        ),
+        .target(
+            name: "CasemateDeploy",
+            dependencies: [
+                "CLinux", "CasemateWire", "CasemateModel", "CasemateStore", "CasemateVault", "CasemateSandbox",
+                .product(name: "Yams", package: "Yams"),
+                .product(name: "Crypto", package: "swift-crypto"),
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: ours
+        ),
+        .target(
+            name: "CasemateServer",
+            dependencies: [
+                "CLinux", "CasemateModel", "CasemateLinux", "CasemateStore", "CasemateVault", "CasemateIdentity", "CasemateSandbox",
+                "CasemateInvoke", "CasemateDeploy",
+                .product(name: "Hummingbird", package: "hummingbird"),
+                .product(name: "HummingbirdTLS", package: "hummingbird"),
+                .product(name: "NIOSSL", package: "swift-nio-ssl"),
+                .product(name: "X509", package: "swift-certificates"),
+                .product(name: "Crypto", package: "swift-crypto"),
+                .product(name: "Yams", package: "Yams"),
+                .product(name: "Logging", package: "swift-log"),
+            ] + nio,
+            swiftSettings: ours
+        ),
+        .systemLibrary(name: "CArchive", pkgConfig: "libarchive", providers: [.apt(["libarchive-dev"])]),
+        .executableTarget(
+            name: "casemate",
+            dependencies: [
+                "CLinux", "CArchive", "CasemateModel", "CasemateLinux", "CasemateDeploy", "CasemateServer",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "AsyncHTTPClient", package: "async-http-client"),
+                .product(name: "NIOSSL", package: "swift-nio-ssl"),
+                .product(name: "Crypto", package: "swift-crypto"),
+            ],
+            swiftSettings: ours
+        ),
+        .testTarget(name: "CasemateWireTests", dependencies: ["CasemateWire"], swiftSettings: ours),
+    ],
+    swiftLanguageModes: [.v6]
+)

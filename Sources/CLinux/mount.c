@@ -1,0 +1,49 @@
+#define _GNU_SOURCE
+#include "CLinux.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/mount.h>
+#include <sched.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+// <sys/mount.h> and <linux/mount.h> declare the same names in this glibc; only the latter has the new API.
+extern int mount(const char *, const char *, const char *, unsigned long, const void *);
+extern int umount2(const char *, int);
+#define CL_MNT_DETACH 2
+
+int cl_mount(const char *source, const char *target, const char *type, unsigned long flags, const char *data) {
+    return mount(source, target, type, flags, data) < 0 ? -errno : 0;
+}
+
+int cl_unmount_detach(const char *target) { return umount2(target, CL_MNT_DETACH) < 0 ? -errno : 0; }
+
+int cl_unshare(int flags) { return unshare(flags) < 0 ? -errno : 0; }
+
+int cl_open_tree_readonly(int dirfd, const char *name) {
+    int tree = (int)syscall(SYS_open_tree, dirfd, name, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_SYMLINK_NOFOLLOW);
+    if (tree < 0) return -errno;
+    struct mount_attr attributes = {.attr_set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV};
+    if (syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH, &attributes, sizeof attributes) < 0) {
+        int failure = errno;
+        close(tree);
+        return -failure;
+    }
+    return tree;
+}
+
+int cl_attach_tree(int tree, const char *target) {
+    return syscall(SYS_move_mount, tree, "", AT_FDCWD, target, MOVE_MOUNT_F_EMPTY_PATH) < 0 ? -errno : 0;
+}
+
+int cl_reconfigure(const char *target, const char *key, const char *value) {
+    int context = (int)syscall(SYS_fspick, AT_FDCWD, target, FSPICK_CLOEXEC | FSPICK_SYMLINK_NOFOLLOW | FSPICK_NO_AUTOMOUNT);
+    if (context < 0) return -errno;
+    int result = 0;
+    if (syscall(SYS_fsconfig, context, FSCONFIG_SET_STRING, key, value, 0) < 0
+        || syscall(SYS_fsconfig, context, FSCONFIG_CMD_RECONFIGURE, NULL, NULL, 0) < 0)
+        result = -errno;
+    close(context);
+    return result;
+}

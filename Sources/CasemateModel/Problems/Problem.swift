@@ -1,0 +1,85 @@
+/// What an operation answers when it can't do what was asked, in a form for its caller: RFC 9457 problem details.
+///
+/// It never holds a secret, a path or anything else of the server's inside. Two problems are equal when their codes are.
+public struct Problem: Error, Equatable, Sendable, CustomStringConvertible {
+    public let code: Code
+    /// One sentence on this occurrence, with what to do.
+    public let detail: String
+    /// Why, where a code has several reasons (`out-of-memory`).
+    public let reason: String?
+    /// Seconds after which trying again makes sense.
+    public let retryAfterSeconds: Int?
+    /// All faults of a person's document, when there is one.
+    public let diagnostics: [Diagnostic]
+
+    public init(_ code: Code, _ detail: String, reason: String? = nil, retryAfterSeconds: Int? = nil, diagnostics: [Diagnostic] = []) {
+        self.code = code
+        self.detail = detail
+        self.reason = reason
+        self.retryAfterSeconds = retryAfterSeconds
+        self.diagnostics = diagnostics
+    }
+
+    public static func == (left: Problem, right: Problem) -> Bool { left.code == right.code }
+
+    public var description: String { "\(code.title): \(detail)" }
+}
+
+extension Problem {
+    /// The kinds of problem: a stable `type`, a title, a status. docs/problems has a page with this table.
+    public struct Code: Hashable, Sendable {
+        public let slug: String
+        public let title: String
+        public let status: Int
+
+        init(_ slug: String, _ title: String, _ status: Int) {
+            self.slug = slug
+            self.title = title
+            self.status = status
+        }
+
+        /// The `type` member: a relative reference that never changes.
+        public var type: String { "/problems/\(slug)" }
+    }
+}
+
+extension Problem.Code {
+    public static let unauthenticated = Self("unauthenticated", "Not authenticated", 401)
+    public static let forbidden = Self("forbidden", "Not allowed", 403)
+    public static let notFound = Self("not-found", "Not found", 404)
+    public static let methodNotAllowed = Self("method-not-allowed", "Method not allowed", 405)
+    public static let conflict = Self("conflict", "Conflict", 409)
+    public static let invalidName = Self("invalid-name", "Invalid name", 422)
+    public static let invalidRequest = Self("invalid-request", "Invalid request", 400)
+    public static let invalidManifest = Self("invalid-manifest", "Invalid manifest", 422)
+    public static let notAvailable = Self("not-available-yet", "Not available yet", 422)
+    public static let archiveRefused = Self("archive-refused", "Archive refused", 422)
+    public static let buildFailed = Self("build-failed", "Build failed", 422)
+    public static let gateFailed = Self("gate-failed", "The gate refused the bundle", 422)
+    public static let handlerFailed = Self("handler-refused", "The handler can't be used", 422)
+    public static let tooLarge = Self("too-large", "Too large", 413)
+    public static let uriTooLong = Self("uri-too-long", "URI too long", 414)
+    public static let headersTooLarge = Self("headers-too-large", "Header fields too large", 431)
+    public static let rateLimited = Self("rate-limited", "Too many requests", 429)
+    public static let requestTimeout = Self("request-timeout", "The request took too long to arrive", 408)
+    public static let functionRaised = Self("function-error", "The function failed", 500)
+    public static let badResult = Self("function-result", "The function's result is not a response", 502)
+    public static let functionCrashed = Self("function-crashed", "The function's sandbox ended", 502)
+    public static let functionTimeout = Self("function-timeout", "The function took too long", 504)
+    public static let responseTooLarge = Self("response-too-large", "The function's response is too large", 502)
+    public static let secretInResponse = Self("secret-in-response", "The response holds a secret", 502)
+    public static let secretMissing = Self("secret-missing", "A secret has no value", 503)
+    public static let importFailed = Self("function-import", "The function can't be loaded", 502)
+    public static let tampered = Self("bundle-changed", "The bundle is not what was signed", 503)
+    public static let noCapacity = Self("no-capacity", "No capacity", 503)
+    public static let unavailable = Self("unavailable", "Unavailable", 503)
+    public static let internalError = Self("internal-error", "Internal error", 500)
+
+    /// Every code, for docs and tests.
+    public static let all: [Problem.Code] = [
+        unauthenticated, forbidden, notFound, methodNotAllowed, conflict, invalidName, invalidRequest, invalidManifest, notAvailable,
+        archiveRefused, buildFailed, gateFailed, handlerFailed, tooLarge, uriTooLong, headersTooLarge, rateLimited, requestTimeout,
+        functionRaised, badResult, functionCrashed, functionTimeout, responseTooLarge, secretInResponse, secretMissing, importFailed,
+        tampered, noCapacity, unavailable, internalError,
+    ]
+}

@@ -1,0 +1,73 @@
+/// What a revision is made from, besides its bundle: the part of a manifest that the platform obeys.
+///
+/// Encoded with sorted keys it is what the server signs, so a field is never renamed and a new one is optional.
+public struct FunctionSpec: Hashable, Sendable, Codable {
+    /// Interpreter profile: `python3.11`.
+    public var runtime: String
+    /// `folder/file.function`
+    public var handler: String
+    public var signature: Signature?
+    public var access: Access
+    public var environment: [VariableName: String]
+    /// Names of the secrets the function gets.
+    public var secrets: [VariableName]
+    public var limits: Limits
+    public var scale: Scale
+
+    public init(
+        runtime: String, handler: String, signature: Signature? = nil, access: Access = .private,
+        environment: [VariableName: String] = [:], secrets: [VariableName] = [], limits: Limits = Limits(), scale: Scale = Scale()
+    ) {
+        self.runtime = runtime
+        self.handler = handler
+        self.signature = signature
+        self.access = access
+        self.environment = environment
+        self.secrets = secrets
+        self.limits = limits
+        self.scale = scale
+    }
+
+    public enum Signature: String, Codable, Sendable, CaseIterable { case cognite, scaleway, kyma, azure }
+    public enum Access: String, Codable, Sendable { case `private`, `public` }
+
+    /// What one instance may use.
+    public struct Limits: Hashable, Sendable, Codable {
+        public var memoryInBytes: UInt64
+        public var cpuInMillicores: UInt32
+        public var timeoutInMilliseconds: Int
+        public var tmpInBytes: UInt64
+        public var pids: UInt32
+
+        public init(
+            memoryInBytes: UInt64 = 256 << 20, cpuInMillicores: UInt32 = 1000, timeoutInMilliseconds: Int = 60_000,
+            tmpInBytes: UInt64 = 64 << 20, pids: UInt32 = 64
+        ) {
+            self.memoryInBytes = memoryInBytes
+            self.cpuInMillicores = cpuInMillicores
+            self.timeoutInMilliseconds = timeoutInMilliseconds
+            self.tmpInBytes = tmpInBytes
+            self.pids = pids
+        }
+
+        public static let memoryRange: ClosedRange<UInt64> = 32 << 20...16 << 30
+        public static let cpuRange: ClosedRange<UInt32> = 50...16_000
+        public static let timeoutRange: ClosedRange<Int> = 100...900_000
+        public static let tmpRange: ClosedRange<UInt64> = 1 << 20...4 << 30
+        public static let pidsRange: ClosedRange<UInt32> = 4...1024
+    }
+
+    /// How many instances there may be.
+    public struct Scale: Hashable, Sendable, Codable {
+        public var max: Int
+        public var idleInMilliseconds: Int
+
+        public init(max: Int = 10, idleInMilliseconds: Int = 600_000) {
+            self.max = max
+            self.idleInMilliseconds = idleInMilliseconds
+        }
+
+        public static let maxRange = 1...100
+        public static let idleRange = 1_000...86_400_000
+    }
+}

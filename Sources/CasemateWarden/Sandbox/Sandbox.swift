@@ -1,0 +1,150 @@
+import CLinux
+import CasemateLinux
+import CasemateWire
+import Glibc
+
+/// One container of the warden's: its folder, mounts, cgroup, uids and process, from crun's start to the last trace.
+final class Sandbox {
+    /// States carry only what exists in them.
+    enum State {
+        /// crun runs; its answer is awaited.
+        case starting(crun: pid_t, request: UInt32, handOver: HandOver)
+        /// The interpreter waits, nothing of a user is in it.
+        case waiting(pid: pid_t)
+        case specialised(pid: pid_t)
+        /// Killed; once reaped, `then` happens.
+        case ending(pid: pid_t, then: Ending)
+        /// Reaped; its output folder is being copied.
+        case collecting(ingest: pid_t, request: UInt32, result: Descriptor)
+    }
+
+    enum Ending {
+        case report
+        case answer(request: UInt32)
+        case collect(request: UInt32, maximumBytes: UInt64, maximumFiles: UInt32)
+        case silence
+    }
+
+    /// What the server gets when the sandbox is up.
+    struct HandOver {
+        let control, output, error: Descriptor
+    }
+
+    let id: UInt32
+    let purpose: SandboxPurpose
+    let owner: Int32
+    var state: State
+    private let settings: WardenSettings
+    private let cgroup: Cgroup
+    private let lease: UIDLease
+
+    var hostUID: UInt32 { lease.hostUID }
+    private var name: String { "s\(id)" }
+    private var folder: String { "\(settings.run)/sb/\(name)" }
+    private var crunRoot: String { "\(settings.run)/sb/.crun" }
+    var outputFolder: String { folder + "/out" }
+
+    /// Makes folder and mounts and starts crun; the caller waits for its end.
+    init(
+        id: UInt32, owner: Int32, request: UInt32, profile name: String, purpose: SandboxPurpose, limits: SandboxLimits,
+        settings: WardenSettings, cgroups: Cgroups
+    ) throws(SystemError) {
+        self.id = id
+        self.owner = owner
+        self.purpose = purpose
+        self.settings = settings
+        lease = try UIDLease(startingAt: id % UIDLease.count)
+        cgroup = cgroups.group("\(settings.cgroup)/s\(id)")
+        let profile = try Profile(name: name, purpose: purpose == .run ? .run : .build, settings: settings)
+        let folder = "\(settings.run)/sb/s\(id)"
+        let insideUID = lease.hostUID + 1000
+
+        try Files.makeDirectories(folder + "/fn", mode: 0o755)
+        // A propagation group of its own: what is mounted here shows in this sandbox's /fn and nowhere else.
+        try check(cl_mount(folder + "/fn", folder + "/fn", nil, UInt(MS_BIND), nil), "binding the function's folder")
+        try check(cl_mount(nil, folder + "/fn", nil, UInt(MS_PRIVATE), nil), "making the function's folder private")
+        try check(cl_mount(nil, folder + "/fn", nil, UInt(MS_SHARED), nil), "making the function's folder shared")
+        if purpose == .build {
+            try Files.makeDirectories(folder + "/out", mode: 0o755)
+            let options = "size=\(limits.tmpInBytes),nr_inodes=65536,mode=700,uid=\(insideUID),gid=\(insideUID)"
+            try check(cl_mount("out", folder + "/out", "tmpfs", UInt(MS_NOSUID | MS_NODEV), options), "making the output folder")
+        }
+        let configuration = try profile.configuration([
+            ("ROOTFS", profile.rootfs), ("FN", folder + "/fn"), ("OUT", folder + "/out"), ("SHIM", settings.run + "/sb/.shim"),
+            ("TOOLS", settings.tools), ("UID", "\(lease.hostUID)"), ("CGROUP", "\(settings.cgroup)/s\(id)"),
+            ("MEMORY", "\(limits.memoryInBytes)"), ("PIDS", "\(limits.pids)"), ("CPU", "\(UInt64(limits.cpuInMillicores) * 100)"),
+            ("TMP", "\(limits.tmpInBytes)"),
+        ])
+        try Files.write(configuration, to: folder + "/config.json")
+
+        var control: [Int32] = [-1, -1]
+        var output: [Int32] = [-1, -1]
+        var error: [Int32] = [-1, -1]
+        try check(cl_socketpair_stream(&control), "making the control socket")
+        let inside = Descriptor(control[1])
+        let handControl = Descriptor(control[0])
+        try check(cl_pipe(&output), "making a pipe")
+        let insideOutput = Descriptor(output[1])
+        let handOutput = Descriptor(output[0])
+        try check(cl_pipe(&error), "making a pipe")
+        let insideError = Descriptor(error[1])
+        let handError = Descriptor(error[0])
+        let null = open("/dev/null", O_RDWR | O_CLOEXEC)
+        guard null >= 0 else { throw .last("opening /dev/null") }
+        defer { close(null) }
+
+        guard let crun = findProgram("crun") else { throw SystemError("looking for crun", errno: ENOENT) }
+        let pid = try spawn(
+            [
+                crun, "--root", "\(settings.run)/sb/.crun", "--cgroup-manager=cgroupfs", "--log", folder + "/crun.log", "run", "-d",
+                "--preserve-fds", "1", "--pid-file", folder + "/pid", "--bundle", folder, "s\(id)",
+            ],
+            descriptors: [null, insideOutput.raw, insideError.raw, inside.raw])
+        state = .starting(
+            crun: pid, request: request, handOver: HandOver(control: handControl, output: handOutput, error: handError))
+    }
+
+    /// The interpreter's pid in the worker's namespace, once crun has ended well.
+    func initialPID() throws(SystemError) -> pid_t {
+        let text = try Files.text(folder + "/pid")
+        guard let pid = pid_t(text.filter { $0.isNumber }) else { throw SystemError("reading the sandbox's pid", errno: EINVAL) }
+        return pid
+    }
+
+    /// What crun said, for the operator; empty when it said nothing.
+    var startLog: String { ((try? Files.text(folder + "/crun.log")) ?? "").split(separator: "\n").last.map(String.init) ?? "" }
+
+    /// Sets the final limits and attaches the bundle, read-only.
+    func attach(bundleAt name: String, in bundles: Int32, limits: SandboxLimits, pid: pid_t) throws(SystemError) {
+        try cgroup.limit(memoryInBytes: limits.memoryInBytes, cpuInMillicores: limits.cpuInMillicores, pids: limits.pids)
+        // Nothing of a user has run in there yet, so that /tmp is still the mount the template made.
+        try check(cl_reconfigure("/proc/\(pid)/root/tmp", "size", "\(limits.tmpInBytes)"), "setting the size of /tmp")
+        // A memfd is not in /tmp; this bounds it (hard limits can be lowered, never raised again).
+        try check(cl_limit_file_size(pid, limits.tmpInBytes), "limiting file sizes")
+        let tree = Descriptor(try check(cl_open_tree_readonly(bundles, name), "opening bundle \(name)"))
+        try check(cl_attach_tree(tree.raw, folder + "/fn"), "attaching bundle \(name)")
+    }
+
+    /// SIGKILL to pid 1 of its namespace: the kernel kills the rest. The pid is ours until we reap it.
+    func kill() {
+        switch state {
+        case .starting(let pid, _, _): Glibc.kill(pid, SIGKILL)
+        case .waiting(let pid), .specialised(let pid), .ending(let pid, _): Glibc.kill(pid, SIGKILL)
+        case .collecting(let pid, _, _): Glibc.kill(pid, SIGKILL)
+        }
+    }
+
+    var outOfMemoryKills: Int { cgroup.outOfMemoryKills }
+
+    /// Removes what crun and we made. The processes must be gone.
+    func removeTraces() {
+        cgroup.remove()
+        Files.removeTree(crunRoot + "/" + name)
+        // The bundle above the binding, then the binding.
+        for _ in 0..<3 where cl_unmount_detach(folder + "/fn") != 0 { break }
+        if purpose == .build { cl_unmount_detach(outputFolder) }
+        for file in ["config.json", "crun.log", "pid"] { unlink("\(folder)/\(file)") }
+        for inner in ["fn", "out"] { rmdir("\(folder)/\(inner)") }
+        rmdir(folder)
+    }
+}

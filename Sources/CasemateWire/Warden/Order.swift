@@ -1,0 +1,81 @@
+/// What a server may ask of the warden: ids, digests, profile names and numbers, never a path or a command.
+public enum Order: Equatable, Sendable {
+    /// Make a sandbox of `profile`, not yet bound to a function.
+    case create(profile: String, purpose: SandboxPurpose, limits: SandboxLimits)
+    /// Attach the bundle `digest` to a waiting sandbox and set its final limits. Once per sandbox.
+    case specialise(sandbox: UInt32, bundle: BundleDigest, limits: SandboxLimits)
+    /// Kill the sandbox and remove every trace of it.
+    case destroy(sandbox: UInt32)
+    /// Kill a build sandbox and store what it left in its output folder as a bundle.
+    case collect(sandbox: UInt32, maximumBytes: UInt64, maximumFiles: UInt32)
+    /// Forget a stored bundle.
+    case removeBundle(BundleDigest)
+    /// Say who you are.
+    case hello
+}
+
+/// What a sandbox is for; it decides which template the warden fills in.
+public enum SandboxPurpose: UInt8, Sendable {
+    /// Runs one revision.
+    case run = 1
+    /// Unpacks and builds one upload into its own size-capped folder.
+    case build = 2
+}
+
+/// Limits of one sandbox, enforced by cgroups and mount options.
+public struct SandboxLimits: Equatable, Sendable {
+    public var memoryInBytes: UInt64
+    public var cpuInMillicores: UInt32
+    public var pids: UInt32
+    public var tmpInBytes: UInt64
+
+    public init(memoryInBytes: UInt64, cpuInMillicores: UInt32, pids: UInt32, tmpInBytes: UInt64) {
+        self.memoryInBytes = memoryInBytes
+        self.cpuInMillicores = cpuInMillicores
+        self.pids = pids
+        self.tmpInBytes = tmpInBytes
+    }
+
+    /// What the warden accepts at all, whatever a server asks.
+    public var isAcceptable: Bool {
+        (16 << 20...64 << 30).contains(memoryInBytes) && (10...64_000).contains(cpuInMillicores) && (2...4096).contains(pids)
+            && (1 << 20...8 << 30).contains(tmpInBytes)
+    }
+}
+
+/// SHA-256 over the sorted list of a bundle's paths, modes and contents (see PROTOCOL.md).
+public struct BundleDigest: Hashable, Sendable {
+    public let bytes: [UInt8]
+
+    public init?(_ bytes: [UInt8]) {
+        guard bytes.count == 32 else { return nil }
+        self.bytes = bytes
+    }
+
+    /// From 64 lower-case hexadecimal digits.
+    public init?(hex: some StringProtocol) {
+        var bytes: [UInt8] = []
+        var high: UInt8?
+        for digit in hex.utf8 {
+            let value: UInt8
+            switch digit {
+            case UInt8(ascii: "0")...UInt8(ascii: "9"): value = digit - UInt8(ascii: "0")
+            case UInt8(ascii: "a")...UInt8(ascii: "f"): value = digit - UInt8(ascii: "a") + 10
+            default: return nil
+            }
+            if let first = high {
+                bytes.append(first << 4 | value)
+                high = nil
+            } else {
+                high = value
+            }
+        }
+        guard high == nil else { return nil }
+        self.init(bytes)
+    }
+
+    public var hex: String {
+        let digits = Array("0123456789abcdef".utf8)
+        return String(decoding: bytes.flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] }, as: UTF8.self)
+    }
+}

@@ -1,0 +1,173 @@
+/// One packet between serve and warden: version, kind, request number, fields. At most 1,024 bytes.
+public struct WardenMessage<Payload: Sendable>: Sendable {
+    public var request: UInt32
+    public var payload: Payload
+
+    public init(request: UInt32, payload: Payload) {
+        self.request = request
+        self.payload = payload
+    }
+}
+
+public let wardenProtocolVersion: UInt8 = 1
+public let wardenMessageLimit = 1024
+
+extension WardenMessage where Payload == Order {
+    public func encoded() -> [UInt8] {
+        var out = ByteWriter()
+        func head(_ kind: UInt8) {
+            out.integer(wardenProtocolVersion)
+            out.integer(kind)
+            out.integer(request)
+        }
+        switch payload {
+        case .create(let profile, let purpose, let limits):
+            head(1)
+            out.shortString(profile)
+            out.integer(purpose.rawValue)
+            out.limits(limits)
+        case .specialise(let sandbox, let bundle, let limits):
+            head(2)
+            out.integer(sandbox)
+            out.append(bundle.bytes)
+            out.limits(limits)
+        case .destroy(let sandbox):
+            head(3)
+            out.integer(sandbox)
+        case .collect(let sandbox, let maximumBytes, let maximumFiles):
+            head(4)
+            out.integer(sandbox)
+            out.integer(maximumBytes)
+            out.integer(maximumFiles)
+        case .removeBundle(let bundle):
+            head(5)
+            out.append(bundle.bytes)
+        case .hello:
+            head(6)
+        }
+        return out.bytes
+    }
+
+    public init(decoding bytes: [UInt8]) throws(WireError) {
+        var input = ByteReader(bytes)
+        let (kind, request) = try input.messageHead(length: bytes.count)
+        let order: Order
+        switch kind {
+        case 1:
+            let profile = try input.shortString(limit: 32)
+            guard let purpose = SandboxPurpose(rawValue: try input.integer()) else { throw .outOfRange }
+            order = .create(profile: profile, purpose: purpose, limits: try input.limits())
+        case 2:
+            let sandbox = try input.integer(UInt32.self)
+            order = .specialise(sandbox: sandbox, bundle: try input.digest(), limits: try input.limits())
+        case 3: order = .destroy(sandbox: try input.integer())
+        case 4:
+            let sandbox = try input.integer(UInt32.self)
+            let maximumBytes = try input.integer(UInt64.self)
+            order = .collect(sandbox: sandbox, maximumBytes: maximumBytes, maximumFiles: try input.integer())
+        case 5: order = .removeBundle(try input.digest())
+        case 6: order = .hello
+        default: throw .unknownKind
+        }
+        try input.finish()
+        self.init(request: request, payload: order)
+    }
+}
+
+extension WardenMessage where Payload == Reply {
+    public func encoded() -> [UInt8] {
+        var out = ByteWriter()
+        func head(_ kind: UInt8) {
+            out.integer(wardenProtocolVersion)
+            out.integer(kind)
+            out.integer(request)
+        }
+        switch payload {
+        case .created(let sandbox, let hostUID):
+            head(1)
+            out.integer(sandbox)
+            out.integer(hostUID)
+        case .done: head(2)
+        case .collected(let bundle, let files, let bytes):
+            head(3)
+            out.append(bundle.bytes)
+            out.integer(files)
+            out.integer(bytes)
+        case .hello(let instance, let cgroupVersion):
+            head(4)
+            out.shortString(instance)
+            out.integer(cgroupVersion)
+        case .refused(let code, let detail):
+            head(5)
+            out.integer(code.rawValue)
+            out.shortString(detail)
+        case .ended(let sandbox, let reason, let status):
+            head(6)
+            out.integer(sandbox)
+            out.integer(reason.rawValue)
+            out.integer(UInt32(bitPattern: status))
+        }
+        return out.bytes
+    }
+
+    public init(decoding bytes: [UInt8]) throws(WireError) {
+        var input = ByteReader(bytes)
+        let (kind, request) = try input.messageHead(length: bytes.count)
+        let reply: Reply
+        switch kind {
+        case 1:
+            let sandbox = try input.integer(UInt32.self)
+            reply = .created(sandbox: sandbox, hostUID: try input.integer())
+        case 2: reply = .done
+        case 3:
+            let bundle = try input.digest()
+            let files = try input.integer(UInt32.self)
+            reply = .collected(bundle: bundle, files: files, bytes: try input.integer())
+        case 4:
+            let instance = try input.shortString()
+            reply = .hello(instance: instance, cgroupVersion: try input.integer())
+        case 5:
+            guard let code = RefusalCode(rawValue: try input.integer()) else { throw .outOfRange }
+            reply = .refused(code, detail: try input.shortString())
+        case 6:
+            let sandbox = try input.integer(UInt32.self)
+            guard let reason = EndReason(rawValue: try input.integer()) else { throw .outOfRange }
+            reply = .ended(sandbox: sandbox, reason: reason, status: Int32(bitPattern: try input.integer()))
+        default: throw .unknownKind
+        }
+        try input.finish()
+        self.init(request: request, payload: reply)
+    }
+}
+
+extension ByteWriter {
+    fileprivate mutating func limits(_ limits: SandboxLimits) {
+        integer(limits.memoryInBytes)
+        integer(limits.cpuInMillicores)
+        integer(limits.pids)
+        integer(limits.tmpInBytes)
+    }
+}
+
+extension ByteReader {
+    fileprivate mutating func messageHead(length: Int) throws(WireError) -> (kind: UInt8, request: UInt32) {
+        guard length <= wardenMessageLimit else { throw .tooLong }
+        guard try integer(UInt8.self) == wardenProtocolVersion else { throw .unknownKind }
+        let kind = try integer(UInt8.self)
+        return (kind, try integer())
+    }
+
+    fileprivate mutating func digest() throws(WireError) -> BundleDigest {
+        guard let digest = BundleDigest(try take(32)) else { throw .truncated }
+        return digest
+    }
+
+    fileprivate mutating func limits() throws(WireError) -> SandboxLimits {
+        let memory = try integer(UInt64.self)
+        let cpu = try integer(UInt32.self)
+        let pids = try integer(UInt32.self)
+        let limits = SandboxLimits(memoryInBytes: memory, cpuInMillicores: cpu, pids: pids, tmpInBytes: try integer())
+        guard limits.isAcceptable else { throw .outOfRange }
+        return limits
+    }
+}
