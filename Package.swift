@@ -13,6 +13,7 @@ let ours: [SwiftSetting] = [
 let nio: [Target.Dependency] = [
     .product(name: "NIOCore", package: "swift-nio"),
     .product(name: "NIOPosix", package: "swift-nio"),
+    .product(name: "NIOConcurrencyHelpers", package: "swift-nio"),
 ]
 
 let package = Package(
@@ -29,14 +30,18 @@ let package = Package(
         .package(url: "https://github.com/groue/GRDB.swift", exact: "7.10.0"),
         .package(url: "https://github.com/apple/swift-crypto", exact: "4.5.2"),
         .package(url: "https://github.com/apple/swift-certificates", exact: "1.21.1"),
+        .package(url: "https://github.com/apple/swift-asn1", exact: "1.7.4"),
         .package(url: "https://github.com/jpsim/Yams", exact: "6.2.2"),
         .package(url: "https://github.com/apple/swift-argument-parser", exact: "1.8.2"),
         .package(url: "https://github.com/apple/swift-log", exact: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-http-types", exact: "1.8.0"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle", exact: "2.13.0"),
     ],
     targets: [
         // The warden's side: no Foundation, no NIO.
         .target(name: "CLinux", cSettings: [.unsafeFlags(["-Wall", "-Wextra", "-Werror"])]),
         .systemLibrary(name: "CSHA", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
+        .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
         .target(name: "CasemateWire", exclude: ["PROTOCOL.md"], swiftSettings: ours),
         .target(name: "CasemateModel", swiftSettings: ours),
         .target(name: "CasemateLinux", dependencies: ["CLinux"], swiftSettings: ours),
@@ -46,7 +51,10 @@ let package = Package(
         // The server's side.
         .target(
             name: "CasemateStore",
-            dependencies: ["CLinux", "CasemateModel", .product(name: "GRDB", package: "GRDB.swift")],
+            dependencies: [
+                "CLinux", "CasemateModel", "CasemateLinux", .product(name: "GRDB", package: "GRDB.swift"),
+                .product(name: "Crypto", package: "swift-crypto"),
+            ],
             swiftSettings: ours
         ),
         .target(
@@ -61,13 +69,16 @@ let package = Package(
         ),
         .target(
             name: "CasemateSandbox",
-            dependencies: ["CLinux", "CasemateWire", "CasemateModel", "CasemateLinux"] + nio,
+            dependencies: [
+                "CLinux", "CasemateWire", "CasemateModel", "CasemateLinux", .product(name: "NIOTLS", package: "swift-nio"),
+            ] + nio,
             swiftSettings: ours
         ),
         .target(
             name: "CasemateInvoke",
             dependencies: [
-                "CLinux", "CasemateWire", "CasemateModel", "CasemateStore", "CasemateVault", "CasemateIdentity", "CasemateSandbox",
+                "CLinux", "CZlib", "CasemateWire", "CasemateModel", "CasemateStore", "CasemateVault", "CasemateIdentity",
+                "CasemateSandbox",
                 .product(name: "NIOHTTP1", package: "swift-nio"),
                 .product(name: "NIOSSL", package: "swift-nio-ssl"),
                 .product(name: "Crypto", package: "swift-crypto"),
@@ -78,7 +89,8 @@ let package = Package(
         .target(
             name: "CasemateDeploy",
             dependencies: [
-                "CLinux", "CasemateWire", "CasemateModel", "CasemateStore", "CasemateVault", "CasemateSandbox",
+                "CLinux", "CasemateWire", "CasemateModel", "CasemateLinux", "CasemateStore", "CasemateVault", "CasemateSandbox",
+                .product(name: "NIOPosix", package: "swift-nio"),
                 .product(name: "Yams", package: "Yams"),
                 .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "Logging", package: "swift-log"),
@@ -89,9 +101,13 @@ let package = Package(
             name: "CasemateServer",
             dependencies: [
                 "CLinux", "CasemateModel", "CasemateLinux", "CasemateStore", "CasemateVault", "CasemateIdentity", "CasemateSandbox",
-                "CasemateInvoke", "CasemateDeploy",
+                "CasemateInvoke", "CasemateDeploy", "CasemateWire",
                 .product(name: "Hummingbird", package: "hummingbird"),
                 .product(name: "HummingbirdTLS", package: "hummingbird"),
+                .product(name: "HTTPTypes", package: "swift-http-types"),
+                .product(name: "HummingbirdCore", package: "hummingbird"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+                .product(name: "UnixSignals", package: "swift-service-lifecycle"),
                 .product(name: "NIOSSL", package: "swift-nio-ssl"),
                 .product(name: "X509", package: "swift-certificates"),
                 .product(name: "Crypto", package: "swift-crypto"),
@@ -104,7 +120,12 @@ let package = Package(
         .executableTarget(
             name: "casemate",
             dependencies: [
-                "CLinux", "CArchive", "CasemateModel", "CasemateLinux", "CasemateDeploy", "CasemateServer",
+                "CLinux", "CArchive", "CasemateModel", "CasemateLinux", "CasemateIdentity", "CasemateDeploy", "CasemateServer",
+                .product(name: "X509", package: "swift-certificates"),
+                .product(name: "SwiftASN1", package: "swift-asn1"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
                 .product(name: "NIOSSL", package: "swift-nio-ssl"),
@@ -113,6 +134,33 @@ let package = Package(
             swiftSettings: ours
         ),
         .testTarget(name: "CasemateWireTests", dependencies: ["CasemateWire"], swiftSettings: ours),
+        .testTarget(name: "CasemateModelTests", dependencies: ["CasemateModel"], swiftSettings: ours),
+        .testTarget(name: "CasemateLinuxTests", dependencies: ["CasemateLinux"], swiftSettings: ours),
+        .testTarget(name: "CasemateWardenTests", dependencies: ["CasemateLinux", "CasemateWire", "CasemateWarden"], swiftSettings: ours),
+        .testTarget(name: "CasemateStoreTests", dependencies: ["CasemateModel", "CasemateStore"], swiftSettings: ours),
+        .testTarget(
+            name: "CasemateVaultTests",
+            dependencies: ["CasemateModel", "CasemateStore", "CasemateVault", .product(name: "Crypto", package: "swift-crypto")],
+            swiftSettings: ours
+        ),
+        .testTarget(name: "CasemateIdentityTests", dependencies: ["CasemateModel", "CasemateIdentity"], swiftSettings: ours),
+        .testTarget(
+            name: "CasemateSandboxTests",
+            dependencies: ["CasemateWire", "CasemateSandbox", .product(name: "NIOCore", package: "swift-nio")], swiftSettings: ours
+        ),
+        .testTarget(
+            name: "CasemateInvokeTests",
+            dependencies: [
+                "CasemateModel", "CasemateVault", "CasemateInvoke", .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
+            ],
+            swiftSettings: ours
+        ),
+        .testTarget(name: "CasemateDeployTests", dependencies: ["CasemateModel", "CasemateDeploy"], swiftSettings: ours),
+        .testTarget(
+            name: "CasemateServerTests",
+            dependencies: ["CasemateModel", "CasemateIdentity", "CasemateServer", .product(name: "Yams", package: "Yams")], swiftSettings: ours
+        ),
     ],
     swiftLanguageModes: [.v6]
 )

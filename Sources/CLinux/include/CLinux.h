@@ -48,6 +48,14 @@ int cl_send(int socket, const void *bytes, size_t count, const int *descriptors,
 /// Receives into `bytes`; at most `*descriptor_count` descriptors (close-on-exec) are kept, more end in -EMSGSIZE.
 int cl_receive(int socket, void *bytes, size_t capacity, int *descriptors, size_t *descriptor_count, int dont_wait);
 
+// network.c
+/// Joins the network namespace that `fd` refers to. The whole thread moves.
+int cl_join_network(int fd);
+/// Brings up the loopback interface of the current network namespace.
+int cl_loopback_up(void);
+/// A bound socket on the IPv4 address `address` (host byte order): a datagram socket, or a stream socket that listens.
+int cl_bind_ipv4(uint32_t address, uint16_t port, int is_stream);
+
 // events.c
 int cl_epoll_create(void);
 int cl_epoll_add(int epoll, int fd, uint64_t token);

@@ -18,6 +18,7 @@ extension Warden {
                 return refuse(.unknownSandbox, "no build sandbox \(id)", request: request, to: fd)
             }
             end(sandbox, then: .collect(request: request, maximumBytes: maximumBytes, maximumFiles: maximumFiles))
+        case .openEgress(let id, let ports): openEgress(id, ports, request: request, from: fd)
         case .removeBundle(let bundle):
             bundles.remove(bundle)
             send(.done, request: request, to: fd)
@@ -63,6 +64,21 @@ extension Warden {
         } catch {
             Journal.write("specialising: \(error)")
             refuse(.failed, "the bundle can't be attached", request: request, to: fd)
+        }
+    }
+
+    private func openEgress(_ id: UInt32, _ ports: [UInt16], request: UInt32, from fd: Int32) {
+        guard let sandbox = owned(id, by: fd) else { return refuse(.unknownSandbox, "no sandbox \(id)", request: request, to: fd) }
+        guard !sandbox.hasEgress, case .waiting(let pid) = sandbox.state else {
+            return refuse(.wrongState, "sandbox \(id) has its network already, or is not waiting", request: request, to: fd)
+        }
+        sandbox.hasEgress = true
+        do throws(SystemError) {
+            let sockets = try EgressSockets.open(inNetworkOf: pid, ports: ports)
+            send(.done, request: request, to: fd, descriptors: sockets.map(\.raw))
+        } catch {
+            Journal.write("opening egress: \(error)")
+            refuse(.failed, "the sandbox's network can't be opened", request: request, to: fd)
         }
     }
 

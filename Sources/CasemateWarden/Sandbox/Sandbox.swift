@@ -34,6 +34,7 @@ final class Sandbox {
     let purpose: SandboxPurpose
     let owner: Int32
     var state: State
+    var hasEgress = false
     private let settings: WardenSettings
     private let cgroup: Cgroup
     private let lease: UIDLease

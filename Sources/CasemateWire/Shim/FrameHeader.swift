@@ -5,8 +5,8 @@ public struct FrameHeader: Equatable, Sendable {
     public static let maximumMetaLength = 65_536
 
     public enum Kind: UInt8, Sendable {
-        case specialise = 0x01, invoke, build, check
-        case warm = 0x81, specialised, reply, built
+        case specialise = 0x01, invoke, build, check, scan
+        case warm = 0x81, specialised, reply, built, scanned
     }
 
     /// What became of a call, in a reply's flags.

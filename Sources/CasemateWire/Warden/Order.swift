@@ -8,6 +8,8 @@ public enum Order: Equatable, Sendable {
     case destroy(sandbox: UInt32)
     /// Kill a build sandbox and store what it left in its output folder as a bundle.
     case collect(sandbox: UInt32, maximumBytes: UInt64, maximumFiles: UInt32)
+    /// Open a DNS socket pair and one TCP listener per port inside the sandbox's network namespace, and hand them over. Once per sandbox.
+    case openEgress(sandbox: UInt32, ports: [UInt16])
     /// Forget a stored bundle.
     case removeBundle(BundleDigest)
     /// Say who you are.

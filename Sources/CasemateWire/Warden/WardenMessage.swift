@@ -11,6 +11,8 @@ public struct WardenMessage<Payload: Sendable>: Sendable {
 
 public let wardenProtocolVersion: UInt8 = 1
 public let wardenMessageLimit = 1024
+/// Listeners that one sandbox may have; the descriptors of a reply fit one packet.
+public let maximumEgressPorts = 48
 
 extension WardenMessage where Payload == Order {
     public func encoded() -> [UInt8] {
@@ -44,6 +46,11 @@ extension WardenMessage where Payload == Order {
             out.append(bundle.bytes)
         case .hello:
             head(6)
+        case .openEgress(let sandbox, let ports):
+            head(7)
+            out.integer(sandbox)
+            out.integer(UInt8(min(ports.count, maximumEgressPorts)))
+            for port in ports.prefix(maximumEgressPorts) { out.integer(port) }
         }
         return out.bytes
     }
@@ -67,6 +74,14 @@ extension WardenMessage where Payload == Order {
             order = .collect(sandbox: sandbox, maximumBytes: maximumBytes, maximumFiles: try input.integer())
         case 5: order = .removeBundle(try input.digest())
         case 6: order = .hello
+        case 7:
+            let sandbox = try input.integer(UInt32.self)
+            let count = Int(try input.integer(UInt8.self))
+            guard count <= maximumEgressPorts else { throw .outOfRange }
+            var ports: [UInt16] = []
+            for _ in 0..<count { ports.append(try input.integer()) }
+            guard !ports.contains(0) else { throw .outOfRange }
+            order = .openEgress(sandbox: sandbox, ports: ports)
         default: throw .unknownKind
         }
         try input.finish()

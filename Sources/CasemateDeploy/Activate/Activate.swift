@@ -1,0 +1,23 @@
+import CasemateModel
+import CasemateStore
+
+/// The revision that calls run from now on. Made only by `Activate`.
+public struct ActiveRevision: Sendable {
+    public let revision: Revision
+
+    fileprivate init(revision: Revision) { self.revision = revision }
+}
+
+/// Moves the function's pointer.
+struct Activate {
+    let records: Records
+    /// Tells the calling side; returns when the next call sees the change.
+    let changed: @Sendable (FunctionId) async throws -> Void
+
+    func callAsFunction(_ published: PublishedRevision) async throws -> ActiveRevision {
+        let revision = published.revision
+        try await records.write { try $0.activate(revision.id, of: revision.functionId, at: .now) }
+        try await changed(revision.functionId)
+        return ActiveRevision(revision: revision)
+    }
+}

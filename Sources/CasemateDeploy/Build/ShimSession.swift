@@ -1,0 +1,107 @@
+import CLinux
+import CasemateLinux
+import CasemateModel
+import CasemateSandbox
+import CasemateWire
+import Dispatch
+import Glibc
+import Synchronization
+
+/// A sandbox used for one job of a deployment, off the call path: blocking reads on a thread of its own, with limits and a deadline.
+struct ShimSession: Sendable {
+    let handle: SandboxHandle
+    let warden: WardenClient
+
+    /// What the shim answered, and what was printed meanwhile.
+    struct Answer: Sendable {
+        var header: FrameHeader
+        var meta: [UInt8]
+        var body: [UInt8]
+        var printed: [UInt8]
+    }
+
+    enum Failure: Error { case timeout, ended, protocolFault }
+
+    static func open(_ warden: WardenClient, profile: String, purpose: SandboxPurpose, limits: SandboxLimits) async throws -> ShimSession {
+        ShimSession(handle: try await warden.create(profile: profile, purpose: purpose, limits: limits), warden: warden)
+    }
+
+    /// Ends the sandbox. Returns when nothing of it is left.
+    func close() async { _ = try? await warden.order(.destroy(sandbox: handle.id)) }
+
+    /// Waits until the interpreter is warm.
+    func waitUntilWarm(within seconds: Int = 20) async throws {
+        let answer = try await onThread { try read(expecting: .warm, deadline: Self.now() + seconds * 1000, maximumBody: 0) }
+        guard answer.header.bodyLength == 0 else { throw Failure.protocolFault }
+    }
+
+    /// Sends one frame and waits for the one that answers it.
+    func ask(
+        _ kind: FrameHeader.Kind, _ fields: ShimFields, descriptor: Descriptor? = nil, expecting: FrameHeader.Kind, within seconds: Int,
+        maximumBody: Int
+    ) async throws -> Answer {
+        let bytes = FrameHeader(kind: kind, metaLength: fields.bytes.count).encoded + fields.bytes
+        return try await onThread {
+            let descriptors = descriptor.map { [$0.raw] } ?? []
+            let sent = cl_send(handle.control.raw, bytes, bytes.count, descriptors, descriptors.count, 0)
+            guard sent > 0 else { throw Failure.ended }
+            if Int(sent) < bytes.count { try Files.writeAll(handle.control.raw, Array(bytes[Int(sent)...]), naming: "the control socket") }
+            return try read(expecting: expecting, deadline: Self.now() + seconds * 1000, maximumBody: maximumBody)
+        }
+    }
+
+    private func onThread<R: Sendable>(_ body: @Sendable @escaping () throws -> R) async throws -> R {
+        try await withCheckedThrowingContinuation { continuation in
+            DispatchQueue.global().async { continuation.resume(with: Result { try body() }) }
+        }
+    }
+
+    private static func now() -> Int {
+        var time = timespec()
+        clock_gettime(CLOCK_MONOTONIC, &time)
+        return time.tv_sec * 1000 + time.tv_nsec / 1_000_000
+    }
+
+    private func read(expecting kind: FrameHeader.Kind, deadline: Int, maximumBody: Int) throws -> Answer {
+        var received: [UInt8] = []
+        var printed: [UInt8] = []
+        var chunk = [UInt8](repeating: 0, count: 65_536)
+        var open: [Int32] = [handle.output.raw, handle.error.raw]
+        while true {
+            if let answer = try parse(&received, expecting: kind, maximumBody: maximumBody, printed: printed) {
+                var answer = answer
+                for fd in open where cl_poll_readable(fd, 0) > 0 {
+                    let got = Glibc.read(fd, &chunk, chunk.count)
+                    if got > 0 { answer.printed.append(contentsOf: chunk[..<got]) }
+                }
+                return answer
+            }
+            let left = deadline - Self.now()
+            guard left > 0 else { throw Failure.timeout }
+            var polled = ([handle.control.raw] + open).map { pollfd(fd: $0, events: Int16(POLLIN), revents: 0) }
+            let ready = poll(&polled, nfds_t(polled.count), Int32(min(left, 1000)))
+            guard ready >= 0 || errno == EINTR else { throw Failure.ended }
+            for item in polled.dropFirst() where item.revents != 0 {
+                let got = Glibc.read(item.fd, &chunk, chunk.count)
+                if got <= 0 { open.removeAll { $0 == item.fd } } else if printed.count < 256 << 10 { printed.append(contentsOf: chunk[..<got]) }
+            }
+            if polled[0].revents != 0 {
+                let got = Glibc.read(handle.control.raw, &chunk, chunk.count)
+                guard got > 0 else { throw Failure.ended }
+                received.append(contentsOf: chunk[..<got])
+            }
+        }
+    }
+
+    private func parse(_ received: inout [UInt8], expecting kind: FrameHeader.Kind, maximumBody: Int, printed: [UInt8]) throws -> Answer? {
+        guard received.count >= FrameHeader.size else { return nil }
+        guard let header = try? FrameHeader(fromShim: Array(received[..<FrameHeader.size]), maximumBodyLength: maximumBody), header.kind == kind
+        else { throw Failure.protocolFault }
+        let end = FrameHeader.size + header.metaLength + header.bodyLength
+        guard received.count >= end else { return nil }
+        guard received.count == end else { throw Failure.protocolFault }
+        let meta = Array(received[FrameHeader.size..<(FrameHeader.size + header.metaLength)])
+        let body = Array(received[(FrameHeader.size + header.metaLength)..<end])
+        return Answer(header: header, meta: meta, body: body, printed: printed)
+    }
+}

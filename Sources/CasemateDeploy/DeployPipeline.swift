@@ -1,0 +1,128 @@
+import CasemateModel
+import CasemateSandbox
+import CasemateStore
+import CasemateVault
+import CasemateWire
+import Logging
+
+/// The journey of one deployment: Parse → Plan → Build → Scan → Sign → Publish → Activate.
+///
+/// Each stage takes what the stage before it made. Until Activate the old revision serves; whatever fails before leaves it so.
+public struct DeployPipeline: Sendable {
+    private let plan: Plan
+    private let build: Build
+    private let scan: Scan
+    private let sign: Sign
+    private let publish: Publish
+    private let activate: Activate
+    private let logger: Logger
+
+    /// - Parameter changed: tells the calling side of a new active revision; returns when the next call sees it.
+    public init(
+        records: Records, artifacts: ArtifactStore, vault: Vault, signer: RevisionSigner, warden: WardenClient, index: PackageIndex,
+        logger: Logger, changed: @Sendable @escaping (FunctionId) async throws -> Void
+    ) {
+        plan = Plan(records: records, artifacts: artifacts)
+        build = Build(warden: warden, artifacts: artifacts, index: index)
+        scan = Scan(checks: [
+            OwnSecretsCheck(records: records, vault: vault, warden: warden),
+            HandlerLoadsCheck(records: records, vault: vault, warden: warden),
+        ])
+        sign = Sign(records: records, signer: signer, vault: vault)
+        publish = Publish(records: records)
+        activate = Activate(records: records, changed: changed)
+        self.logger = logger
+    }
+
+    /// Deploys every function of the manifest, in its order. One that fails keeps no other from being deployed.
+    /// - Throws: `.invalidManifest` with every fault, when there is nothing to deploy from.
+    public func deploy(_ request: DeployRequest) async throws(Problem) -> [DeployOutcome] {
+        let manifest: Manifest
+        do {
+            manifest = try ManifestParser.parse(request.manifest, file: request.manifestFile)
+        } catch {
+            throw Problem(.invalidManifest, "the manifest has \(error.diagnostics.count) fault(s)", diagnostics: error.diagnostics)
+        }
+        guard let namespace = request.namespace ?? manifest.namespace else {
+            throw Problem(.invalidManifest, "no namespace is given; add namespace: NAME to the manifest, or use --namespace")
+        }
+        let labels = Set(manifest.functions.map(\.label))
+        if let stray = request.sources.keys.filter({ !labels.contains($0) }).min() {
+            throw Problem(.invalidRequest, "a source was sent for \(stray), which the manifest does not have")
+        }
+        var outcomes: [DeployOutcome] = []
+        for function in manifest.functions {
+            let warnings = manifest.warnings.filter { $0.line.map { $0 >= function.line } ?? true && outcomes.isEmpty || manifest.functions.count == 1 }
+            outcomes.append(await deploy(function, in: namespace, request: request, warnings: warnings))
+        }
+        return outcomes
+    }
+
+    private func deploy(_ function: FunctionManifest, in namespace: NamespaceName, request: DeployRequest, warnings: [Diagnostic]) async
+        -> DeployOutcome
+    {
+        let clock = ContinuousClock()
+        let begin = clock.now
+        var outcome = DeployOutcome(
+            function: "\(namespace)/\(function.label)", status: .failed, revision: nil, bundleDigest: nil, stage: "plan", problem: nil,
+            problemType: nil, diagnostics: warnings, output: nil, milliseconds: 0)
+        do {
+            let planned = try await plan(function, in: namespace, request: request)
+            outcome.diagnostics += planned.warnings
+            outcome.revision = planned.active?.number
+            if planned.isUnchanged {
+                outcome.status = .unchanged
+                outcome.bundleDigest = planned.active?.bundleDigest
+            } else if request.isDryRun {
+                outcome.status = .planned
+            } else {
+                outcome.stage = "build"
+                let bundle = try await build(planned)
+                outcome.stage = "scan"
+                let scanned = try await scan(bundle)
+                outcome.diagnostics += scanned.findings
+                outcome.stage = "sign"
+                let signed = try await sign(scanned, by: request.subject)
+                outcome.stage = "publish"
+                let published = try await publish(signed)
+                outcome.stage = "activate"
+                let active = try await activate(published)
+                outcome.status = .deployed
+                outcome.revision = active.revision.number
+                outcome.bundleDigest = active.revision.bundleDigest
+            }
+            outcome.stage = nil
+        } catch {
+            describe(error, in: &outcome)
+        }
+        outcome.milliseconds = Int((clock.now - begin) / .milliseconds(1))
+        return outcome
+    }
+
+    /// What the author is told; what is the server's own goes to its log under the stage's name.
+    private func describe(_ error: any Error, in outcome: inout DeployOutcome) {
+        func set(_ problem: Problem) {
+            outcome.problem = problem.detail
+            outcome.problemType = problem.code.type
+            outcome.diagnostics += problem.diagnostics
+        }
+        switch error {
+        case let problem as Problem: set(problem)
+        case let failure as BuildFailure:
+            set(failure.problem)
+            outcome.diagnostics.append(
+                Diagnostic(file: failure.fault.file ?? outcome.function, line: failure.fault.line, what: failure.fault.message))
+            outcome.output = failure.output.isEmpty ? nil : String(failure.output.prefix(16_384))
+        case WardenFailure.refused(.outputRefused, let detail): set(Problem(.buildFailed, "the build's output was refused: \(detail)"))
+        case WardenFailure.refused(.unknownProfile, _):
+            set(Problem(.unavailable, "the runtime is not installed on the server; casemate runtime install there"))
+        case let failure as WardenFailure:
+            set(Problem(.unavailable, "the sandbox service is not available; try again (\(failure))"))
+        case ShimSession.Failure.ended, ShimSession.Failure.protocolFault:
+            set(Problem(.buildFailed, "the build's sandbox ended before it was done (its memory limit is \(Build.limits.memoryInBytes >> 30) GiB)"))
+        default:
+            logger.error("deploy failed", metadata: ["function": "\(outcome.function)", "stage": "\(outcome.stage ?? "")", "error": "\(error)"])
+            set(Problem(.internalError, "the server could not go on; its log says why"))
+        }
+    }
+}

@@ -1,0 +1,47 @@
+import CasemateModel
+
+/// What a deployment starts from: a manifest's text, and an uploaded archive for each function's source.
+public struct DeployRequest: Sendable {
+    /// Overrides the manifest's own, when given.
+    public var namespace: NamespaceName?
+    public var manifest: String
+    /// As the person named it, for messages.
+    public var manifestFile: String
+    /// SHA-256 of an uploaded zip, per function.
+    public var sources: [FunctionLabel: String]
+    public var isDryRun: Bool
+    /// Who deploys, for the records.
+    public var subject: String
+
+    public init(
+        namespace: NamespaceName?, manifest: String, manifestFile: String, sources: [FunctionLabel: String], isDryRun: Bool, subject: String
+    ) {
+        self.namespace = namespace
+        self.manifest = manifest
+        self.manifestFile = manifestFile
+        self.sources = sources
+        self.isDryRun = isDryRun
+        self.subject = subject
+    }
+}
+
+/// What became of one function of a manifest.
+public struct DeployOutcome: Sendable, Codable {
+    public enum Status: String, Sendable, Codable { case deployed, unchanged, planned, failed }
+
+    public var function: String
+    public var status: Status
+    /// The active revision after this.
+    public var revision: Int?
+    public var bundleDigest: String?
+    /// `parse`, `plan`, `build`, `scan`, `sign`, `publish` or `activate`, when it failed.
+    public var stage: String?
+    /// What it failed with.
+    public var problem: String?
+    /// `type` of that problem.
+    public var problemType: String?
+    public var diagnostics: [Diagnostic]
+    /// What the build printed, when it failed.
+    public var output: String?
+    public var milliseconds: Int
+}

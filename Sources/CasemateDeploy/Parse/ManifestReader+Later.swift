@@ -1,0 +1,109 @@
+import CasemateModel
+
+/// Keys whose feature comes in a later version. Their values are checked all the same, so that a manifest that is right then is
+/// answered with `… is not available yet` alone; their defaults and empty values are fine.
+extension ManifestReader {
+    mutating func checkLater(_ fields: Fields) {
+        if let field = fields["callers"] {
+            laterList(field, form: "NAMESPACE/FUNCTION", example: "\"plant/ingest\"") { FunctionName($0) != nil }
+        }
+        if let field = fields["capabilities"] {
+            laterList(field, form: "NAMESPACE/FUNCTION:RIGHT", example: "\"plant/lookup:invoke\"", Self.isCapability)
+        }
+        if let field = fields["egress"] {
+            laterList(field, form: "HOST:PORT", example: "\"api.example.com:443\"", Self.isEgress)
+        }
+        if let field = fields["secretsInResponse"] { _ = choice(field, of: ["redact"], later: ["block", "allow"]) }
+        if let field = fields["isolate"] { _ = choice(field, of: ["instance"], later: ["call"]) }
+        if let field = fields["inputSchema"], let path = text(field), !path.isEmpty, isRelativePath(path, field, example: "schema.json") {
+            notAvailable(field)
+        }
+        if let field = fields["gate"] { checkGate(field) }
+        if let field = fields["triggers"] { checkTriggers(field) }
+    }
+
+    /// The policy of `dependencies`; its other keys come later.
+    mutating func dependencyPolicy(_ field: Field) -> DependencyPolicy? {
+        guard let fields = fields(of: field.node, at: Place(field), known: ["policy", "index", "packages"]) else { return nil }
+        // An index' URL may hold a password.
+        if let index = fields["index"], let url = text(index, isSensitive: true), !url.isEmpty { notAvailable(index) }
+        if let packages = fields["packages"] { checkPackages(packages) }
+        return fields["policy"].flatMap { choice($0, of: DependencyPolicy.allCases.map(\.rawValue)) }.flatMap {
+            DependencyPolicy(rawValue: $0)
+        }
+    }
+
+    // MARK: Lists of texts
+
+    private mutating func laterList(_ field: Field, form: String, example: String, _ isRight: (String) -> Bool) {
+        let before = faults.errorCount
+        guard let items = items(field, example: "[\(example)]") else { return }
+        for item in items {
+            guard let text = text(Field(path: "an entry of \(field.path)", keyLine: item.line, node: item)), !isRight(text) else {
+                continue
+            }
+            faults.error(item.line, "\(Wording.quoted(text)) under \(field.path) is not \(form)", fix: "write it as \(example)")
+        }
+        if !items.isEmpty { notAvailable(field, unlessErrorsSince: before) }
+    }
+
+    private static func isCapability(_ text: String) -> Bool {
+        let parts = text.split(separator: ":", omittingEmptySubsequences: false)
+        return parts.count == 2 && FunctionName(parts[0]) != nil && !parts[1].isEmpty
+            && parts[1].utf8.allSatisfy { (97...122).contains($0) }
+    }
+
+    /// A name, never an address, that may start with `*.`, and a port.
+    private static func isEgress(_ text: String) -> Bool {
+        let parts = text.split(separator: ":", omittingEmptySubsequences: false)
+        guard parts.count == 2, let port = Quantity.naturalNumber(parts[1]), (1...65_535).contains(port) else { return false }
+        let isWild = parts[0].hasPrefix("*.")
+        let name = isWild ? parts[0].dropFirst(2) : parts[0]
+        return isHost(name) && (!isWild || name.contains("."))
+    }
+
+    /// A DNS name (RFC 1123 §2.1), and no IPv4 address.
+    static func isHost(_ text: some StringProtocol) -> Bool {
+        let labels = text.split(separator: ".", omittingEmptySubsequences: false)
+        guard (1...253).contains(text.utf8.count), let last = labels.last, !last.utf8.allSatisfy({ (48...57).contains($0) }) else {
+            return false
+        }
+        return labels.allSatisfy { NamespaceName.isLabel($0.lowercased()) }
+    }
+
+    // MARK: Mappings
+
+    private mutating func checkPackages(_ field: Field) {
+        guard case .mapping(let entries) = field.node.value else {
+            return mismatch(field, "a mapping", fix: "write it as numpy: \"2.1.0\"")
+        }
+        let before = faults.errorCount
+        for entry in entries.prefix(500) {
+            _ = text(Field(path: "the version of \(Wording.quoted(entry.key))", keyLine: entry.keyLine, node: entry.value))
+        }
+        if !entries.isEmpty { notAvailable(field, unlessErrorsSince: before) }
+    }
+
+    private mutating func checkGate(_ field: Field) {
+        let before = faults.errorCount
+        guard let fields = fields(of: field.node, at: Place(field), known: ["test", "type", "lint"]), !fields.isEmpty else { return }
+        for check in [fields["test"], fields["type"], fields["lint"]] {
+            if let check { _ = text(check) }
+        }
+        notAvailable(field, unlessErrorsSince: before)
+    }
+
+    private mutating func checkTriggers(_ field: Field) {
+        let before = faults.errorCount
+        guard let items = items(field, example: "[{cron: \"0 * * * *\"}]") else { return }
+        for item in items {
+            let place = Place("a trigger", prefix: "trigger.")
+            guard let fields = fields(of: item, at: place, known: ["cron", "timezone", "input"]) else { continue }
+            let cron = required("cron", in: fields, line: item.line, of: "this trigger", example: "cron: \"0 * * * *\"")
+            for part in [cron, fields["timezone"]] {
+                if let part { _ = text(part) }
+            }
+        }
+        if !items.isEmpty { notAvailable(field, unlessErrorsSince: before) }
+    }
+}

@@ -1,0 +1,82 @@
+import CasemateModel
+import CasemateStore
+import Foundation
+
+/// One function's deployment, decided: what it will be made from, and what is there already. Made only by `Plan`.
+public struct PlannedFunction: Sendable {
+    public let manifest: FunctionManifest
+    public let namespace: Namespace
+    public let name: FunctionName
+    /// Nil for a function that does not exist yet.
+    public let existing: Function?
+    public let active: Revision?
+    public let sourceDigest: String
+    public let warnings: [Diagnostic]
+
+    fileprivate init(
+        manifest: FunctionManifest, namespace: Namespace, existing: Function?, active: Revision?, sourceDigest: String, warnings: [Diagnostic]
+    ) {
+        self.manifest = manifest
+        self.namespace = namespace
+        name = FunctionName(namespace: namespace.name, function: manifest.label)
+        self.existing = existing
+        self.active = active
+        self.sourceDigest = sourceDigest
+        self.warnings = warnings
+    }
+
+    /// Whether the active revision was made from exactly this source and manifest.
+    public var isUnchanged: Bool {
+        guard let active, active.sourceDigest == sourceDigest, let spec = try? CanonicalSpec.decode(active.specBytes) else { return false }
+        var wanted = manifest.spec
+        // A recognised signature was written into the spec by the deploy.
+        wanted.signature = wanted.signature ?? spec.signature
+        return spec == wanted
+    }
+}
+
+/// Compares a manifest with what is stored.
+struct Plan {
+    let records: Records
+    let artifacts: ArtifactStore
+
+    /// - Throws: `.notFound` for a namespace that does not exist, `.invalidRequest` for a source that was not uploaded.
+    func callAsFunction(_ function: FunctionManifest, in namespaceName: NamespaceName, request: DeployRequest) async throws -> PlannedFunction {
+        guard let source = request.sources[function.label] else {
+            throw Problem(.invalidRequest, "no source was uploaded for \(function.label)")
+        }
+        guard artifacts.open(source) != nil else {
+            throw Problem(.invalidRequest, "the source \(source.prefix(12))… of \(function.label) is not here; upload it first")
+        }
+        let name = FunctionName(namespace: namespaceName, function: function.label)
+        let (namespace, existing, active, secrets) = try await records.read { transaction in
+            let existing = try transaction.function(name)
+            return (
+                try transaction.namespace(namespaceName), existing,
+                try existing?.activeRevision.flatMap { try transaction.revision($0) },
+                try existing.map { try transaction.secrets(of: $0.id).map(\.name) } ?? []
+            )
+        }
+        guard let namespace else {
+            throw Problem(.notFound, "namespace \(namespaceName) does not exist; make it: casemate namespace create \(namespaceName)")
+        }
+        let missing = function.spec.secrets.filter { !secrets.contains($0) }.map { secret in
+            Diagnostic(
+                .warning, file: request.manifestFile, line: function.line, what: "secret \(secret) of \(name) has no value yet",
+                fix: "set it: casemate secret set \(name) \(secret)")
+        }
+        return PlannedFunction(
+            manifest: function, namespace: namespace, existing: existing, active: active, sourceDigest: source, warnings: missing)
+    }
+}
+
+/// A spec's one spelling in bytes: JSON with sorted keys.
+public enum CanonicalSpec {
+    public static func encode(_ spec: FunctionSpec) throws -> [UInt8] {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+        return [UInt8](try encoder.encode(spec))
+    }
+
+    public static func decode(_ bytes: [UInt8]) throws -> FunctionSpec { try JSONDecoder().decode(FunctionSpec.self, from: Data(bytes)) }
+}

@@ -1,0 +1,75 @@
+import CasemateModel
+import CasemateSandbox
+import CasemateStore
+import CasemateVault
+import CasemateWire
+
+/// Loads the handler once, as a cold start will, and writes down which signature it has.
+struct HandlerLoadsCheck: ScanCheck {
+    let records: Records
+    let vault: Vault
+    let warden: WardenClient
+
+    func examine(_ subject: inout ScanSubject) async throws {
+        let planned = subject.bundle.planned
+        let session = try await ShimSession.open(warden, profile: subject.spec.runtime, purpose: .run, limits: SandboxPool.startLimits)
+        let answer: ShimSession.Answer
+        do {
+            try await session.waitUntilWarm()
+            _ = try await warden.order(
+                .specialise(sandbox: session.handle.id, bundle: subject.bundle.digest, limits: SandboxLimits(subject.spec.limits)))
+            answer = try await session.ask(.specialise, try await fields(subject), expecting: .specialised, within: 60, maximumBody: 65_536)
+        } catch ShimSession.Failure.timeout {
+            await session.close()
+            throw Problem(.handlerFailed, "loading the handler took longer than 60 s", reason: "timeout")
+        } catch ShimSession.Failure.ended {
+            await session.close()
+            throw Problem(.handlerFailed, "the sandbox ended while the handler was loaded (memory limit, or the code ends its process)")
+        } catch {
+            await session.close()
+            throw error
+        }
+        await session.close()
+        if answer.header.status == 0 {
+            subject.spec.signature = FunctionSpec.Signature(rawValue: String(decoding: answer.meta, as: UTF8.self)) ?? subject.spec.signature
+            return
+        }
+        let fault = ShimFault(meta: answer.meta)
+        // Code may read a secret while it is loaded; without a value that can't be judged.
+        let missing = try await missingSecrets(subject)
+        if fault.code == "import-error", !missing.isEmpty {
+            subject.findings.append(
+                Diagnostic(
+                    .warning, file: fault.file ?? planned.name.description, line: fault.line,
+                    what: "the handler could not be loaded without its secrets: \(fault.message)", fix: "set them, then call it"))
+            return
+        }
+        throw BuildFailure(fault: fault, output: String(decoding: answer.body, as: UTF8.self))
+    }
+
+    private func stored(_ subject: ScanSubject) async throws -> [(name: VariableName, value: Secret)] {
+        guard let function = subject.bundle.planned.existing else { return [] }
+        let sealed = try await records.read { try $0.secrets(of: function.id) }
+        return try vault.open(sealed, of: function.id, wrappedKey: function.wrappedDataKey)
+    }
+
+    private func missingSecrets(_ subject: ScanSubject) async throws -> [VariableName] {
+        let names = try await stored(subject).map(\.name)
+        return subject.spec.secrets.filter { !names.contains($0) }
+    }
+
+    private func fields(_ subject: ScanSubject) async throws -> ShimFields {
+        let spec = subject.spec
+        var fields = ShimFields()
+        fields.add(.handler, spec.handler)
+        fields.add(.signature, spec.signature?.rawValue ?? "")
+        fields.add(.function, subject.bundle.planned.name.description)
+        fields.add(.revision, "0")
+        fields.add(.memoryInMiB, "\(spec.limits.memoryInBytes >> 20)")
+        for (name, value) in spec.environment { fields.add(.environment, name: name.text, value: Array(value.utf8)) }
+        for secret in try await stored(subject) where spec.secrets.contains(secret.name) {
+            secret.value.withBytes { fields.add(.secret, name: secret.name.text, value: $0) }
+        }
+        return fields
+    }
+}

@@ -1,0 +1,19 @@
+import CasemateModel
+
+/// Who calls: the outcome of authentication.
+public enum Principal: Sendable, Equatable {
+    /// No credential came. Public functions answer, nothing else.
+    case anonymous
+    case administrator(KeyId)
+    /// May call one function, or all of one namespace, and nothing else.
+    case functionToken(TokenId, namespace: NamespaceId, function: FunctionId?)
+
+    /// For records: who did it, never a credential.
+    public var subject: String {
+        switch self {
+        case .anonymous: "anonymous"
+        case .administrator(let id): "key:\(id)"
+        case .functionToken(let id, _, _): "token:\(id)"
+        }
+    }
+}

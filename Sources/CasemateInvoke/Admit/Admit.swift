@@ -1,0 +1,33 @@
+import CasemateModel
+import NIOCore
+
+/// A call with its whole body that the function can take. Made only by `Admit`.
+package struct AdmittedCall {
+    package let routed: RoutedCall
+    package let body: ByteBuffer?
+
+    fileprivate init(routed: RoutedCall, body: ByteBuffer?) {
+        self.routed = routed
+        self.body = body
+    }
+
+    package var call: IncomingCall { routed.call }
+}
+
+/// What must hold before a sandbox is asked for.
+package struct Admit {
+    /// In bytes.
+    let maximumRequestBody: Int
+
+    /// - Throws: `.secretMissing` naming the secret and the command, `.tooLarge`.
+    package func callAsFunction(_ routed: RoutedCall, body: ByteBuffer?) throws(Problem) -> AdmittedCall {
+        guard (body?.readableBytes ?? 0) <= maximumRequestBody else {
+            throw Problem(.tooLarge, "a request's body is at most \(maximumRequestBody) bytes")
+        }
+        for name in routed.spec.secrets where !routed.function.secrets.contains(where: { $0.name == name }) {
+            throw Problem(
+                .secretMissing, "the function's secret \(name) has no value; set it: casemate secret set \(routed.function.name) \(name)")
+        }
+        return AdmittedCall(routed: routed, body: body)
+    }
+}

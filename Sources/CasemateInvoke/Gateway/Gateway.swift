@@ -1,0 +1,88 @@
+import CasemateModel
+import CasemateSandbox
+import CasemateWire
+import NIOConcurrencyHelpers
+import NIOCore
+import NIOHTTP1
+import NIOPosix
+import NIOSSL
+
+/// How the gateway listens.
+package struct GatewaySettings: Sendable {
+    package var host: String
+    package var port: Int
+    /// In bytes.
+    package var maximumRequestBody: Int
+    package var tls: NIOSSLContext?
+    package var trustedProxies: [AddressRange]
+
+    package init(host: String, port: Int, maximumRequestBody: Int, tls: NIOSSLContext?, trustedProxies: [AddressRange]) {
+        self.host = host
+        self.port = port
+        self.maximumRequestBody = maximumRequestBody
+        self.tls = tls
+        self.trustedProxies = trustedProxies
+    }
+
+    var isTLS: Bool { tls != nil }
+}
+
+/// The listener for calling functions: NIO channel handlers on one event loop, so that a call stays on one thread from end to end.
+package final class Gateway: Sendable {
+    package let loop: any EventLoop
+    private let group: MultiThreadedEventLoopGroup
+    private let pipeline: NIOLoopBoundBox<InvokePipeline?>
+
+    package init() {
+        group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+        loop = group.next()
+        pipeline = NIOLoopBoundBox.makeBoxSendingValue(nil, eventLoop: loop)
+    }
+
+    /// Builds the pipeline on the loop and listens. Answers the port that was bound.
+    package func start(
+        _ settings: GatewaySettings, warden: WardenClient, catalog: Catalog, makePipeline: @Sendable @escaping (any EventLoop) -> InvokePipeline
+    ) async throws -> Int {
+        try await loop.submit { self.pipeline.value = makePipeline(self.loop) }.get()
+        catalog.onChange { id in self.onPipeline { $0.changed(id) } }
+        loop.scheduleRepeatedTask(initialDelay: .milliseconds(50), delay: .milliseconds(50)) { _ in self.pipeline.value?.tick() }
+        warden.start(
+            WardenClient.Events(
+                ended: { sandbox, reason, _ in self.onPipeline { $0.sandboxEnded(sandbox, reason) } },
+                connected: { self.onPipeline { $0.wardenConnected() } },
+                disconnected: { self.onPipeline { $0.wardenDisconnected() } }))
+        let channel = try await ServerBootstrap(group: group)
+            .serverChannelOption(.backlog, value: 1024)
+            .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+            .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
+            .childChannelOption(.maxMessagesPerRead, value: 4)
+            .childChannelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    guard let pipeline = self.pipeline.value else { throw ChannelError.eof }
+                    if let tls = settings.tls { try channel.pipeline.syncOperations.addHandler(NIOSSLServerHandler(context: tls)) }
+                    try channel.pipeline.syncOperations.configureHTTPServerPipeline(
+                        withPipeliningAssistance: true, withErrorHandling: true)
+                    try channel.pipeline.syncOperations.addHandler(GatewayHandler(settings: settings, pipeline: pipeline))
+                }
+            }
+            .bind(host: settings.host, port: settings.port).get()
+        listener.withLockedValue { $0 = channel }
+        return channel.localAddress?.port ?? settings.port
+    }
+
+    private let listener = NIOLockedValueBox<(any Channel)?>(nil)
+
+    private func onPipeline(_ body: @Sendable @escaping (InvokePipeline) -> Void) {
+        loop.execute { if let pipeline = self.pipeline.value { body(pipeline) } }
+    }
+
+    /// How many interpreters wait, for `casemate status`.
+    package func warmSandboxes() async -> Int {
+        (try? await loop.submit { self.pipeline.value?.warmSandboxes ?? 0 }.get()) ?? 0
+    }
+
+    package func stop() async {
+        try? await listener.withLockedValue { $0 }?.close().get()
+        try? await group.shutdownGracefully()
+    }
+}

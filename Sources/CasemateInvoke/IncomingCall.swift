@@ -1,0 +1,28 @@
+import CasemateIdentity
+import CasemateModel
+import NIOCore
+import NIOHTTP1
+
+/// A request as it came to the gateway, its credential taken out of the headers.
+package struct IncomingCall {
+    package let id: CallId
+    package let method: HTTPMethod
+    /// `namespace/function` as written; not yet known to be a name of ours.
+    package let target: Substring
+    /// What follows the function in the path, with its leading slash; "/" when nothing does.
+    package let path: Substring
+    /// Without the question mark.
+    package let query: Substring
+    /// Ready for the function: no credentials, no hop-by-hop fields, forwarding fields rebuilt.
+    package let headers: HTTPHeaders
+    package let credential: PresentedCredential
+    package let received: NIODeadline
+}
+
+/// What the caller showed.
+package enum PresentedCredential {
+    case none
+    /// Two different ones, or something that can't be one.
+    case malformed
+    case one(Credential)
+}

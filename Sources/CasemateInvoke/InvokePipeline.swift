@@ -1,0 +1,164 @@
+import CasemateIdentity
+import CasemateModel
+import CasemateSandbox
+import CasemateStore
+import CasemateVault
+import CasemateWire
+import NIOCore
+
+/// What calls need from the rest of the server.
+package struct CallServices {
+    package let vault: Vault
+    package let signer: RevisionSigner
+    package let logs: LogStore
+    package let counters: CallCounters
+    /// In bytes.
+    package let maximumResponseBody: Int
+    let loop: any EventLoop
+
+    package init(
+        vault: Vault, signer: RevisionSigner, logs: LogStore, counters: CallCounters, maximumResponseBody: Int, loop: any EventLoop
+    ) {
+        self.vault = vault
+        self.signer = signer
+        self.logs = logs
+        self.counters = counters
+        self.maximumResponseBody = maximumResponseBody
+        self.loop = loop
+    }
+
+    func write(_ lines: [LogLine], _ function: FunctionId) { logs.append(lines, to: function) }
+
+    /// Runs `body` when a report of the warden's would have come.
+    func afterReport(_ body: @escaping () -> Void) {
+        let bound = NIOLoopBound(body, eventLoop: loop)
+        loop.scheduleTask(in: .milliseconds(400)) { bound.value() }
+    }
+}
+
+/// The journey of one call: Authenticate → Authorize → Route → Admit → Run → Redact → Record.
+///
+/// Each stage takes what the stage before it made, so none can be left out. Lives on the gateway's one event loop: while an instance is
+/// warm, a call passes all stages without a lock of its own, a hop or a task.
+package final class InvokePipeline {
+    private let authenticate: Authenticate
+    private let authorize: Authorize
+    private let route = Route()
+    private let admit: Admit
+    private let services: CallServices
+    private let catalog: Catalog
+    private let pools: [String: SandboxPool]
+    private var current: [FunctionId: (generation: UInt64, instances: FunctionInstances)] = [:]
+    private var retired: [FunctionInstances] = []
+    /// Redaction with a caller's token, for the tokens seen lately.
+    private var withToken: [TokenRedaction: Redactor] = [:]
+
+    private struct TokenRedaction: Hashable {
+        var instances: ObjectIdentifier
+        var token: [UInt8]
+    }
+
+    package init(
+        credentials: CredentialIndex, catalog: Catalog, services: CallServices, pools: [String: SandboxPool], maximumRequestBody: Int
+    ) {
+        authenticate = Authenticate(index: credentials)
+        authorize = Authorize(catalog: catalog)
+        admit = Admit(maximumRequestBody: maximumRequestBody)
+        self.catalog = catalog
+        self.services = services
+        self.pools = pools
+    }
+
+    /// What can be said before the body has come: nothing is started or counted as a call until this answered.
+    package func receive(_ call: IncomingCall) throws(Problem) -> RoutedCall {
+        do {
+            return try route(try authorize(try authenticate(call)))
+        } catch {
+            services.counters.refused.increment()
+            throw error
+        }
+    }
+
+    /// Runs the call; the responder hears once.
+    package func run(_ routed: RoutedCall, body: ByteBuffer?, responder: any CallResponder) {
+        do throws(Problem) {
+            let admitted = try admit(routed, body: body)
+            let instances = try instances(of: routed)
+            services.counters.calls.increment()
+            instances.run(
+                RunningCall(
+                    admitted: admitted, responder: responder, redact: Redact(redactor: redactor(instances, token: routed.authorized.token)),
+                    deadline: .now() + .milliseconds(Int64(routed.spec.limits.timeoutInMilliseconds))))
+        } catch {
+            services.counters.refused.increment()
+            responder.answer(Redact.refusal(error, of: routed.call.id))
+        }
+    }
+
+    private func instances(of routed: RoutedCall) throws(Problem) -> FunctionInstances {
+        let generation = routed.function.generation
+        if let known = current[routed.function.id] {
+            if known.generation == generation { return known.instances }
+            // The call was routed just before a change: the newer generation serves it if it is here already.
+            if known.generation > generation { return known.instances }
+            retire(routed.function.id)
+        }
+        guard let pool = pools[routed.spec.runtime] else {
+            throw Problem(.unavailable, "runtime \(routed.spec.runtime) is not installed; casemate runtime install \(routed.spec.runtime)")
+        }
+        do {
+            let made = try FunctionInstances(routed: routed, services: services, pool: pool)
+            current[routed.function.id] = (generation, made)
+            return made
+        } catch {
+            throw Problem(.unavailable, "the function's secrets can't be opened")
+        }
+    }
+
+    private func redactor(_ instances: FunctionInstances, token: [UInt8]?) -> Redactor {
+        guard let token else { return instances.redactor }
+        let key = TokenRedaction(instances: ObjectIdentifier(instances), token: token)
+        if let known = withToken[key] { return known }
+        if withToken.count > 256 { withToken.removeAll() }
+        let made = instances.redactor.adding([.token(token)])
+        withToken[key] = made
+        return made
+    }
+
+    private func retire(_ id: FunctionId) {
+        guard let old = current.removeValue(forKey: id)?.instances else { return }
+        withToken = withToken.filter { $0.key.instances != ObjectIdentifier(old) }
+        old.retire()
+        if !old.isEmpty { retired.append(old) }
+    }
+
+    // MARK: What happens besides calls
+
+    /// A function was deployed, changed or deleted.
+    package func changed(_ id: FunctionId) {
+        guard let known = current[id], catalog.function(id)?.generation != known.generation else { return }
+        retire(id)
+    }
+
+    package func tick() {
+        let now = NIODeadline.now()
+        for entry in current.values { entry.instances.tick(now) }
+        for instances in retired { instances.tick(now) }
+        retired.removeAll(where: \.isEmpty)
+    }
+
+    package func sandboxEnded(_ id: UInt32, _ reason: EndReason) {
+        for entry in current.values { entry.instances.report(id, reason) }
+        for instances in retired { instances.report(id, reason) }
+    }
+
+    package func wardenConnected() { for pool in pools.values { pool.wardenConnected() } }
+
+    package func wardenDisconnected() {
+        for pool in pools.values { pool.wardenDisconnected() }
+        for entry in current.values { entry.instances.lostAll() }
+        for instances in retired { instances.lostAll() }
+    }
+
+    package var warmSandboxes: Int { pools.values.reduce(0) { $0 + $1.readyCount } }
+}

@@ -1,0 +1,126 @@
+import CasemateModel
+import CasemateVault
+import NIOCore
+import NIOHTTP1
+
+/// A whole response that may leave. Made only by `Redact`.
+package struct RedactedReply {
+    package let status: HTTPResponseStatus
+    package let headers: HTTPHeaders
+    package let body: ByteBuffer
+    /// Values that were replaced.
+    package let hits: Int
+
+    fileprivate init(status: HTTPResponseStatus, headers: HTTPHeaders, body: ByteBuffer, hits: Int) {
+        self.status = status
+        self.headers = headers
+        self.body = body
+        self.hits = hits
+    }
+}
+
+/// Takes every secret value of the function, and the caller's own token, out of what leaves.
+package struct Redact {
+    /// Up to this many bytes a response is decided as a whole; longer ones are redacted as they pass.
+    package static let wholeBodyLimit = 1 << 20
+
+    let redactor: Redactor
+
+    /// - Throws: `.secretInResponse` where a value cannot be taken out without breaking the body, `.badResult` for what is no response.
+    package func callAsFunction(_ reply: Reply, of call: CallId) throws(Problem) -> RedactedReply {
+        var head = try ResponseHead(reply, call: call, redactor: redactor)
+        var body = reply.body
+        if !redactor.isEmpty {
+            let encoding = head.headers.first(name: "content-encoding")
+            if let plain = try CompressedBody.inflated(body, contentEncoding: encoding) {
+                if redactor.contains(plain) { throw Self.blocked }
+            }
+            let clean = body.withUnsafeReadableBytes { redactor.redact($0.bindMemory(to: UInt8.self)) }
+            if let clean {
+                guard Self.isText(body) else { throw Self.blocked }
+                head.hits += clean.hits
+                body = ByteBuffer(bytes: clean.bytes)
+            }
+        }
+        return RedactedReply(status: head.status, headers: head.headers, body: body, hits: head.hits)
+    }
+
+    /// A response that begins before it is complete.
+    /// - Parameter start: the first bytes of the body, at least `wholeBodyLimit`.
+    package func stream(_ reply: Reply, start: ByteBuffer, of call: CallId) throws(Problem) -> RedactedStream {
+        let head = try ResponseHead(reply, call: call, redactor: redactor)
+        let isCompressed = CompressedBody.isCompressed(start, contentEncoding: head.headers.first(name: "content-encoding"))
+        // What is inside can't be seen before it is gone.
+        if isCompressed, !redactor.isEmpty { throw Self.blocked }
+        return RedactedStream(
+            reply: RedactedReply(status: head.status, headers: head.headers, body: ByteBuffer(), hits: head.hits),
+            redaction: redactor.isEmpty ? nil : redactor.makeStream(), isText: Self.isText(start))
+    }
+
+    /// A problem is the platform's own text, but may quote what the function or its caller sent.
+    package func problem(_ problem: Problem, of call: CallId) -> RedactedReply {
+        var detail = problem.detail
+        if let clean = redactor.redact(Array(detail.utf8)) { detail = String(decoding: clean.bytes, as: UTF8.self) }
+        return Self.reply(
+            Problem(problem.code, detail, reason: problem.reason, retryAfterSeconds: problem.retryAfterSeconds), of: call)
+    }
+
+    /// For problems met before there is a function: they quote nothing.
+    package static func refusal(_ problem: Problem, of call: CallId) -> RedactedReply { reply(problem, of: call) }
+
+    private static func reply(_ problem: Problem, of call: CallId) -> RedactedReply {
+        var headers = HTTPHeaders()
+        headers.add(name: "content-type", value: "application/problem+json")
+        headers.add(name: "casemate-call-id", value: call.text)
+        if problem.code == .unauthenticated { headers.add(name: "www-authenticate", value: "Bearer realm=\"casemate\"") }
+        if let seconds = problem.retryAfterSeconds { headers.add(name: "retry-after", value: "\(seconds)") }
+        return RedactedReply(
+            status: HTTPResponseStatus(statusCode: problem.code.status), headers: headers,
+            body: ByteBuffer(string: ProblemDetails.json(problem, instance: call)), hits: 0)
+    }
+
+    private static let blocked = Problem(
+        .secretInResponse, "the function's response holds the value of one of its secrets in a body that can't be redacted")
+
+    /// UTF-8 without NUL. A cut at the very end, as in the first part of a longer body, is no fault.
+    static func isText(_ body: ByteBuffer) -> Bool {
+        body.withUnsafeReadableBytes { raw in
+            if raw.contains(0) { return false }
+            for cut in 0...min(3, raw.count) where String(validating: raw.dropLast(cut), as: UTF8.self) != nil { return true }
+            return false
+        }
+    }
+}
+
+/// A response that is redacted as it passes. Made only by `Redact`.
+package final class RedactedStream {
+    package let reply: RedactedReply
+    private var redaction: RedactorStream?
+    private let isText: Bool
+
+    fileprivate init(reply: RedactedReply, redaction: RedactorStream?, isText: Bool) {
+        self.reply = reply
+        self.redaction = redaction
+        self.isText = isText
+    }
+
+    package var hits: Int { (redaction?.hits ?? 0) + reply.hits }
+
+    /// The next bytes that may leave; nil when the response must end here, unfinished.
+    package func push(_ part: ByteBuffer) -> ByteBuffer? {
+        guard redaction != nil else { return part }
+        var out: [UInt8] = []
+        part.withUnsafeReadableBytes { redaction?.push($0.bindMemory(to: UInt8.self), into: &out) }
+        if !isText, (redaction?.hits ?? 0) > 0 { return nil }
+        return ByteBuffer(bytes: out)
+    }
+
+    /// What was held back; nil as for `push`.
+    package func finish() -> ByteBuffer? {
+        guard redaction != nil else { return ByteBuffer() }
+        var out: [UInt8] = []
+        redaction?.finish(into: &out)
+        if !isText, (redaction?.hits ?? 0) > 0 { return nil }
+        return ByteBuffer(bytes: out)
+    }
+}

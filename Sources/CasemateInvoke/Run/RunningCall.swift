@@ -1,0 +1,131 @@
+import CasemateModel
+import CasemateVault
+import CasemateWire
+import NIOCore
+import NIOHTTP1
+
+/// Where a call's answer goes: the gateway's connection.
+package protocol CallResponder: AnyObject {
+    func answer(_ reply: RedactedReply)
+    func begin(_ stream: RedactedStream)
+    func part(_ bytes: ByteBuffer)
+    func finish()
+    /// Ends the connection so that no one takes what was sent for the whole.
+    func abort()
+    /// Called with false while the connection takes no more, with true when it does again.
+    var onWritable: ((Bool) -> Void)? { get set }
+}
+
+/// One admitted call on its way through Run, Redact and Record.
+package final class RunningCall {
+    let admitted: AdmittedCall
+    let responder: any CallResponder
+    let redact: Redact
+    let deadline: NIODeadline
+    private var head: FrameHeader?
+    private var headers: [(name: String, value: String)] = []
+    private var body = ByteBuffer()
+    private var stream: RedactedStream?
+    private(set) var isAnswered = false
+
+    var id: CallId { admitted.call.id }
+    /// The caller's token is looked for besides the secrets.
+    var hasToken: Bool { admitted.routed.authorized.token != nil }
+
+    init(admitted: AdmittedCall, responder: any CallResponder, redact: Redact, deadline: NIODeadline) {
+        self.admitted = admitted
+        self.responder = responder
+        self.redact = redact
+        self.deadline = deadline
+    }
+
+    /// What is to be done after an event from the shim.
+    enum Outcome {
+        case goesOn
+        /// The frame is complete; `answer` sends the response.
+        case complete
+    }
+
+    func head(_ header: FrameHeader, meta: ByteBuffer) {
+        head = header
+        headers = Self.pairs(meta)
+    }
+
+    func part(_ bytes: ByteBuffer) {
+        guard !isAnswered || stream != nil else { return }
+        if let stream {
+            send(stream.push(bytes))
+            return
+        }
+        var bytes = bytes
+        body.writeBuffer(&bytes)
+        guard body.readableBytes > Redact.wholeBodyLimit, let head, head.flags == FrameHeader.Outcome.answered.rawValue else { return }
+        do {
+            let stream = try redact.stream(reply(head, body: ByteBuffer()), start: body, of: id)
+            self.stream = stream
+            isAnswered = true
+            responder.begin(stream)
+            let start = body
+            body = ByteBuffer()
+            send(stream.push(start))
+        } catch {
+            fail(error)
+        }
+    }
+
+    /// Nil from the stream: a value was found where it can't be taken out.
+    private func send(_ bytes: ByteBuffer?) {
+        guard let bytes else {
+            responder.abort()
+            stream = nil
+            return
+        }
+        if bytes.readableBytes > 0 { responder.part(bytes) }
+    }
+
+    /// The reply's frame is complete and its logs are taken in. Answers the number of values replaced.
+    func conclude() -> Int {
+        if let stream {
+            send(stream.finish())
+            if self.stream != nil { responder.finish() }
+            return stream.hits
+        }
+        guard !isAnswered, let head else { return 0 }
+        do {
+            let reply = try redact(try reply(head, body: body), of: id)
+            isAnswered = true
+            responder.answer(reply)
+            return reply.hits
+        } catch {
+            fail(error)
+            return error.code == .secretInResponse ? 1 : 0
+        }
+    }
+
+    func fail(_ problem: Problem) {
+        guard !isAnswered else {
+            if stream != nil { responder.abort() }
+            stream = nil
+            return
+        }
+        isAnswered = true
+        responder.answer(redact.problem(problem, of: id))
+    }
+
+    private func reply(_ head: FrameHeader, body: ByteBuffer) throws(Problem) -> Reply {
+        switch FrameHeader.Outcome(rawValue: head.flags) {
+        case .answered: return Reply(status: Int(head.status), headers: headers, body: body)
+        case .raised: throw Problem(.functionRaised, "the function raised an exception; its log has the traceback under this call id")
+        case .badResult: throw Problem(.badResult, "the function's result can't be turned into a response; its log says why")
+        case .badRequest: throw Problem(.invalidRequest, String(decoding: body.readableBytesView.prefix(300), as: UTF8.self))
+        case nil: throw Problem(.functionCrashed, "the function's sandbox sent something that is not a reply", reason: "protocol")
+        }
+    }
+
+    /// `name` NUL `value` NUL …; a name or value that is not text is left to the check that follows.
+    private static func pairs(_ meta: ByteBuffer) -> [(name: String, value: String)] {
+        guard meta.readableBytes > 0 else { return [] }
+        let parts = meta.readableBytesView.split(separator: 0, omittingEmptySubsequences: false).map { String(decoding: $0, as: UTF8.self) }
+        return stride(from: 0, to: parts.count - 1, by: 2).map { (parts[$0], parts[$0 + 1]) }
+    }
+}

@@ -1,0 +1,93 @@
+/// A random 128-bit identity (UUIDv4), never reused. `Kind` keeps a function's id from being taken for a namespace's.
+public struct Id<Kind>: Hashable, Sendable, Codable, CustomStringConvertible {
+    /// Lower-case, with dashes.
+    public let text: String
+
+    /// From the usual 36 characters, in either case.
+    public init?(_ text: some StringProtocol) {
+        let lower = text.lowercased()
+        let parts = lower.utf8.split(separator: UInt8(ascii: "-"), omittingEmptySubsequences: false)
+        guard parts.map(\.count) == [8, 4, 4, 4, 12],
+            parts.allSatisfy({ $0.allSatisfy { (48...57).contains($0) || (97...102).contains($0) } })
+        else { return nil }
+        self.text = lower
+    }
+
+    /// A new random one (RFC 9562 §5.4), from the system's generator.
+    public init() {
+        var generator = SystemRandomNumberGenerator()
+        let high = (generator.next() as UInt64) & ~0xf000 | 0x4000
+        let low = (generator.next() as UInt64) & ~(0xc000 << 48) | (0x8000 << 48)
+        text = Self.hex(high, low)
+    }
+
+    private static func hex(_ high: UInt64, _ low: UInt64) -> String {
+        let digits = Array("0123456789abcdef".utf8)
+        var out: [UInt8] = []
+        out.reserveCapacity(36)
+        for index in 0..<32 {
+            if index == 8 || index == 12 || index == 16 || index == 20 { out.append(UInt8(ascii: "-")) }
+            let half = index < 16 ? high : low
+            out.append(digits[Int(half >> UInt64(60 - (index % 16) * 4) & 15)])
+        }
+        return String(decoding: out, as: UTF8.self)
+    }
+
+    /// The 16 bytes.
+    public var bytes: [UInt8] {
+        let digits = text.utf8.filter { $0 != UInt8(ascii: "-") }.map { $0 < 58 ? $0 - 48 : $0 - 87 }
+        return stride(from: 0, to: 32, by: 2).map { digits[$0] << 4 | digits[$0 + 1] }
+    }
+
+    /// From 16 bytes.
+    public init?(bytes: [UInt8]) {
+        guard bytes.count == 16 else { return nil }
+        let high = bytes[..<8].reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
+        let low = bytes[8...].reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
+        text = Self.hex(high, low)
+    }
+
+    public var description: String { text }
+
+    public init(from decoder: any Decoder) throws {
+        let text = try decoder.singleValueContainer().decode(String.self)
+        guard let id = Self(text) else { throw Problem(.invalidRequest, "an id is a UUID") }
+        self = id
+    }
+
+    public func encode(to encoder: any Encoder) throws {
+        var container = encoder.singleValueContainer()
+        try container.encode(text)
+    }
+}
+
+public enum NamespaceKind {}
+public enum FunctionKind {}
+public enum RevisionKind {}
+public enum TokenKind {}
+public enum KeyKind {}
+public enum CallKind {}
+
+public typealias NamespaceId = Id<NamespaceKind>
+public typealias FunctionId = Id<FunctionKind>
+public typealias RevisionId = Id<RevisionKind>
+public typealias TokenId = Id<TokenKind>
+public typealias KeyId = Id<KeyKind>
+/// One invocation: in its response, its log lines and its records.
+public typealias CallId = Id<CallKind>
+
+/// Milliseconds since 1970, UTC.
+public struct Timestamp: Hashable, Sendable, Comparable, Codable {
+    public let milliseconds: Int64
+
+    public init(milliseconds: Int64) { self.milliseconds = milliseconds }
+
+    public static func < (left: Self, right: Self) -> Bool { left.milliseconds < right.milliseconds }
+    public func advanced(byMilliseconds delta: Int64) -> Timestamp { Timestamp(milliseconds: milliseconds + delta) }
+
+    public init(from decoder: any Decoder) throws { milliseconds = try decoder.singleValueContainer().decode(Int64.self) }
+    public func encode(to encoder: any Encoder) throws {
+        var container = encoder.singleValueContainer()
+        try container.encode(milliseconds)
+    }
+}

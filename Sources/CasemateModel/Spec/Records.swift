@@ -1,0 +1,119 @@
+/// A tenant boundary as it is stored.
+public struct Namespace: Sendable, Equatable {
+    public var id: NamespaceId
+    public var name: NamespaceName
+    public var created: Timestamp
+
+    public init(id: NamespaceId, name: NamespaceName, created: Timestamp) {
+        self.id = id
+        self.name = name
+        self.created = created
+    }
+}
+
+/// A function as it is stored: a name that points at its active revision.
+public struct Function: Sendable, Equatable {
+    public var id: FunctionId
+    public var namespaceId: NamespaceId
+    public var name: FunctionName
+    /// Nil until the first deploy, when only its secrets exist.
+    public var activeRevision: RevisionId?
+    /// The function's data key, wrapped by the KEK.
+    public var wrappedDataKey: [UInt8]
+    public var created: Timestamp
+    public var updated: Timestamp
+
+    public init(
+        id: FunctionId, namespaceId: NamespaceId, name: FunctionName, activeRevision: RevisionId?, wrappedDataKey: [UInt8],
+        created: Timestamp, updated: Timestamp
+    ) {
+        self.id = id
+        self.namespaceId = namespaceId
+        self.name = name
+        self.activeRevision = activeRevision
+        self.wrappedDataKey = wrappedDataKey
+        self.created = created
+        self.updated = updated
+    }
+}
+
+/// An immutable version of a function: what was signed.
+public struct Revision: Sendable, Equatable {
+    public var id: RevisionId
+    public var functionId: FunctionId
+    /// From 1, per function.
+    public var number: Int
+    /// 64 hexadecimal digits.
+    public var bundleDigest: String
+    public var sourceDigest: String
+    /// The spec's canonical JSON: the very bytes that were signed.
+    public var specBytes: [UInt8]
+    public var lock: String?
+    public var findings: [Diagnostic]
+    public var signature: [UInt8]
+    public var created: Timestamp
+    public var createdBy: String
+
+    public init(
+        id: RevisionId, functionId: FunctionId, number: Int, bundleDigest: String, sourceDigest: String, specBytes: [UInt8], lock: String?,
+        findings: [Diagnostic], signature: [UInt8], created: Timestamp, createdBy: String
+    ) {
+        self.id = id
+        self.functionId = functionId
+        self.number = number
+        self.bundleDigest = bundleDigest
+        self.sourceDigest = sourceDigest
+        self.specBytes = specBytes
+        self.lock = lock
+        self.findings = findings
+        self.signature = signature
+        self.created = created
+        self.createdBy = createdBy
+    }
+}
+
+/// A secret as it is stored: sealed under its function's data key.
+public struct SealedSecret: Sendable, Equatable {
+    public var functionId: FunctionId
+    public var name: VariableName
+    public var version: Int
+    public var sealed: [UInt8]
+    public var updated: Timestamp
+
+    public init(functionId: FunctionId, name: VariableName, version: Int, sealed: [UInt8], updated: Timestamp) {
+        self.functionId = functionId
+        self.name = name
+        self.version = version
+        self.sealed = sealed
+        self.updated = updated
+    }
+}
+
+/// A credential as it is stored: its hash, never itself.
+public struct StoredCredential: Sendable, Equatable {
+    public enum Holder: Sendable, Equatable {
+        /// May do everything (the bootstrap administrator's key).
+        case administrator(KeyId)
+        /// May call one function, or all of a namespace.
+        case functionToken(TokenId, namespace: NamespaceId, function: FunctionId?)
+    }
+
+    public var holder: Holder
+    /// SHA-256 of the credential, which is random and long enough to need no slow hash.
+    public var hash: [UInt8]
+    /// The first characters, to tell tokens apart in a list.
+    public var prefix: String
+    public var description: String
+    public var created: Timestamp
+    /// Nil only for API keys.
+    public var expires: Timestamp?
+
+    public init(holder: Holder, hash: [UInt8], prefix: String, description: String, created: Timestamp, expires: Timestamp?) {
+        self.holder = holder
+        self.hash = hash
+        self.prefix = prefix
+        self.description = description
+        self.created = created
+        self.expires = expires
+    }
+}

@@ -1,0 +1,87 @@
+/// The decisions of the pool of pre-warmed sandboxes, without a socket: events in, actions out.
+///
+/// A sandbox is given once and never comes back.
+struct SandboxPoolState<Sandbox, Waiter> {
+    /// What to do now. `start` sandboxes are to be made; they are counted as starting already.
+    struct Actions {
+        var give: [(Waiter, Sandbox)] = []
+        var refuse: [Waiter] = []
+        var start = 0
+    }
+
+    let target: Int
+    /// More than this many are never started at once: a storm is served by turns.
+    let mostStarting: Int
+    let mostWaiting: Int
+    private(set) var ready: [Sandbox] = []
+    private(set) var starting = 0
+    private(set) var waiters: [Waiter] = []
+    private(set) var isConnected = false
+
+    init(target: Int, mostStarting: Int = 8, mostWaiting: Int = 1000) {
+        self.target = target
+        self.mostStarting = mostStarting
+        self.mostWaiting = mostWaiting
+    }
+
+    mutating func wardenConnected() -> Actions {
+        isConnected = true
+        return refill()
+    }
+
+    /// Every sandbox is gone; who waits is told, for there may be no warden for long.
+    mutating func wardenDisconnected() -> (lost: [Sandbox], actions: Actions) {
+        isConnected = false
+        defer {
+            ready = []
+            starting = 0
+            waiters = []
+        }
+        return (ready, Actions(refuse: waiters))
+    }
+
+    mutating func wanted(by waiter: Waiter) -> Actions {
+        guard isConnected, waiters.count < mostWaiting else { return Actions(refuse: [waiter]) }
+        if let sandbox = ready.popLast() {
+            var actions = refill()
+            actions.give = [(waiter, sandbox)]
+            return actions
+        }
+        waiters.append(waiter)
+        return refill()
+    }
+
+    mutating func becameReady(_ sandbox: Sandbox) -> Actions {
+        guard isConnected else { return Actions() }
+        starting = max(0, starting - 1)
+        if waiters.isEmpty {
+            ready.append(sandbox)
+            return refill()
+        }
+        let waiter = waiters.removeFirst()
+        var actions = refill()
+        actions.give = [(waiter, sandbox)]
+        return actions
+    }
+
+    /// A start failed: the one who has waited longest is told, so that a host that can start none answers instead of waiting for ever.
+    mutating func startFailed() -> Actions {
+        guard isConnected else { return Actions() }
+        starting = max(0, starting - 1)
+        guard !waiters.isEmpty else { return Actions() }
+        return Actions(refuse: [waiters.removeFirst()])
+    }
+
+    /// A ready one died by itself.
+    mutating func lost(where isLost: (Sandbox) -> Bool) -> Actions {
+        ready.removeAll(where: isLost)
+        return refill()
+    }
+
+    private mutating func refill() -> Actions {
+        let missing = target + waiters.count - ready.count - starting
+        let count = max(0, min(missing, mostStarting - starting))
+        starting += count
+        return Actions(start: count)
+    }
+}

@@ -1,0 +1,152 @@
+import CLinux
+import CasemateLinux
+import CasemateWire
+import Glibc
+import NIOCore
+import NIOPosix
+
+/// Pre-warmed sandboxes of one runtime profile, kept at a target number. Lives on one event loop.
+///
+/// The state machine decides, this shell carries out: it orders sandboxes, connects their sockets to the loop and waits until the
+/// interpreter says that it is warm.
+public final class SandboxPool {
+    /// Gets a warm sandbox, or nil when there is no capacity.
+    public typealias Taker = (WarmSandbox?) -> Void
+
+    public let profile: String
+    private let loop: any EventLoop
+    private let warden: WardenClient
+    private var state: SandboxPoolState<WarmSandbox, Taker>
+    /// What pool sandboxes are made with; the warden sets the function's own limits when it attaches a bundle.
+    public static let startLimits = SandboxLimits(memoryInBytes: 256 << 20, cpuInMillicores: 1000, pids: 64, tmpInBytes: 64 << 20)
+
+    public init(profile: String, target: Int, loop: any EventLoop, warden: WardenClient) {
+        self.profile = profile
+        self.loop = loop
+        self.warden = warden
+        state = SandboxPoolState(target: target)
+    }
+
+    public var readyCount: Int { state.ready.count }
+
+    public func wardenConnected() { carryOut(state.wardenConnected()) }
+
+    public func wardenDisconnected() {
+        let (lost, actions) = state.wardenDisconnected()
+        for sandbox in lost { sandbox.close() }
+        carryOut(actions)
+    }
+
+    public func take(_ taker: @escaping Taker) { carryOut(state.wanted(by: taker)) }
+
+    private func carryOut(_ actions: SandboxPoolState<WarmSandbox, Taker>.Actions) {
+        for (taker, sandbox) in actions.give { taker(sandbox) }
+        for taker in actions.refuse { taker(nil) }
+        for _ in 0..<actions.start { start() }
+    }
+
+    private func start() {
+        let bound = NIOLoopBound(self, eventLoop: loop)
+        let loop = self.loop
+        warden.order(.create(profile: profile, purpose: .run, limits: Self.startLimits)) { result in
+            loop.execute {
+                let pool = bound.value
+                do {
+                    try pool.connect(WardenClient.handle(try result.get()))
+                } catch {
+                    pool.failedToStart()
+                }
+            }
+        }
+    }
+
+    private func failedToStart() {
+        carryOut(state.startFailed())
+        // Not at once: a host that can't start any would spin.
+        let bound = NIOLoopBound(self, eventLoop: loop)
+        loop.scheduleTask(in: .seconds(1)) {
+            let pool = bound.value
+            if pool.state.isConnected { pool.carryOut(pool.state.lost { _ in false }) }
+        }
+    }
+
+    private func connect(_ handle: SandboxHandle) {
+        let handler = ShimChannelHandler()
+        let outputHandler = PipeHandler()
+        let errorHandler = PipeHandler()
+        do {
+            let control = try handle.control.duplicate()
+            let output = try handle.output.duplicate()
+            let error = try handle.error.duplicate()
+            let bound = NIOLoopBound((self, handler, outputHandler, errorHandler), eventLoop: loop)
+            let opened = ClientBootstrap(group: loop)
+                .channelInitializer { channel in
+                    channel.eventLoop.makeCompletedFuture { try channel.pipeline.syncOperations.addHandler(bound.value.1) }
+                }
+                .withConnectedSocket(control)
+            let id = handle.id
+            let uid = handle.hostUID
+            let first = NIOPipeBootstrap(group: loop).channelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture { try channel.pipeline.syncOperations.addHandler(bound.value.2) }
+            }.takingOwnershipOfDescriptor(input: output)
+            let second = NIOPipeBootstrap(group: loop).channelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture { try channel.pipeline.syncOperations.addHandler(bound.value.3) }
+            }.takingOwnershipOfDescriptor(input: error)
+            opened.and(first).and(second).whenComplete { result in
+                let (pool, handler, outputHandler, errorHandler) = bound.value
+                guard case .success(let ((controlChannel, outputChannel), errorChannel)) = result else { return pool.failedToStart() }
+                let sandbox = WarmSandbox(
+                    id: id, hostUID: uid, control: controlChannel, handler: handler, output: (outputChannel, output), error: (errorChannel, error))
+                outputHandler.onRead = { [weak sandbox] in sandbox?.onOutput?(false, $0) }
+                errorHandler.onRead = { [weak sandbox] in sandbox?.onOutput?(true, $0) }
+                pool.awaitWarm(sandbox)
+            }
+        } catch {
+            failedToStart()
+        }
+    }
+
+    private func awaitWarm(_ sandbox: WarmSandbox) {
+        // The pool keeps it alive until someone takes it.
+        var isWarm = false
+        sandbox.onEvent = { [weak self] event in
+            guard let self, case .head(let header, _) = event else { return }
+            guard header.kind == .warm, header.bodyLength == 0, !isWarm else {
+                // Nothing of a user runs in there yet: a wrong frame is a fault of ours or of the runtime.
+                return self.discard(sandbox, wasWarm: isWarm)
+            }
+            isWarm = true
+            self.carryOut(self.state.becameReady(sandbox))
+        }
+        sandbox.onClosed = { [weak self] _ in self?.discard(sandbox, wasWarm: isWarm) }
+    }
+
+    private func discard(_ sandbox: WarmSandbox, wasWarm: Bool) {
+        sandbox.close()
+        destroy(sandbox.id)
+        if wasWarm { carryOut(state.lost { $0 === sandbox }) } else { failedToStart() }
+    }
+
+    /// Ends a sandbox that was taken. Never fails: without a warden it is gone already.
+    public func destroy(_ id: UInt32, _ done: (@Sendable () -> Void)? = nil) {
+        warden.order(.destroy(sandbox: id)) { _ in done?() }
+    }
+
+    /// Attaches the bundle of one revision and sets its limits.
+    public func specialise(
+        _ sandbox: WarmSandbox, bundle: BundleDigest, limits: SandboxLimits, _ done: @escaping (WardenFailure?) -> Void
+    ) {
+        let loop = self.loop
+        let bound = NIOLoopBound(done, eventLoop: loop)
+        warden.order(.specialise(sandbox: sandbox.id, bundle: bundle, limits: limits)) { result in
+            let failure: WardenFailure? =
+                switch result {
+                case .success((.done, _)): nil
+                case .success((.refused(let code, let detail), _)): .refused(code, detail)
+                case .success: .unexpected
+                case .failure(let failure): failure
+                }
+            loop.execute { bound.value(failure) }
+        }
+    }
+}

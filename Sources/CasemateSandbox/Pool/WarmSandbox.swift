@@ -1,0 +1,136 @@
+import CasemateLinux
+import CasemateWire
+import NIOCore
+import NIOPosix
+
+/// A sandbox whose interpreter waits: its channels live on the pool's event loop. Used on that loop only.
+public final class WarmSandbox {
+    public let id: UInt32
+    public let hostUID: UInt32
+    let control: any Channel
+    private let handler: ShimChannelHandler
+    private let output: any Channel
+    private let error: any Channel
+    private let outputRaw: Int32
+    private let errorRaw: Int32
+    public private(set) var isOpen = true
+
+    /// Frames from the shim. Set by whoever owns the sandbox now.
+    public var onEvent: ((ShimEvent) -> Void)? {
+        get { handler.onEvent }
+        set { handler.onEvent = newValue }
+    }
+
+    /// The socket is closed, or what came over it was no frame of ours (`isProtocolFault`).
+    public var onClosed: ((_ isProtocolFault: Bool) -> Void)? {
+        get { handler.onClosed }
+        set { handler.onClosed = newValue }
+    }
+
+    /// What was printed, in order per stream.
+    public var onOutput: ((_ isError: Bool, ByteBuffer) -> Void)?
+
+    init(
+        id: UInt32, hostUID: UInt32, control: any Channel, handler: ShimChannelHandler, output: (any Channel, Int32), error: (any Channel, Int32)
+    ) {
+        self.id = id
+        self.hostUID = hostUID
+        self.control = control
+        self.handler = handler
+        self.output = output.0
+        self.error = error.0
+        outputRaw = output.1
+        errorRaw = error.1
+    }
+
+    /// Sends one frame.
+    public func send(_ header: FrameHeader, meta: ByteBuffer, body: ByteBuffer?) {
+        var buffer = control.allocator.buffer(capacity: FrameHeader.size + meta.readableBytes + (body.map { min($0.readableBytes, 16_384) } ?? 0))
+        buffer.writeMultipleIntegers(
+            UInt32(header.bodyLength), header.kind.rawValue, header.flags, header.status, UInt32(header.metaLength), header.call)
+        buffer.writeImmutableBuffer(meta)
+        // A small body travels in the same write; a large one is not copied.
+        if let body, body.readableBytes <= 16_384 {
+            buffer.writeImmutableBuffer(body)
+            control.writeAndFlush(buffer, promise: nil)
+        } else {
+            control.write(buffer, promise: nil)
+            if let body { control.write(body, promise: nil) }
+            control.flush()
+        }
+    }
+
+    /// Stops or resumes reading the shim's socket: back-pressure from the caller's connection.
+    public func setReading(_ reads: Bool) {
+        _ = control.setOption(.autoRead, value: reads)
+        if reads { control.read() }
+    }
+
+    public var maximumBodyLength: Int {
+        get { handler.decoder.maximumBodyLength }
+        set { handler.decoder.maximumBodyLength = newValue }
+    }
+
+    /// Reads what is in the pipes right now: after a reply's frame, that is all that the call printed.
+    public func drainOutput() {
+        for (raw, isError) in [(outputRaw, false), (errorRaw, true)] {
+            while isOpen {
+                var buffer = control.allocator.buffer(capacity: 65_536)
+                // The descriptor is the pipe channel's, non-blocking, and read on this loop alone.
+                let got = buffer.writeWithUnsafeMutableBytes(minimumWritableBytes: 65_536) { max(0, read(raw, $0.baseAddress!, $0.count)) }
+                if got == 0 { break }
+                onOutput?(isError, buffer)
+            }
+        }
+    }
+
+    /// Closes our ends; the shim ends at the end of its socket, the warden kills the rest.
+    public func close() {
+        guard isOpen else { return }
+        isOpen = false
+        handler.onClosed = nil
+        handler.onEvent = nil
+        control.close(promise: nil)
+        output.close(promise: nil)
+        error.close(promise: nil)
+    }
+}
+
+/// Turns the control socket's bytes into events.
+final class ShimChannelHandler: ChannelInboundHandler {
+    typealias InboundIn = ByteBuffer
+
+    var decoder = ShimFrameDecoder(maximumBodyLength: 4096)
+    var onEvent: ((ShimEvent) -> Void)?
+    var onClosed: ((Bool) -> Void)?
+    private var isFaulty = false
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        guard !isFaulty else { return }
+        var bytes = unwrapInboundIn(data)
+        do {
+            try decoder.feed(&bytes) { onEvent?($0) }
+        } catch {
+            isFaulty = true
+            context.close(promise: nil)
+        }
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        let closed = onClosed
+        onClosed = nil
+        closed?(isFaulty)
+    }
+}
+
+/// Hands on what a pipe brings.
+final class PipeHandler: ChannelInboundHandler {
+    typealias InboundIn = ByteBuffer
+
+    var onRead: ((ByteBuffer) -> Void)?
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) { onRead?(unwrapInboundIn(data)) }
+    func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
+}

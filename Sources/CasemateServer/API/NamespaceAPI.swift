@@ -1,0 +1,47 @@
+import CasemateIdentity
+import CasemateModel
+import CasemateStore
+import HTTPTypes
+
+extension APIServices {
+    var namespaceRoutes: [APIRoute] {
+        [
+            APIRoute(.get, "/v1/namespaces", needs: .functionRead) { request in
+                try request.allowQuery([])
+                return .json(NamespaceList(namespaces: try await records.read { try $0.namespaces() }.map(NamespaceView.init)))
+            },
+            APIRoute(.post, "/v1/namespaces", needs: .platformAdmin) { request in
+                let body: NewNamespace = try await request.json()
+                let namespace = Namespace(id: NamespaceId(), name: body.name, created: .now)
+                try await records.write { try $0.insert(namespace) }
+                return .json(NamespaceView(namespace), status: .created)
+            },
+            APIRoute(.delete, "/v1/namespaces/{namespace}", needs: .platformAdmin) { request in
+                let name = try request.namespace()
+                let namespace = try await namespace(name)
+                try await records.write { try $0.delete(namespace) }
+                try await reloadCredentials()
+                return .noContent
+            },
+        ]
+    }
+}
+
+struct NewNamespace: StrictDecodable {
+    static let fields: Set<String> = ["name"]
+    var name: NamespaceName
+}
+
+struct NamespaceView: Encodable, Sendable {
+    var id: String
+    var name: String
+    var created: String
+
+    init(_ namespace: Namespace) {
+        id = namespace.id.text
+        name = namespace.name.text
+        created = namespace.created.rfc3339
+    }
+}
+
+struct NamespaceList: Encodable, Sendable { var namespaces: [NamespaceView] }

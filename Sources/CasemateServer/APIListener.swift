@@ -1,0 +1,59 @@
+import CasemateIdentity
+import Hummingbird
+import HummingbirdTLS
+import Logging
+import NIOCore
+import NIOSSL
+import ServiceLifecycle
+import Synchronization
+import UnixSignals
+
+/// The management API's listener.
+struct APIListener {
+    let settings: ServerSettings
+    let credentials: CredentialIndex
+    let tls: TLSConfiguration?
+    let logger: Logger
+    let makeServices: @Sendable (_ apiURL: String) -> APIServices
+
+    /// Runs until a signal; `opened` hears the URL once it listens.
+    func run(opened: @Sendable @escaping (String) async throws -> Void) async throws {
+        let scheme = tls == nil ? "http" : "https"
+        // The URLs in answers need the port, which is known only once it listens; requests before that wait for the responder.
+        let responder = LateResponder()
+        let application = Application(
+            responder: responder, server: try tls.map { try .tls(.http1(), tlsConfiguration: $0) } ?? .http1(),
+            configuration: ApplicationConfiguration(
+                address: .hostname(settings.listen.host, port: settings.listen.port), serverName: nil),
+            onServerRunning: { channel in
+                let port = channel.localAddress?.port ?? settings.listen.port
+                let url = settings.apiURL ?? "\(scheme)://\(ServerSettings.Endpoint(host: settings.listen.host, port: port))"
+                let routes = makeServices(url).routes
+                let router = APIRouter(routes: routes, credentials: credentials, isTLS: tls != nil, logger: logger).router()
+                responder.set(router.buildResponder())
+                do { try await opened(url) } catch { logger.error("could not announce the server", metadata: ["error": "\(error)"]) }
+            }, logger: quiet)
+        try await application.runService(gracefulShutdownSignals: [.sigterm, .sigint])
+    }
+
+    /// Hummingbird's own words are of use only when they are warnings.
+    private var quiet: Logger {
+        var logger = logger
+        logger.logLevel = max(logger.logLevel, .warning)
+        return logger
+    }
+}
+
+/// Hands requests to a responder that comes later.
+private final class LateResponder: HTTPResponder, Sendable {
+    typealias Context = BasicRequestContext
+
+    private let inner: Mutex<RouterResponder<BasicRequestContext>?> = Mutex(nil)
+
+    func set(_ responder: RouterResponder<BasicRequestContext>) { inner.withLock { $0 = responder } }
+
+    func respond(to request: Request, context: Context) async throws -> Response {
+        guard let responder = inner.withLock({ $0 }) else { return Response(status: .serviceUnavailable) }
+        return try await responder.respond(to: request, context: context)
+    }
+}

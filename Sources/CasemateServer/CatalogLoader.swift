@@ -1,0 +1,27 @@
+import CasemateDeploy
+import CasemateInvoke
+import CasemateModel
+import CasemateStore
+
+/// Brings what the records say into the catalogue that calls read.
+struct CatalogLoader: Sendable {
+    let records: Records
+    let catalog: Catalog
+
+    func loadAll() async throws {
+        for function in try await records.read({ try $0.functions() }) { try await reload(function.id) }
+    }
+
+    /// Returns when the next call sees the function as it is stored now.
+    func reload(_ id: FunctionId) async throws {
+        let found = try await records.read { transaction -> Deployed? in
+            guard let function = try transaction.function(id) else { return nil }
+            let revision = try function.activeRevision.flatMap { try transaction.revision($0) }
+            return Deployed(
+                id: function.id, namespaceId: function.namespaceId, name: function.name, revision: revision,
+                spec: try revision.map { try CanonicalSpec.decode($0.specBytes) }, wrappedDataKey: function.wrappedDataKey,
+                secrets: try transaction.secrets(of: id))
+        }
+        if let found { catalog.put(found) } else { catalog.remove(id) }
+    }
+}

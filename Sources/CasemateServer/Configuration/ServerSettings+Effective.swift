@@ -1,0 +1,90 @@
+import CasemateDeploy
+import CasemateInvoke
+import CasemateModel
+import Yams
+
+extension ServerSettings {
+    /// Checks every value.
+    /// - Throws: `.invalidRequest` naming the setting, what is wrong, and what to do.
+    public init(_ effective: SettingsTable.Effective) throws(Problem) {
+        func fault(_ key: String, _ what: String) -> Problem {
+            Problem(.invalidRequest, "--\(key) \(effective.text(key)): \(what) (from \(effective.values[key]?.source.rawValue ?? "default"))")
+        }
+        func optional(_ key: String) -> String? { effective.text(key).isEmpty ? nil : effective.text(key) }
+        func number(_ key: String, _ range: ClosedRange<Int>) throws(Problem) -> Int {
+            guard let number = Int(effective.text(key)), range.contains(number) else {
+                throw fault(key, "must be a number from \(range.lowerBound) to \(range.upperBound)")
+            }
+            return number
+        }
+        func endpoint(_ key: String) throws(Problem) -> Endpoint {
+            guard let endpoint = Endpoint(effective.text(key)) else { throw fault(key, "must be HOST:PORT, like 127.0.0.1:8080") }
+            return endpoint
+        }
+        func url(_ key: String) throws(Problem) -> String? {
+            guard let text = optional(key) else { return nil }
+            guard text.hasPrefix("http://") || text.hasPrefix("https://"), !text.hasSuffix("/") else {
+                throw fault(key, "must start with http:// or https:// and have no slash at its end")
+            }
+            return text
+        }
+        data = effective.text("data")
+        guard data.hasPrefix("/"), !data.utf8.contains(where: { $0 < 32 || $0 == UInt8(ascii: "\"") || $0 == UInt8(ascii: "\\") }) else {
+            throw fault("data", "must be an absolute path")
+        }
+        listen = try endpoint("listen")
+        gateway = try endpoint("gateway")
+        user = effective.text("user")
+        domain = effective.text("domain")
+        apiURL = try url("api-url")
+        gatewayURL = try url("gateway-url")
+        switch (effective.text("tls"), optional("tls-cert"), optional("tls-key")) {
+        case (_, .some(let certificate), .some(let key)): tls = .files(certificate: certificate, key: key)
+        case (_, .some, nil), (_, nil, .some): throw fault("tls-cert", "--tls-cert and --tls-key go together")
+        case ("off", nil, nil): tls = .off
+        case ("auto", nil, nil): tls = .auto
+        default: throw fault("tls", "must be off or auto")
+        }
+        for (key, endpoint) in [("listen", listen), ("gateway", gateway)] where tls == .off && !endpoint.isLoopback {
+            throw fault(
+                key,
+                "plain HTTP is for loopback only; add --tls auto, or --tls-cert and --tls-key, or put a TLS proxy before 127.0.0.1")
+        }
+        trustedProxies = effective.text("trusted-proxy").split(separator: ",").map { $0.trimmingPrefix { $0 == " " } }.map(String.init)
+        if let wrong = trustedProxies.first(where: { AddressRange($0) == nil }) { throw fault("trusted-proxy", "\(wrong) is no CIDR") }
+        poolSize = try number("pool-size", 0...1024)
+        maximumRequestBytes = try number("max-request-bytes", 1024...1 << 30)
+        maximumResponseBytes = try number("max-response-bytes", 1024...1 << 30)
+        logLevel = effective.text("log-level")
+        guard ["trace", "debug", "info", "notice", "warning", "error", "critical"].contains(logLevel) else {
+            throw fault("log-level", "must be trace, debug, info, notice, warning, error or critical")
+        }
+        logRetentionInDays = try number("log-retention-days", 1...3650)
+        logBytesPerFunction = try number("log-bytes-per-function", 8 << 20...1 << 40)
+        indexURL = optional("index-url")
+        indexHosts = effective.text("index-hosts").split(separator: ",").map { $0.trimmingPrefix { $0 == " " } }.map(String.init)
+        if let indexURL {
+            do { _ = try PackageIndex(url: indexURL, fileHosts: indexHosts) } catch { throw fault("index-url", error.detail) }
+        }
+        securityContact = optional("security-contact")
+        securityExpires = optional("security-expires")
+    }
+
+    /// The keys and values of a configuration file.
+    /// - Throws: `.invalidRequest` for what is no flat mapping of scalars.
+    public static func file(_ text: String, path: String) throws(Problem) -> [String: String] {
+        guard let node = try? Yams.compose(yaml: text) else {
+            if text.split(separator: "\n").allSatisfy({ $0.isEmpty || $0.hasPrefix("#") }) { return [:] }
+            throw Problem(.invalidRequest, "\(path) is not valid YAML")
+        }
+        guard let mapping = node.mapping else { throw Problem(.invalidRequest, "\(path) must be a mapping like \"listen: 127.0.0.1:8080\"") }
+        var values: [String: String] = [:]
+        for (key, value) in mapping {
+            guard let key = key.string, let value = value.scalar?.string else {
+                throw Problem(.invalidRequest, "\(path):\(key.mark?.line ?? 0): every value is a single one")
+            }
+            guard values.updateValue(value, forKey: key) == nil else { throw Problem(.invalidRequest, "\(path): \"\(key)\" stands twice") }
+        }
+        return values
+    }
+}

@@ -1,0 +1,56 @@
+import CasemateModel
+
+/// Everything that can be set about a server, with its value. What each means stands in `SettingsTable`.
+public struct ServerSettings: Sendable, Equatable {
+    public var data: String
+    public var listen: Endpoint
+    public var gateway: Endpoint
+    public var user: String
+    public var domain: String
+    public var apiURL: String?
+    public var gatewayURL: String?
+    public var tls: TLS
+    public var trustedProxies: [String]
+    public var poolSize: Int
+    public var maximumRequestBytes: Int
+    public var maximumResponseBytes: Int
+    public var logLevel: String
+    public var logRetentionInDays: Int
+    public var logBytesPerFunction: Int
+    public var indexURL: String?
+    public var indexHosts: [String]
+    public var securityContact: String?
+    public var securityExpires: String?
+
+    public enum TLS: Sendable, Equatable {
+        case off
+        /// A CA of our own, made at first start.
+        case auto
+        case files(certificate: String, key: String)
+    }
+
+    /// A host and a port; port 0 takes any free one.
+    public struct Endpoint: Sendable, Equatable, CustomStringConvertible {
+        public var host: String
+        public var port: Int
+
+        public init(host: String, port: Int) {
+            self.host = host
+            self.port = port
+        }
+
+        /// From `HOST:PORT`, IPv6 in brackets.
+        public init?(_ text: String) {
+            guard let colon = text.lastIndex(of: ":"), let port = Int(text[text.index(after: colon)...]), (0...65_535).contains(port) else {
+                return nil
+            }
+            var host = String(text[..<colon])
+            if host.hasPrefix("["), host.hasSuffix("]") { host = String(host.dropFirst().dropLast()) }
+            guard !host.isEmpty, !host.contains(where: \.isWhitespace) else { return nil }
+            self.init(host: host, port: port)
+        }
+
+        public var isLoopback: Bool { host == "localhost" || host == "::1" || host.hasPrefix("127.") }
+        public var description: String { host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)" }
+    }
+}

@@ -1,0 +1,158 @@
+import CasemateDeploy
+import CasemateIdentity
+import CasemateInvoke
+import CasemateLinux
+import CasemateModel
+import CasemateSandbox
+import CasemateStore
+import CasemateVault
+import CLinux
+import Foundation
+import Hummingbird
+import HummingbirdTLS
+import Logging
+import NIOCore
+import NIOSSL
+
+/// The composition root: makes every part once, runs both listeners until told to stop, and takes everything down again.
+public struct Server: Sendable {
+    private let settings: ServerSettings
+    private let environment: ServeEnvironment
+    private let logger: Logger
+
+    public init(settings: ServerSettings, environment: ServeEnvironment) {
+        self.settings = settings
+        self.environment = environment
+        let level = Logger.Level(rawValue: settings.logLevel) ?? .info
+        logger = Logger(label: "casemate") { JSONLogHandler(logLevel: level, label: $0) }
+    }
+
+    /// Runs until SIGTERM or SIGINT. Prints where it listens once both listeners are open.
+    public func run() async throws {
+        umask(0o077)
+        let folder = settings.data + "/server"
+        let records = try Records(path: folder + "/casemate.db")
+        let vault = Vault(keyring: try FileKeyring(path: folder + "/kek", mayCreate: try await isEmpty(records)))
+        let signer = try RevisionSigner(path: folder + "/signing.key", mayCreate: try await isEmpty(records))
+        let artifacts = try ArtifactStore(folder: folder + "/artifacts")
+        let logs = try LogStore(
+            folder: folder + "/logs",
+            limits: .init(keptFor: .seconds(settings.logRetentionInDays * 86_400), bytesPerFunction: settings.logBytesPerFunction))
+        let credentials = CredentialIndex()
+        if let hex = environment.adminKeyHash, let hash = Self.bytes(hex: hex) {
+            try await records.write { try $0.setBootstrapKey(hash: hash, prefix: environment.adminKeyPrefix, at: .now) }
+        }
+        credentials.load(try await records.read { try $0.credentials() })
+        let catalog = Catalog()
+        let loader = CatalogLoader(records: records, catalog: catalog)
+        try await loader.loadAll()
+
+        let warden = WardenClient(path: environment.wardenSocket)
+        let counters = CallCounters()
+        let gateway = Gateway()
+        let tls = try tlsContext()
+        let gatewayPort = try await gateway.start(
+            GatewaySettings(
+                host: settings.gateway.host, port: settings.gateway.port, maximumRequestBody: settings.maximumRequestBytes, tls: tls?.context,
+                trustedProxies: settings.trustedProxies.compactMap { AddressRange($0) }),
+            warden: warden, catalog: catalog
+        ) { [settings] loop in
+            InvokePipeline(
+                credentials: credentials, catalog: catalog,
+                services: CallServices(
+                    vault: vault, signer: signer, logs: logs, counters: counters, maximumResponseBody: settings.maximumResponseBytes, loop: loop),
+                pools: ["python3.11": SandboxPool(profile: "python3.11", target: settings.poolSize, loop: loop, warden: warden)],
+                maximumRequestBody: settings.maximumRequestBytes)
+        }
+        let scheme = tls == nil ? "http" : "https"
+        let gatewayURL = settings.gatewayURL ?? "\(scheme)://\(ServerSettings.Endpoint(host: settings.gateway.host, port: gatewayPort))"
+        let deploy = DeployPipeline(
+            records: records, artifacts: artifacts, vault: vault, signer: signer, warden: warden,
+            index: try PackageIndex(url: settings.indexURL ?? "", fileHosts: settings.indexHosts), logger: logger,
+            changed: { try await loader.reload($0) })
+        let makeServices: @Sendable (String) -> APIServices = { apiURL in
+            APIServices(
+                records: records, artifacts: artifacts, logs: logs, vault: vault, credentials: credentials, catalog: loader, deploy: deploy,
+                warden: warden, counters: counters, gateway: gateway, urls: PublicURLs(api: apiURL, gateway: gatewayURL),
+                securityText: SecurityText(settings).text)
+        }
+        let api = APIListener(
+            settings: settings, credentials: credentials, tls: tls?.configuration, logger: logger, makeServices: makeServices)
+        let watch = Task { await watchWarden() }
+        let expiry = Task {
+            while !Task.isCancelled {
+                logs.expire()
+                try? await Task.sleep(for: .seconds(3600))
+            }
+        }
+        do {
+            try await api.run { apiURL in try await announce(api: apiURL, gateway: gatewayURL, warden: warden) }
+        } catch {
+            await takeDown(warden, gateway, [watch, expiry])
+            throw error
+        }
+        await takeDown(warden, gateway, [watch, expiry])
+    }
+
+    private func takeDown(_ warden: WardenClient, _ gateway: Gateway, _ tasks: [Task<Void, Never>]) async {
+        for task in tasks { task.cancel() }
+        await gateway.stop()
+        warden.close()
+        if let lifeline = environment.lifeline { close(lifeline) }
+        if let pid = environment.wardenPID {
+            var status: Int32 = 0
+            cl_wait_pid(pid, 0, &status)
+        }
+        logger.info("stopped")
+    }
+
+    /// Keys are made only with the database: a key that went missing later must not be replaced silently.
+    private func isEmpty(_ records: Records) async throws -> Bool { try await records.read { try $0.functions().isEmpty } }
+
+    private func watchWarden() async {
+        guard let pid = environment.wardenPID else { return }
+        while !Task.isCancelled {
+            var status: Int32 = 0
+            if cl_wait_pid(pid, WNOHANG, &status) != 0 {
+                if Task.isCancelled { return }
+                logger.critical("the warden ended; stopping", metadata: ["status": "\(status)"])
+                kill(getpid(), SIGTERM)
+                return
+            }
+            try? await Task.sleep(for: .milliseconds(500))
+        }
+    }
+
+    private func announce(api: String, gateway: String, warden: WardenClient) async throws {
+        if let fd = environment.clientConfiguration {
+            try Files.writeAll(fd, Array("url: \(api)\n".utf8), naming: "the command line's configuration")
+            close(fd)
+        }
+        for _ in 0..<100 where !warden.isConnected { try await Task.sleep(for: .milliseconds(20)) }
+        logger.info("started", metadata: ["api": "\(api)", "gateway": "\(gateway)", "version": "\(CasemateVersion.text)"])
+        var text = "Casemate \(CasemateVersion.text) is up.\n  API      \(api)\n  gateway  \(gateway)\n"
+        if environment.clientConfiguration == nil, !environment.adminKeyPath.isEmpty {
+            text += "  to use it from this shell:  export CASEMATE_URL=\(api) CASEMATE_KEY=$(cat \(environment.adminKeyPath))\n"
+        }
+        FileHandle.standardOutput.write(Data(text.utf8))
+    }
+
+    private func tlsContext() throws -> (context: NIOSSLContext, configuration: TLSConfiguration)? {
+        guard let fd = environment.tls else { return nil }
+        lseek(fd, 0, SEEK_SET)
+        let pem = try Files.read(fd, limit: 1 << 20, naming: "the TLS certificate")
+        close(fd)
+        let chain = try NIOSSLCertificate.fromPEMBytes(pem).map { NIOSSLCertificateSource.certificate($0) }
+        let key = try NIOSSLPrivateKey(bytes: pem, format: .pem)
+        var configuration = TLSConfiguration.makeServerConfiguration(certificateChain: chain, privateKey: .privateKey(key))
+        configuration.minimumTLSVersion = .tlsv12
+        configuration.applicationProtocols = ["http/1.1"]
+        return (try NIOSSLContext(configuration: configuration), configuration)
+    }
+
+    private static func bytes(hex: String) -> [UInt8]? {
+        let digits = Array(hex.utf8)
+        guard digits.count == 64 else { return nil }
+        return stride(from: 0, to: 64, by: 2).compactMap { UInt8(String(decoding: digits[$0..<($0 + 2)], as: UTF8.self), radix: 16) }
+    }
+}

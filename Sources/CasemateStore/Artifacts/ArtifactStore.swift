@@ -1,0 +1,68 @@
+import CasemateLinux
+import CasemateModel
+import Crypto
+import Glibc
+
+/// Uploaded archives, by their SHA-256. A file appears under its name only when it is complete and on disk.
+public final class ArtifactStore: Sendable {
+    private let folder: String
+
+    public init(folder: String) throws {
+        self.folder = folder
+        try Files.makeDirectories(folder, mode: 0o700)
+        for name in Files.names(in: folder) where name.hasPrefix(".upload-") { unlink(folder + "/" + name) }
+    }
+
+    /// 64 lower-case hexadecimal digits.
+    public static func isDigest(_ text: String) -> Bool {
+        text.utf8.count == 64 && text.utf8.allSatisfy { (48...57).contains($0) || (97...102).contains($0) }
+    }
+
+    /// An upload under way; what is not finished leaves nothing.
+    public final class Upload {
+        private let folder: String
+        private let path: String
+        private let fd: Int32
+        private var hash = SHA256()
+        private var finished = false
+
+        init(folder: String) throws {
+            self.folder = folder
+            path = "\(folder)/.upload-\(Id<ArtifactStore>().text)"
+            fd = Glibc.open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
+            guard fd >= 0 else { throw SystemError.last("storing an upload") }
+        }
+
+        deinit {
+            close(fd)
+            if !finished { unlink(path) }
+        }
+
+        public func write(_ bytes: [UInt8]) throws {
+            hash.update(data: bytes)
+            try Files.writeAll(fd, bytes, naming: "an upload")
+        }
+
+        /// Makes it durable and gives it its name. Answers the digest.
+        public func finish() throws -> String {
+            let digest = hash.finalize().map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
+            guard fsync(fd) == 0, rename(path, folder + "/" + digest) == 0 else { throw SystemError.last("storing an upload") }
+            finished = true
+            return digest
+        }
+    }
+
+    public func upload() throws -> Upload { try Upload(folder: folder) }
+
+    /// An open descriptor of the archive, or nil when there is none.
+    public func open(_ digest: String) -> Descriptor? {
+        guard Self.isDigest(digest) else { return nil }
+        let fd = Glibc.open(folder + "/" + digest, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)
+        return fd < 0 ? nil : Descriptor(fd)
+    }
+
+    public func remove(_ digest: String) {
+        guard Self.isDigest(digest) else { return }
+        unlink(folder + "/" + digest)
+    }
+}

@@ -1,0 +1,54 @@
+import GRDB
+
+/// Ordered, forward only. A released migration never changes.
+enum Migrations {
+    static let migrator: DatabaseMigrator = {
+        var migrator = DatabaseMigrator()
+        migrator.registerMigration("1 first tables") { db in
+            try db.execute(
+                sql: """
+                    CREATE TABLE namespaces (
+                        id TEXT PRIMARY KEY NOT NULL, name TEXT NOT NULL UNIQUE, created INTEGER NOT NULL
+                    ) STRICT;
+                    CREATE TABLE functions (
+                        id TEXT PRIMARY KEY NOT NULL,
+                        namespace_id TEXT NOT NULL REFERENCES namespaces(id) ON DELETE RESTRICT,
+                        name TEXT NOT NULL, active_revision TEXT, wrapped_data_key BLOB NOT NULL,
+                        created INTEGER NOT NULL, updated INTEGER NOT NULL, UNIQUE (namespace_id, name)
+                    ) STRICT;
+                    CREATE TABLE revisions (
+                        id TEXT PRIMARY KEY NOT NULL,
+                        function_id TEXT NOT NULL REFERENCES functions(id) ON DELETE CASCADE,
+                        number INTEGER NOT NULL, bundle_digest TEXT NOT NULL, source_digest TEXT NOT NULL, spec BLOB NOT NULL,
+                        lock TEXT, findings BLOB NOT NULL, signature BLOB NOT NULL,
+                        created INTEGER NOT NULL, created_by TEXT NOT NULL, UNIQUE (function_id, number)
+                    ) STRICT;
+                    CREATE INDEX revisions_bundle ON revisions (bundle_digest);
+                    CREATE TABLE secrets (
+                        function_id TEXT NOT NULL REFERENCES functions(id) ON DELETE CASCADE,
+                        name TEXT NOT NULL, version INTEGER NOT NULL, sealed BLOB NOT NULL, updated INTEGER NOT NULL,
+                        PRIMARY KEY (function_id, name)
+                    ) STRICT;
+                    CREATE TABLE secret_versions (
+                        function_id TEXT NOT NULL REFERENCES functions(id) ON DELETE CASCADE,
+                        name TEXT NOT NULL, last INTEGER NOT NULL, PRIMARY KEY (function_id, name)
+                    ) STRICT;
+                    CREATE TABLE tokens (
+                        id TEXT PRIMARY KEY NOT NULL, hash BLOB NOT NULL UNIQUE, prefix TEXT NOT NULL, description TEXT NOT NULL,
+                        namespace_id TEXT NOT NULL REFERENCES namespaces(id) ON DELETE CASCADE,
+                        function_id TEXT REFERENCES functions(id) ON DELETE CASCADE,
+                        created INTEGER NOT NULL, expires INTEGER NOT NULL
+                    ) STRICT;
+                    CREATE TABLE api_keys (
+                        id TEXT PRIMARY KEY NOT NULL, hash BLOB NOT NULL UNIQUE, prefix TEXT NOT NULL, description TEXT NOT NULL,
+                        created INTEGER NOT NULL, expires INTEGER
+                    ) STRICT;
+                    CREATE TABLE external_ids (
+                        dialect TEXT NOT NULL, kind TEXT NOT NULL, namespace_id TEXT NOT NULL, value TEXT NOT NULL, id TEXT NOT NULL,
+                        PRIMARY KEY (dialect, kind, namespace_id, value)
+                    ) STRICT;
+                    """)
+        }
+        return migrator
+    }()
+}

@@ -1,0 +1,106 @@
+import CasemateModel
+import Foundation
+import GRDB
+
+extension Transaction {
+    private static let selectFunction =
+        "SELECT f.*, n.name AS namespace FROM functions f JOIN namespaces n ON n.id = f.namespace_id"
+
+    public func functions() throws -> [Function] {
+        try Row.fetchAll(db, sql: Self.selectFunction + " ORDER BY n.name, f.name").map(Function.init(row:))
+    }
+
+    public func functions(in namespace: NamespaceId) throws -> [Function] {
+        try Row.fetchAll(db, sql: Self.selectFunction + " WHERE n.id = ? ORDER BY f.name", arguments: [namespace.text]).map(Function.init(row:))
+    }
+
+    public func function(_ name: FunctionName) throws -> Function? {
+        try Row.fetchOne(
+            db, sql: Self.selectFunction + " WHERE n.name = ? AND f.name = ?", arguments: [name.namespace.text, name.function.text]
+        ).map(Function.init(row:))
+    }
+
+    public func function(_ id: FunctionId) throws -> Function? {
+        try Row.fetchOne(db, sql: Self.selectFunction + " WHERE f.id = ?", arguments: [id.text]).map(Function.init(row:))
+    }
+
+    public func insert(_ function: Function) throws {
+        try db.execute(
+            sql: "INSERT INTO functions VALUES (?, ?, ?, ?, ?, ?, ?)",
+            arguments: [
+                function.id.text, function.namespaceId.text, function.name.function.text, function.activeRevision?.text,
+                Data(function.wrappedDataKey), function.created.milliseconds, function.updated.milliseconds,
+            ])
+    }
+
+    public func delete(_ function: Function) throws {
+        try db.execute(sql: "DELETE FROM functions WHERE id = ?", arguments: [function.id.text])
+    }
+
+    /// Moves the pointer: from now on calls run `revision`.
+    public func activate(_ revision: RevisionId, of function: FunctionId, at time: Timestamp) throws {
+        try db.execute(
+            sql: "UPDATE functions SET active_revision = ?, updated = ? WHERE id = ?", arguments: [revision.text, time.milliseconds, function.text])
+    }
+
+    // MARK: Revisions
+
+    public func revisions(of function: FunctionId) throws -> [Revision] {
+        try Row.fetchAll(db, sql: "SELECT * FROM revisions WHERE function_id = ? ORDER BY number DESC", arguments: [function.text])
+            .map(Revision.init(row:))
+    }
+
+    public func revision(_ id: RevisionId) throws -> Revision? {
+        try Row.fetchOne(db, sql: "SELECT * FROM revisions WHERE id = ?", arguments: [id.text]).map(Revision.init(row:))
+    }
+
+    /// Numbers are never used twice, also when the newest revision was removed.
+    public func nextRevisionNumber(of function: FunctionId) throws -> Int {
+        (try Int.fetchOne(db, sql: "SELECT max(number) FROM revisions WHERE function_id = ?", arguments: [function.text]) ?? 0) + 1
+    }
+
+    public func insert(_ revision: Revision) throws {
+        try db.execute(
+            sql: "INSERT INTO revisions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            arguments: [
+                revision.id.text, revision.functionId.text, revision.number, revision.bundleDigest, revision.sourceDigest,
+                Data(revision.specBytes), revision.lock, try JSONEncoder().encode(revision.findings), Data(revision.signature),
+                revision.created.milliseconds, revision.createdBy,
+            ])
+    }
+
+    /// Whether any function has a revision with this bundle.
+    public func isBundleUsed(_ digest: String) throws -> Bool {
+        try Bool.fetchOne(db, sql: "SELECT EXISTS (SELECT 1 FROM revisions WHERE bundle_digest = ?)", arguments: [digest]) ?? false
+    }
+
+    public func isSourceUsed(_ digest: String) throws -> Bool {
+        try Bool.fetchOne(db, sql: "SELECT EXISTS (SELECT 1 FROM revisions WHERE source_digest = ?)", arguments: [digest]) ?? false
+    }
+}
+
+extension Function {
+    init(row: Row) throws {
+        guard let id = FunctionId(row["id"] as String), let namespaceId = NamespaceId(row["namespace_id"] as String),
+            let namespace = NamespaceName(row["namespace"] as String), let label = FunctionLabel(row["name"] as String)
+        else { throw RecordsError.damaged }
+        self.init(
+            id: id, namespaceId: namespaceId, name: FunctionName(namespace: namespace, function: label),
+            activeRevision: (row["active_revision"] as String?).flatMap { RevisionId($0) },
+            wrappedDataKey: [UInt8](row["wrapped_data_key"] as Data), created: Timestamp(milliseconds: row["created"]),
+            updated: Timestamp(milliseconds: row["updated"]))
+    }
+}
+
+extension Revision {
+    init(row: Row) throws {
+        guard let id = RevisionId(row["id"] as String), let functionId = FunctionId(row["function_id"] as String) else {
+            throw RecordsError.damaged
+        }
+        self.init(
+            id: id, functionId: functionId, number: row["number"], bundleDigest: row["bundle_digest"], sourceDigest: row["source_digest"],
+            specBytes: [UInt8](row["spec"] as Data), lock: row["lock"],
+            findings: try JSONDecoder().decode([Diagnostic].self, from: row["findings"] as Data),
+            signature: [UInt8](row["signature"] as Data), created: Timestamp(milliseconds: row["created"]), createdBy: row["created_by"])
+    }
+}

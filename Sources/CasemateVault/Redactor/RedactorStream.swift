@@ -1,0 +1,66 @@
+/// Redacts one stream in pieces, with the result that one pass over the whole would have.
+///
+/// A piece's end is held back only while it could be the beginning of a value, so that an ordinary log line goes out at once.
+/// What is held is less than the longest spelling (about 160 bytes) and comes with the next piece or at the end. Words at the very end
+/// wait for the byte that delimits them.
+package struct RedactorStream: Sendable {
+    private let redactor: Redactor
+    private var passage = Passage()
+    private var held: [UInt8] = []
+    /// The byte before `held`.
+    private var previous: UInt8?
+
+    init(_ redactor: Redactor) {
+        self.redactor = redactor
+    }
+
+    /// How many marks were written.
+    package var hits: Int { passage.hits }
+
+    /// How many bytes wait for what follows.
+    package var heldBytes: Int { held.count }
+
+    /// Appends to `out` what is certain after this piece.
+    package mutating func push(_ piece: UnsafeBufferPointer<UInt8>, into out: inout [UInt8]) {
+        if piece.isEmpty { return }
+        if redactor.isEmpty {
+            out.append(contentsOf: piece)
+        } else if held.isEmpty {
+            held = advance(over: UnsafeRawBufferPointer(piece), isLast: false, into: &out)
+        } else {
+            var text = takeHeld()
+            text.append(contentsOf: piece)
+            held = text.withUnsafeBytes { advance(over: $0, isLast: false, into: &out) }
+        }
+    }
+
+    package mutating func push(_ piece: [UInt8], into out: inout [UInt8]) {
+        piece.withUnsafeBufferPointer { push($0, into: &out) }
+    }
+
+    /// Appends what was held back. The stream can then begin anew.
+    package mutating func finish(into out: inout [UInt8]) {
+        _ = takeHeld().withUnsafeBytes { advance(over: $0, isLast: true, into: &out) }
+        previous = nil
+    }
+
+    private mutating func takeHeld() -> [UInt8] {
+        defer { held = [] }
+        return held
+    }
+
+    /// Handles what is certain of `text` and returns the rest.
+    private mutating func advance(over text: UnsafeRawBufferPointer, isLast: Bool, into out: inout [UInt8]) -> [UInt8] {
+        let end = isLast ? text.count : redactor.undecided(in: text, after: previous)
+        redactor.replace(in: text, before: end, after: previous, passage: &passage, into: &out)
+        passage.close(at: end, of: text, into: &out)
+        if end > 0 { previous = text[end - 1] }
+        return end == text.count ? [] : Array(UnsafeRawBufferPointer(rebasing: text[end...]))
+    }
+}
+
+extension RedactorStream: CustomStringConvertible, CustomDebugStringConvertible, CustomReflectable {
+    package var description: String { "RedactorStream(\(hits) hits, \(heldBytes) bytes held)" }
+    package var debugDescription: String { description }
+    package var customMirror: Mirror { Mirror(self, children: EmptyCollection()) }
+}

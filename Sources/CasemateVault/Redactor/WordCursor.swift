@@ -1,0 +1,37 @@
+/// Walks a text and gives, for each place where words to hide stand, the longest. Places come in ascending order.
+///
+/// SAFETY: holds the text's pointer; to be used within the call that was given the text.
+struct WordCursor {
+    private let layer: NeedleLayer
+    private let text: UnsafeRawBufferPointer
+    /// Words that begin here or later are not looked for.
+    private let limit: Int
+    private var position = 0
+    private var previous: UInt8?
+
+    /// - Parameter previous: The byte before the text, nil where a text begins.
+    init(_ layer: NeedleLayer, in text: UnsafeRawBufferPointer, before limit: Int, after previous: UInt8?) {
+        self.layer = layer
+        self.text = text
+        self.limit = limit
+        self.previous = previous
+    }
+
+    mutating func next() -> Match? {
+        while true {
+            let start = layer.words.candidate(in: text, from: position, after: previous)
+            guard start < limit else { return nil }
+            let before = start > position ? text[start - 1] : previous
+            position = start + 1
+            var match: Match?
+            // A mark is jumped over: no word within counts.
+            if text[start] == UInt8(ascii: "["), case .complete(let end) = MarkSyntax.mark(in: text, at: start) {
+                position = end
+            } else if before.map({ !isWordByte($0) }) ?? true {
+                match = layer.words.match(in: text, at: start)
+            }
+            previous = text[position - 1]
+            if let match { return match }
+        }
+    }
+}

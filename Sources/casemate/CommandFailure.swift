@@ -1,0 +1,26 @@
+import CasemateModel
+import Foundation
+
+/// Ends a command with a message for a person and an exit code for a script.
+struct CommandFailure: Error {
+    var message: String
+    var code: Int32 = 1
+
+    /// What the server answered: refusals before anything ran are 2, the rest 1.
+    init(_ problem: Problem) {
+        var text = "\(problem.code.title): \(problem.detail)"
+        for diagnostic in problem.diagnostics { text += "\n  \(diagnostic)" }
+        message = text
+        code = [400, 401, 403, 404, 409, 422, 429].contains(problem.code.status) ? 2 : 1
+    }
+
+    init(_ message: String, code: Int32 = 1) {
+        self.message = message
+        self.code = code
+    }
+
+    func exit() -> Never {
+        if !message.isEmpty { Terminal.error("casemate: \(message)") }
+        Foundation.exit(code)
+    }
+}

@@ -1,0 +1,98 @@
+import ArgumentParser
+import AsyncHTTPClient
+import CasemateDeploy
+import CasemateModel
+import Foundation
+import NIOCore
+import NIOHTTP1
+
+struct Deploy: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Deploy the functions of a casemate.yaml.",
+        discussion: """
+            PATH is a folder with a casemate.yaml, or the file itself. Each function's source folder is packed (never .env, .git or key files), \
+            uploaded, built and scanned in a sandbox, signed, and made active. What has not changed is left as it is. Exits 1 when a \
+            function could not be deployed; the revision before then still serves.
+            """)
+    @Argument(help: "Folder or manifest.") var path = "."
+    @Option(help: "Namespace, where the manifest names none or another.") var namespace: NamespaceName?
+    @Flag(help: "Check and show what would be done.") var dryRun = false
+    @OptionGroup var output: OutputOptions
+
+    private struct Request: Encodable {
+        var namespace: String?
+        var manifest: String
+        var file: String
+        var sources: [String: String]
+        var dryRun: Bool
+    }
+
+    private struct View: Decodable { var functions: [Outcome] }
+
+    private struct Outcome: Decodable {
+        var function: String
+        var status: String
+        var url: String
+        var revision: Int?
+        var stage: String?
+        var problem: String?
+        var diagnostics: [Diagnostic]
+        var output: String?
+        var milliseconds: Int
+    }
+
+    func run() async throws {
+        var isFolder: ObjCBool = false
+        guard FileManager.default.fileExists(atPath: path, isDirectory: &isFolder) else { throw CommandFailure("\(path) does not exist", code: 2) }
+        let file = isFolder.boolValue ? (path as NSString).appendingPathComponent("casemate.yaml") : path
+        let folder = (file as NSString).deletingLastPathComponent
+        guard let data = FileManager.default.contents(atPath: file) else {
+            throw CommandFailure("there is no \(file); casemate deploy takes a folder with a casemate.yaml, or the file", code: 2)
+        }
+        guard data.count <= 1 << 20 else { throw CommandFailure("\(file): the manifest is larger than 1 MiB", code: 2) }
+        guard let text = String(data: data, encoding: .utf8) else { throw CommandFailure("\(file): the manifest is not UTF-8 text", code: 2) }
+        let name = (file as NSString).lastPathComponent
+        let manifest: Manifest
+        do {
+            manifest = try ManifestParser.parse(text, file: name)
+        } catch {
+            throw CommandFailure("the manifest has \(error.diagnostics.count) fault(s)\n" + error.diagnostics.map { "  \($0)" }.joined(separator: "\n"), code: 2)
+        }
+        try await APIClient.with { client in
+            var sources: [String: String] = [:]
+            for function in manifest.functions {
+                let source = try SourceArchive(folder: ((folder.isEmpty ? "." : folder) as NSString).appendingPathComponent(function.source))
+                for name in source.excluded { Terminal.error("left out: \(function.label): \(name) (may hold credentials)") }
+                Terminal.step("uploading \(function.label): \(source.files) file(s), \(source.bytes.count) bytes")
+                let answer = try await client.send(
+                    .POST, "/v1/archives", body: .bytes(ByteBuffer(bytes: source.bytes)), type: "application/zip", timeout: .seconds(300))
+                sources[function.label.text] = try JSONDecoder().decode(Archive.self, from: Data(answer)).digest
+            }
+            if !dryRun { Terminal.step("building, scanning and signing in a sandbox") }
+            let request = Request(namespace: namespace?.text, manifest: text, file: name, sources: sources, dryRun: dryRun)
+            let answer = try await client.jsonBytes(.POST, "/v1/deployments", body: request, timeout: .seconds(1800))
+            let view = try JSONDecoder().decode(View.self, from: Data(answer))
+            if output.json { Terminal.write(answer + [10]) } else { view.functions.forEach(show) }
+            let failed = view.functions.filter { $0.status == "failed" }
+            if !failed.isEmpty { throw CommandFailure(output.json ? "" : "\(failed.count) function(s) not deployed") }
+        }
+    }
+
+    private struct Archive: Decodable { var digest: String }
+
+    private func show(_ outcome: Outcome) {
+        let took = "(\(outcome.milliseconds) ms)"
+        switch outcome.status {
+        case "deployed": Terminal.line("\(Terminal.coloured("deployed", .green)) \(outcome.function) revision \(outcome.revision ?? 0) \(took)  \(outcome.url)")
+        case "unchanged": Terminal.line("unchanged \(outcome.function) revision \(outcome.revision ?? 0): source and manifest are as deployed")
+        case "planned": Terminal.line("would deploy \(outcome.function)\(outcome.revision.map { ", which runs revision \($0)" } ?? ", which is new")")
+        default:
+            let still = outcome.revision.map { "; revision \($0) still serves" } ?? ""
+            Terminal.line("\(Terminal.coloured("failed", .red)) \(outcome.function) at \(outcome.stage ?? "?"): \(Terminal.visible(outcome.problem ?? ""))\(still)")
+        }
+        for diagnostic in outcome.diagnostics { Terminal.line("  \(Terminal.visible(diagnostic.description))") }
+        if let output = outcome.output {
+            for line in output.split(separator: "\n").suffix(40) { Terminal.line("  | \(Terminal.visible(String(line)))") }
+        }
+    }
+}

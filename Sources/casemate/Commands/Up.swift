@@ -1,0 +1,164 @@
+import ArgumentParser
+import CasemateLinux
+import CasemateModel
+import CasemateServer
+import CLinux
+import Foundation
+import Glibc
+
+/// What every command that starts a server takes.
+struct ServerOptions: ParsableArguments {
+    @Option(help: "YAML file with settings; flags and CASEMATE_* variables override it.")
+    var config: String?
+    @Option(help: "Folder of database, keys, logs and bundles (/var/lib/casemate/data).")
+    var data: String?
+    @Option(help: "HOST:PORT of the management API (127.0.0.1:8080); port 0 takes a free one.")
+    var listen: String?
+    @Option(help: "HOST:PORT for calling functions (127.0.0.1:8081).")
+    var gateway: String?
+    @Option(help: "System user that the server runs as (casemate); made when it is missing.")
+    var user: String?
+    @Option(help: "Suffix of the functions' host names (localhost).")
+    var domain: String?
+    @Option(name: .customLong("api-url"), help: "Public URL of the API, where it differs from what it listens on.")
+    var apiURL: String?
+    @Option(name: .customLong("gateway-url"), help: "Public URL of the gateway, where it differs.")
+    var gatewayURL: String?
+    @Option(help: "off, or auto: a CA of its own and certificates for both listeners.")
+    var tls: String?
+    @Option(help: "PEM file with the certificate chain.")
+    var tlsCert: String?
+    @Option(help: "PEM file with its private key.")
+    var tlsKey: String?
+    @Option(help: "CIDRs, comma between, whose X-Forwarded-* are believed (none).")
+    var trustedProxy: String?
+    @Option(help: "Interpreters that wait pre-warmed, per runtime (4).")
+    var poolSize: Int?
+    @Option(name: .customLong("index-url"), help: "Package index for builds (PIP_INDEX_URL, else what pip uses).")
+    var indexURL: String?
+    @Option(help: "Further hosts, comma between, where that index keeps its files.")
+    var indexHosts: String?
+    @Option(help: "trace, debug, info, notice, warning, error or critical (info).")
+    var logLevel: String?
+
+    private var flags: [String: String] {
+        let given: [(String, String?)] = [
+            ("data", data.map(Self.absolute)), ("listen", listen), ("gateway", gateway), ("user", user), ("domain", domain), ("api-url", apiURL),
+            ("gateway-url", gatewayURL), ("tls", tls), ("tls-cert", tlsCert.map(Self.absolute)), ("tls-key", tlsKey.map(Self.absolute)),
+            ("trusted-proxy", trustedProxy), ("pool-size", poolSize.map(String.init)), ("index-url", indexURL), ("index-hosts", indexHosts),
+            ("log-level", logLevel),
+        ]
+        return Dictionary(uniqueKeysWithValues: given.compactMap { entry in entry.1.map { (entry.0, $0) } })
+    }
+
+    private static func absolute(_ path: String) -> String { URL(fileURLWithPath: path).standardizedFileURL.path }
+
+    func effective() throws -> SettingsTable.Effective {
+        do {
+            var file: [String: String] = [:]
+            if let config {
+                guard let text = try? String(contentsOfFile: config, encoding: .utf8) else { throw CommandFailure("\(config) can't be read", code: 2) }
+                file = try ServerSettings.file(text, path: config)
+            }
+            return try SettingsTable.resolve(flags: flags, environment: ProcessInfo.processInfo.environment, file: file)
+        } catch let problem as Problem {
+            throw CommandFailure(problem.detail, code: 2)
+        }
+    }
+
+    static func settings(_ effective: SettingsTable.Effective) throws -> ServerSettings {
+        do { return try ServerSettings(effective) } catch { throw CommandFailure(error.detail, code: 2) }
+    }
+}
+
+struct Up: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Start a server on this machine: API, gateway and warden. Ctrl-C stops it.",
+        discussion: """
+            Needs root: the warden makes sandboxes. The server itself runs as --user. Data, keys and bundles lie in --data; the first start \
+            makes them, and an administrator's key in DIR/admin.key.
+            """)
+
+    @OptionGroup var options: ServerOptions
+
+    func run() async throws {
+        guard geteuid() == 0 else {
+            throw CommandFailure("casemate up needs root, because its warden makes sandboxes (starting it as an ordinary user comes later); try: sudo casemate up", code: 2)
+        }
+        let effective = try options.effective()
+        let settings = try ServerOptions.settings(effective)
+        guard let installation = Installation.find() else {
+            throw CommandFailure("the warden and the runtimes' files were not found; set CASEMATE_LIBEXEC, or see: casemate doctor")
+        }
+        let faults = HostCheck.run().filter { $0.verdict == .missing }
+        guard faults.isEmpty else {
+            throw CommandFailure("this host is not ready:\n" + faults.map { "  \($0.what): \($0.fix)" }.joined(separator: "\n"))
+        }
+        let setup = HostSetup(settings: settings)
+        let account = try setup.account()
+        try setup.folders(for: account)
+        try setup.runtime("python3.11")
+        try setup.tools()
+        let tls = try TLSFiles(settings: settings)
+        let key = try setup.adminKey()
+        let clientFile = try setup.newClientConfiguration(key: key, ca: tls?.ca)
+
+        var generator = SystemRandomNumberGenerator()
+        let instance = "c" + String(generator.next() as UInt64, radix: 16)
+        var pair: [Int32] = [-1, -1]
+        try check(cl_socketpair_stream(&pair), "making the lifeline")
+        let null = open("/dev/null", O_RDWR | O_CLOEXEC)
+        // A session of its own: Ctrl-C is the server's, which ends the warden in its turn.
+        let warden = try spawn(
+            [
+                installation.warden, "--instance", instance, "--store", settings.data + "/warden", "--runtimes", Installation.runtimesFolder,
+                "--parts", installation.runtimes, "--tools", Installation.toolsFolder, "--peer-uid", "\(account.uid)", "--lifeline", "3",
+            ], descriptors: [null, 2, 2, pair[1]], newSession: true)
+        close(pair[1])
+        close(null)
+
+        var environment = ["PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C.UTF-8", "TZ=UTC"]
+        // The server has no pip to ask.
+        if settings.indexURL == nil {
+            let index = try HostPip.index()
+            environment += ["CASEMATE_INDEX_URL=\(index.url)", "CASEMATE_INDEX_HOSTS=\(index.fileHosts.joined(separator: ","))"]
+        }
+        for (name, entry) in effective.values where !entry.value.isEmpty {
+            guard let setting = SettingsTable.all.first(where: { $0.key == name }) else { continue }
+            environment.append("\(setting.variable)=\(entry.value)")
+        }
+        func add(_ variable: ServeEnvironment.Variable, _ value: String) { environment.append("\(variable.rawValue)=\(value)") }
+        add(.socket, "/run/casemate/\(instance)/warden.sock")
+        add(.wardenPID, "\(warden)")
+        add(.lifeline, "\(pair[0])")
+        add(.keyHash, HostSetup.hash(key))
+        add(.keyPrefix, String(key.prefix(8)))
+        add(.keyPath, settings.data + "/admin.key")
+        add(.uid, "\(account.uid)")
+        add(.gid, "\(account.gid)")
+        if let clientFile { add(.clientConfiguration, "\(clientFile)") }
+        if let tls { add(.tls, "\(tls.descriptor)") }
+        for fd in [pair[0], clientFile, tls?.descriptor].compactMap({ $0 }) { cl_set_cloexec(fd, 0) }
+        guard let executable = Installation.executable else { throw CommandFailure("the executable's own path is not known") }
+        let failure = withCStrings([executable, "serve"]) { argv in withCStrings(environment) { cl_exec(executable, argv, $0) } }
+        throw SystemError("starting the server", errno: -failure)
+    }
+}
+
+/// The server alone, as `up` starts it.
+struct Serve: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(abstract: "The server process, started by up.", shouldDisplay: false)
+
+    @OptionGroup var options: ServerOptions
+
+    func run() async throws {
+        let settings = try ServerOptions.settings(try options.effective())
+        guard let environment = ServeEnvironment() else { throw CommandFailure("serve is started by: casemate up", code: 2) }
+        guard geteuid() != 0 else { throw CommandFailure("the server never runs as root", code: 2) }
+        do {
+            try await Server(settings: settings, environment: environment).run()
+        } catch {
+            throw CommandFailure("the server could not start: \(error)")
+        }
+    }
+}

@@ -1,0 +1,59 @@
+import Testing
+
+@Suite("A key whose feature comes later")
+struct ManifestLaterTests {
+    static let schema = "write a path below the manifest's folder, like schema.json"
+
+    @Test("is refused as not available yet when its value is right, and for its value when that is wrong", arguments: answers)
+    func check(answer: Answer) { #expect(diagnostics(answer.text) == answer.lines) }
+
+    static let answers: [Answer] = [
+        .line6("callers: [plant/ingest]", "callers is not available yet; remove it"),
+        .line6("callers: [ingest]", "\"ingest\" under callers is not NAMESPACE/FUNCTION; write it as \"plant/ingest\""),
+        .line6("callers: plant/ingest", "callers takes a list, not a single value; write it as [\"plant/ingest\"]"),
+        .line6("callers: [~]", "callers has an empty entry; remove it"),
+        .line6("capabilities: [plant/lookup:invoke]", "capabilities is not available yet; remove it"),
+        .line6(
+            "capabilities: [plant/lookup]",
+            "\"plant/lookup\" under capabilities is not NAMESPACE/FUNCTION:RIGHT; write it as \"plant/lookup:invoke\""),
+        .line6("egress: [\"api.example.com:443\", \"*.blob.example.net:443\"]", "egress is not available yet; remove it"),
+        .line6("egress: [*.example.com:443]", "a value can't start with * or &; write it in quotes"),
+        .line6("secretsInResponse: block", "secretsInResponse \"block\" is not available yet; remove it"),
+        .line6("secretsInResponse: allow", "secretsInResponse \"allow\" is not available yet; remove it"),
+        .line6("secretsInResponse: blok", "unknown secretsInResponse \"blok\"; did you mean \"block\"?"),
+        .line6("inputSchema: schema.json", "inputSchema is not available yet; remove it"),
+        .line6("inputSchema: /schema.json", "inputSchema \"/schema.json\" is not relative; \(schema)"),
+        .line6("dependencies: {index: \"https://u:hunter2@x/\"}", "dependencies.index is not available yet; remove it"),
+        .line6("dependencies: {index: 1234}", "dependencies.index is read as a number, not as a text; write it in quotes"),
+        .line6("dependencies: {packages: {numpy: 2.1.0}}", "dependencies.packages is not available yet; remove it"),
+        .line6(
+            "dependencies: {packages: {numpy: 2.1}}",
+            "the version of \"numpy\" is read as a number, not as a text; write it in quotes: \"2.1\""),
+        .line6("dependencies: {packages: [numpy]}", "dependencies.packages takes a mapping, not a list; write it as numpy: \"2.1.0\""),
+        .line6("dependencies: {policy: srict}", "unknown policy \"srict\"; did you mean \"strict\"?"),
+        .line6("dependencies: strict", "dependencies takes a mapping, not a single value; write it as name: value lines"),
+        .line6("gate: {test: pytest, type: mypy, lint: ruff}", "gate is not available yet; remove it"),
+        .line6("gate: {tests: pytest}", "unknown key \"tests\"; did you mean \"test\"?"),
+        .line6("gate: {lint: false}", "gate.lint is read as a boolean, not as a text; write it in quotes: \"false\""),
+        .line6("isolate: call", "isolate \"call\" is not available yet; remove it"),
+        .line6("isolate: proces", "unknown isolate \"proces\"; known here: instance, call"),
+        .line6("triggers: [{cron: \"0 * * * *\", timezone: Etc/UTC, input: {a: ~}}]", "triggers is not available yet; remove it"),
+        .line6("triggers: [{timezone: Etc/UTC}]", "this trigger has no cron; add cron: \"0 * * * *\""),
+        .line6("triggers: [{crn: x, cron: y}]", "unknown key \"crn\"; did you mean \"cron\"?"),
+        .line6("triggers: [daily]", "a trigger takes a mapping, not a single value; write it as name: value lines"),
+    ]
+
+    @Test(
+        "has its form checked first",
+        arguments: [
+            "https://api.example.com", "api.example.com", "10.0.0.1:443", "a:0", "a:65536", "a:0443", "*.com:443", "*:443", "a..b:1",
+            "-a.b:1",
+            "a_b.c:1", "a.*.b:1", "[::1]:443", ":443",
+        ])
+    func egress(entry: String) {
+        #expect(
+            diagnostics(manifest("egress: [\"\(entry)\"]")) == [
+                "6: \"\(entry)\" under egress is not HOST:PORT; write it as \"api.example.com:443\""
+            ])
+    }
+}

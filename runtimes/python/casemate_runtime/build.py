@@ -1,0 +1,96 @@
+"""Mode build: an uploaded archive becomes a bundle: unpacked, its requirements locked and installed, byte-compiled."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any, Final
+
+from casemate_runtime.bytecode import compile_folder
+from casemate_runtime.dependencies import Tool, install
+from casemate_runtime.faults import Fault, ProtocolError
+from casemate_runtime.frames import BUILD, BUILT, WARM, Channel, decode_fields
+from casemate_runtime.requirements import FILE, read
+from casemate_runtime.unpack import unpack
+
+_INDEX, _POLICY, _LOCK, _UNPACK_LIMIT = 8, 9, 10, 11
+_DEFAULT_LIMIT: Final = 500 * 1024 * 1024
+_MOST_MISTAKES: Final = 50
+# Where other people's code lies in a source: packages vendored for Scaleway.
+_VENDORED: Final = "package/"
+
+
+class Builder:
+    """`out` is the folder of the build, `shown_as` where its result will be mounted."""
+
+    def __init__(self, channel: Channel, out: Path = Path("/out"), tool: Tool = Tool(), shown_as: str = "/fn") -> None:
+        self._channel = channel
+        self._out = out
+        self._tool = tool
+        self._shown_as = shown_as
+
+    def run(self) -> int:
+        """Builds once and waits for the end of the stream. Answers the process's exit status."""
+        self._channel.send(WARM)
+        frame, archive = self._channel.read_with_descriptor()
+        if frame is None:
+            return 0
+        kind, _, meta, _ = frame
+        if kind != BUILD or archive is None:
+            raise ProtocolError("the first frame was not build with an archive")
+        fields = decode_fields(meta)
+        try:
+            report = json.dumps(self.build(archive, fields), ensure_ascii=False, separators=(",", ":"))
+            self._channel.send(BUILT, body=report.encode("utf-8", "backslashreplace"))
+        except Fault as fault:
+            body = fault.body.encode("utf-8", "backslashreplace")
+            self._channel.send(BUILT, status=1, meta=fault.meta(), body=body)
+        if self._channel.read() is not None:
+            raise ProtocolError("a frame after the build")
+        return 0
+
+    def build(self, archive: int, fields: dict[int, list[bytes]]) -> dict[str, Any]:
+        """The report. Raises a `Fault` for the author of the archive."""
+        source, dependencies = self._out / "src", self._out / "deps"
+        try:
+            unpacked = unpack(archive, source, int(_text(fields, _UNPACK_LIMIT) or _DEFAULT_LIMIT))
+            lock = self._install(source, dependencies, fields)
+            syntax = self._compile(source, dependencies)
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+                raise Fault("too-large", "the bundle does not fit into the space of a build") from None
+            raise
+        return {"files": unpacked.files, "bytes": unpacked.size, "lock": lock, "syntax": syntax}
+
+    def _install(self, source: Path, target: Path, fields: dict[int, list[bytes]]) -> str | None:
+        file = source / FILE
+        if not file.is_file():
+            return None
+        strict = _text(fields, _POLICY) == "strict"
+        requirements = read(file.read_bytes(), strict)
+        if not requirements:
+            return None
+        index, kept = _text(fields, _INDEX), _text(fields, _LOCK)
+        lock = install(self._tool, self._out / ".scratch", requirements, target, index, strict, kept)
+        # Console scripts name the build's interpreter and are not what a function calls; the other is uv's own.
+        shutil.rmtree(target / "bin", ignore_errors=True)
+        (target / ".lock").unlink(missing_ok=True)
+        return lock
+
+    def _compile(self, source: Path, dependencies: Path) -> list[dict[str, Any]]:
+        found = []
+        for mistake in compile_folder(source, f"{self._shown_as}/src"):
+            if not mistake.file.startswith(_VENDORED):
+                raise Fault("syntax-error", mistake.message, mistake.file, mistake.line)
+            found.append(mistake)
+        if os.path.isdir(dependencies):
+            for mistake in compile_folder(dependencies, f"{self._shown_as}/deps"):
+                found.append(mistake._replace(file=f"deps/{mistake.file}"))
+        return [mistake._asdict() for mistake in found[:_MOST_MISTAKES]]
+
+
+def _text(fields: dict[int, list[bytes]], tag: int) -> str:
+    return fields.get(tag, [b""])[-1].decode("utf-8", "replace")

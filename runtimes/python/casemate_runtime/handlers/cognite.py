@@ -1,0 +1,39 @@
+"""`handle(client, data, secrets, function_call_info)`: arguments by name, any of them; the result is JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+from urllib.parse import parse_qsl
+
+from casemate_runtime.frames import decode_request
+from casemate_runtime.handlers.common import JSON_TYPE, Handler, Reply, finished, read_json, write_json
+
+ARGUMENTS: Final = frozenset({"client", "data", "secrets", "function_call_info"})
+
+
+def make(function: Callable[..., Any], wanted: frozenset[str], secrets: Mapping[str, str], name: str) -> Handler:
+    wants_data = "data" in wanted
+    others = wanted - {"data"}
+
+    def answer(meta: memoryview, body: memoryview, call: int) -> Reply:
+        arguments: dict[str, Any] = {}
+        if wants_data:
+            arguments["data"] = read_json(body) if body else _query(meta)
+        if others:
+            if "client" in others:
+                arguments["client"] = None
+            if "secrets" in others:
+                arguments["secrets"] = dict(secrets)  # a copy: a call can't change what the next one gets
+            if "function_call_info" in others:
+                arguments["function_call_info"] = {"function_id": name, "call_id": str(call)}
+        return 200, JSON_TYPE, write_json(finished(function(**arguments)))
+
+    return answer
+
+
+def _query(meta: memoryview) -> dict[str, str | list[str]]:
+    found: dict[str, list[str]] = {}
+    for name, value in parse_qsl(decode_request(meta)[2], keep_blank_values=True):
+        found.setdefault(name, []).append(value)
+    return {name: values[0] if len(values) == 1 else values for name, values in found.items()}

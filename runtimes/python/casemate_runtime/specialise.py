@@ -1,0 +1,184 @@
+"""Makes this process the instance of one function: environment, import paths, the handler's module, its signature."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.machinery
+import importlib.util
+import os
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType, TracebackType
+from typing import Any
+
+from casemate_runtime.faults import Fault, ProtocolError
+from casemate_runtime.handlers import cognite, scaleway
+from casemate_runtime.handlers.common import Handler
+from casemate_runtime.signature import recognise
+
+_HANDLER, _SIGNATURE, _ENVIRONMENT, _SECRET, _FUNCTION, _, _MEMORY = range(1, 8)
+
+
+class Specialiser:
+    """`startup`: the modules that the interpreter had loaded before ours; nothing of a bundle takes their names."""
+
+    def __init__(self, root: Path = Path("/fn"), startup: frozenset[str] = frozenset(sys.modules)) -> None:
+        self._source = root / "src"
+        self._paths = [self._source, self._source / "package", root / "deps"]
+        self._startup = startup
+
+    def specialise(self, fields: dict[int, list[bytes]]) -> tuple[str, Handler]:
+        """The signature's name and what answers calls. Raises a `Fault` for the author of the bundle."""
+        handler = _text(fields, _HANDLER)
+        told = _text(fields, _SIGNATURE)
+        function_name = _text(fields, _FUNCTION)
+        secrets = dict(_pairs(fields, _SECRET))
+        os.environ.update(_pairs(fields, _ENVIRONMENT))
+        if told == "scaleway":  # before the import: these functions read their secrets at the top of the module
+            os.environ.update(secrets)
+        time.tzset()
+        self._open_paths()
+        relative, name = self._find(handler)
+        function = self._function(self._load(relative), name, relative)
+        try:
+            signature = recognise(function, told, name)
+        except Fault as fault:
+            code = getattr(function, "__code__", None)
+            raise Fault(fault.code, fault.message, relative, getattr(code, "co_firstlineno", None)) from None
+        if signature.name == "cognite":
+            wanted = signature.arguments or frozenset()
+            return signature.name, cognite.make(function, wanted, secrets, function_name)
+        os.environ.update(secrets)
+        memory = int(_text(fields, _MEMORY) or 0)
+        short_name = function_name.rpartition("/")[2]
+        return signature.name, scaleway.make(function, signature.arguments, short_name, memory)
+
+    def _open_paths(self) -> None:
+        sys.path[:0] = [str(path) for path in self._paths if path.is_dir()]
+        # A bundle's `queue.py` comes before the standard library's, as it does when its author runs it: so what we loaded
+        # in advance under such a name is forgotten. Who has it already, like this runtime, keeps it.
+        for name in self._own_names() & sys.modules.keys() - self._startup:
+            for loaded in [key for key in sys.modules if key == name or key.startswith(f"{name}.")]:
+                del sys.modules[loaded]
+
+    def _own_names(self) -> set[str]:
+        try:
+            entries = list(os.scandir(self._source))
+        except OSError:
+            return set()
+        packages = {entry.name for entry in entries if os.path.exists(os.path.join(entry.path, "__init__.py"))}
+        return packages | {entry.name[:-3] for entry in entries if entry.name.endswith(".py")}
+
+    def _find(self, handler: str) -> tuple[str, str]:
+        """`folder/file.function` → (`folder/file.py`, `function`)."""
+        stem, dot, name = handler.rpartition(".")
+        parts = stem.split("/")
+        if not dot or not name.isidentifier() or any(not part or "." in part or "\0" in part for part in parts):
+            raise Fault("handler-missing", f"the handler {handler!r} is not of the form folder/file.function")
+        relative = f"{stem}.py"
+        if not (self._source / relative).is_file():
+            raise Fault("handler-missing", f"there is no file {relative} in the bundle", relative)
+        return relative, name
+
+    def _load(self, relative: str) -> ModuleType:
+        names = relative.removesuffix(".py").split("/")
+        try:
+            folder = self._source
+            for depth, part in enumerate(names[:-1], start=1):
+                folder = folder / part
+                self._load_folder(".".join(names[:depth]), folder)
+            return self._load_file(".".join(names), self._source / relative)
+        except BaseException as error:  # a module may also call sys.exit
+            raise self._import_fault(error) from None
+
+    def _load_folder(self, name: str, folder: Path) -> None:
+        """The handler's folders are packages, with or without `__init__.py`, so that relative imports work."""
+        init = folder / "__init__.py"
+        if init.is_file():
+            self._load_file(name, init, search=[str(folder)])
+            return
+        if name in sys.stdlib_module_names:  # a plain folder `email` must not hide the package of that name
+            return
+        spec = importlib.machinery.ModuleSpec(name, None, is_package=True)
+        spec.submodule_search_locations = [str(folder)]
+        _register(name, importlib.util.module_from_spec(spec))
+
+    def _load_file(self, name: str, path: Path, search: list[str] | None = None) -> ModuleType:
+        spec = importlib.util.spec_from_file_location(name, path, submodule_search_locations=search)
+        if spec is None or spec.loader is None:
+            raise ImportError(f"{path.name} can't be loaded")
+        module = importlib.util.module_from_spec(spec)
+        if name in self._startup:  # `os.py`: half of the interpreter looks that name up
+            spec.loader.exec_module(module)
+            return module
+        _register(name, module)
+        spec.loader.exec_module(module)
+        return sys.modules.get(name, module)  # a module may put another object in its place
+
+    def _function(self, module: ModuleType, name: str, relative: str) -> Callable[..., Any]:
+        try:
+            function = getattr(module, name)
+        except AttributeError:
+            raise Fault("handler-missing", f"{relative} has no function {name}", relative) from None
+        if not callable(function):
+            kind = type(function).__name__
+            raise Fault("handler-not-callable", f"{name} in {relative} is a {kind} and can't be called", relative)
+        return function  # type: ignore[no-any-return]
+
+    def _import_fault(self, error: BaseException) -> Fault:
+        shown = self._from_bundle_on(error.__traceback__)
+        body = "".join(traceback.format_exception(type(error), error, shown))
+        if isinstance(error, SyntaxError) and error.filename:
+            file = self._relative(error.filename)
+            if file:
+                return Fault("syntax-error", error.msg, file, error.lineno, body)
+        file, line = "", None
+        for frame, number in traceback.walk_tb(shown):
+            inside = self._relative(frame.f_code.co_filename)
+            if inside:
+                file, line = inside, number
+        try:
+            text = str(error)
+        except BaseException:  # an author's own exception class
+            text = ""
+        if not isinstance(error, ImportError) or not text:
+            text = f"{type(error).__name__}: {text}" if text else type(error).__name__
+        return Fault("import-error", text, file, line, body)
+
+    def _from_bundle_on(self, trace: TracebackType | None) -> TracebackType | None:
+        """Without the frames of this runtime and of importlib above the bundle's first one."""
+        at = trace
+        while at is not None:
+            if self._relative(at.tb_frame.f_code.co_filename):
+                return at
+            at = at.tb_next
+        return None
+
+    def _relative(self, filename: str) -> str:
+        prefix = f"{self._source}/"
+        return filename[len(prefix) :] if filename.startswith(prefix) else ""
+
+
+def _register(name: str, module: ModuleType) -> None:
+    sys.modules[name] = module
+    parent, _, child = name.rpartition(".")
+    if parent and parent not in sys.stdlib_module_names:
+        setattr(sys.modules[parent], child, module)
+
+
+def _text(fields: dict[int, list[bytes]], tag: int) -> str:
+    values = fields.get(tag, [b""])
+    return os.fsdecode(values[-1])
+
+
+def _pairs(fields: dict[int, list[bytes]], tag: int) -> list[tuple[str, str]]:
+    pairs = []
+    for value in fields.get(tag, []):
+        name, nul, text = value.partition(b"\0")
+        if not name or not nul or b"=" in name or b"\0" in text:
+            raise ProtocolError("an environment field is not NAME NUL value")
+        pairs.append((os.fsdecode(name), os.fsdecode(text)))
+    return pairs

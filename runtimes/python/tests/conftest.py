@@ -1,0 +1,28 @@
+"""Lets the tests import the runtime as the sandbox does: from its folder, not installed."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from support import Instance, Starter  # noqa: E402
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Starter]:
+    """Starts runtimes on bundles of the given files, and ends them after the test."""
+    started: list[Instance] = []
+
+    def begin(files: dict[str, str], **fields: str | dict[str, str]) -> Instance:
+        instance = Instance(tmp_path / f"fn{len(started)}", files)
+        started.append(instance)
+        if fields:
+            instance.specialise(**fields)
+        return instance
+
+    yield begin
+    for instance in started:
+        instance.end()

@@ -1,0 +1,280 @@
+"""From an archive's descriptor to a bundle. uv is played by a script that keeps a record of how it was called."""
+
+import json
+import marshal
+import os
+import socket
+import sys
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from casemate_runtime import build
+from casemate_runtime.dependencies import Tool, masked, summary
+from casemate_runtime.faults import Fault
+from casemate_runtime.frames import Channel
+from support import HEADER, Answer, Instance, encode_fields, receive
+
+INDEX = "https://robot:hunter2%21@packages.test/simple"
+HASHES = ["sha256:" + letter * 64 for letter in "ab"]
+
+FAKE_UV = f"""#!{sys.executable} -I
+import json, os, pathlib, sys
+here = pathlib.Path(__file__).parent
+arguments = sys.argv[1:]
+def after(name): return pathlib.Path(arguments[arguments.index(name) + 1])
+record = here / "record.json"
+calls = json.loads(record.read_text()) if record.exists() else []
+call = {{"arguments": arguments, "environment": dict(os.environ), "cwd": os.getcwd()}}
+if arguments[1] == "compile":
+    call["input"] = pathlib.Path(arguments[-1]).read_text()
+    call["kept"] = after("-o").read_text() if after("-o").exists() else None
+    after("-o").write_text("six==1.16.0 \\\\\\n    --hash={HASHES[0]} \\\\\\n    --hash={HASHES[1]}\\n")
+else:
+    call["lock"] = after("-r").read_text()
+    target = after("--target")
+    (target / "bin").mkdir(parents=True)
+    (target / "bin" / "tool").touch()
+    (target / ".lock").touch()
+    (target / "six.py").write_text("x = 1")
+    (target / "old.py").write_text("print 'python 2'")
+pathlib.Path(os.environ["UV_CACHE_DIR"]).mkdir(exist_ok=True)
+record.write_text(json.dumps([*calls, call]))
+fail = here / "fail"
+if fail.exists():
+    sys.stderr.write(fail.read_text())
+    sys.exit(1)
+"""
+
+
+class Workshop(NamedTuple):
+    out: Path
+    tools: Path
+    build: Callable[..., dict[str, Any]]
+
+    def uv_calls(self) -> list[dict[str, Any]]:
+        record = self.tools / "record.json"
+        return json.loads(record.read_text()) if record.exists() else []
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Workshop:
+    out, tools = tmp_path / "out", tmp_path / "tools"
+    out.mkdir()
+    tools.mkdir()
+    (tools / "uv").write_text(FAKE_UV)
+    (tools / "uv").chmod(0o755)
+    tool = Tool(uv=tools / "uv", python=sys.executable, certificates="/certificates")
+    control, _ = socket.socketpair()
+    builder = build.Builder(Channel(control), out, tool)
+
+    def run(files: dict[str, str], **fields: str) -> dict[str, Any]:
+        values: dict[int, list[bytes]] = {}
+        for name, value in {"index": INDEX, **fields}.items():
+            values[{"index": 8, "policy": 9, "lock": 10, "limit": 11}[name]] = [value.encode()]
+        archive = os.open(archived(tmp_path / "upload.zip", files), os.O_RDONLY)
+        try:
+            return builder.build(archive, values)
+        finally:
+            os.close(archive)
+
+    return Workshop(out, tools, run)
+
+
+def archived(path: Path, files: dict[str, str]) -> Path:
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, text in files.items():
+            archive.writestr(name, text)
+    return path
+
+
+def fault_of(work: Callable[..., Any], *arguments: Any, **options: Any) -> Fault:
+    with pytest.raises(Fault) as caught:
+        work(*arguments, **options)
+    return caught.value
+
+
+def test_a_source_without_requirements_is_unpacked_and_compiled(shop: Workshop) -> None:
+    report = shop.build({"handler.py": "def handle(): raise ValueError", "lib/x.py": "", "data.csv": "1"})
+    assert report == {"files": 3, "bytes": 31, "lock": None, "syntax": []}
+    assert shop.uv_calls() == [] and sorted(os.listdir(shop.out)) == ["src"]
+    compiled = (shop.out / "src/__pycache__/handler.cpython-311.pyc").read_bytes()
+    assert compiled[4:8] == b"\x01\0\0\0"  # by hash, unchecked (PEP 552)
+    assert marshal.loads(compiled[16:]).co_filename == "/fn/src/handler.py"
+    assert (shop.out / "src/lib/__pycache__/x.cpython-311.pyc").exists()
+
+
+def test_requirements_are_locked_and_installed(shop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UV_INDEX_URL", "https://other.test")
+    report = shop.build({"handler.py": "", "requirements.txt": "# mine\nsix >= 1.15  # why\n"})
+    lock = "six==1.16.0 \\\n" + " \\\n".join(f"    --hash={value}" for value in HASHES) + "\n"
+    assert report["lock"] == lock
+    assert report["syntax"] == [{"file": "deps/old.py", "line": 1, "message": report["syntax"][0]["message"]}]
+    compiling, installing = shop.uv_calls()
+    assert compiling["input"] == "six >= 1.15\n" and compiling["kept"] is None
+    assert compiling["arguments"][:4] == ["pip", "compile", "--only-binary", ":all:"]
+    assert "--generate-hashes" in compiling["arguments"]
+    assert installing["arguments"][:4] == ["pip", "install", "--only-binary", ":all:"]
+    assert "--require-hashes" in installing["arguments"] and installing["lock"] == lock
+    for call in (compiling, installing):
+        assert "hunter2" not in " ".join(call["arguments"])
+        environment = {name: value for name, value in call["environment"].items() if name != "LC_CTYPE"}
+        assert environment.pop("UV_CACHE_DIR").startswith(str(shop.out))
+        assert environment == {
+            "PATH": "/usr/bin:/bin",
+            "HOME": "/tmp",
+            "LANG": "C.UTF-8",
+            "NO_COLOR": "1",
+            "SSL_CERT_FILE": "/certificates",
+            "UV_DEFAULT_INDEX": INDEX,
+            "UV_LINK_MODE": "copy",
+            "UV_NO_CONFIG": "1",
+            "UV_NO_PROGRESS": "1",
+            "UV_PYTHON_DOWNLOADS": "never",
+        }
+    assert sorted(os.listdir(shop.out)) == ["deps", "src"]
+    assert sorted(os.listdir(shop.out / "deps")) == ["__pycache__", "old.py", "six.py"]
+    assert (
+        marshal.loads((shop.out / "deps/__pycache__/six.cpython-311.pyc").read_bytes()[16:]).co_filename
+        == "/fn/deps/six.py"
+    )
+
+
+def test_a_kept_lock_is_handed_to_the_resolver(shop: Workshop) -> None:
+    shop.build({"requirements.txt": "six"}, lock="six==1.15.0\n")
+    assert shop.uv_calls()[0]["kept"] == "six==1.15.0\n"
+
+
+def test_a_hash_of_the_author_narrows_the_lock(shop: Workshop) -> None:
+    report = shop.build({"requirements.txt": f"Six --hash={HASHES[1]}"})
+    assert report["lock"] == f"six==1.16.0 \\\n    --hash={HASHES[1]}\n" == shop.uv_calls()[1]["lock"]
+
+
+def test_a_hash_of_the_author_that_the_index_does_not_know_is_refused(shop: Workshop) -> None:
+    fault = fault_of(shop.build, {"requirements.txt": f"\nsix --hash=sha256:{'f' * 64}"})
+    assert (fault.code, fault.file, fault.line) == ("requirements-refused", "requirements.txt", 2)
+    assert len(shop.uv_calls()) == 1
+
+
+def test_the_strict_policy_installs_what_the_author_has_locked(shop: Workshop) -> None:
+    locked = f"six==1.16.0 --hash={HASHES[0]}"
+    assert (
+        shop.build({"requirements.txt": locked}, policy="strict")["lock"] == f"six==1.16.0 \\\n    --hash={HASHES[0]}\n"
+    )
+    assert [call["arguments"][1] for call in shop.uv_calls()] == ["install"]
+
+
+def test_refused_requirements_never_reach_uv(shop: Workshop) -> None:
+    fault = fault_of(shop.build, {"requirements.txt": "six\n-r other.txt\n"})
+    assert (fault.code, fault.line, shop.uv_calls()) == ("requirements-refused", 2, [])
+
+
+def test_an_empty_requirements_file_needs_no_index(shop: Workshop) -> None:
+    assert shop.build({"requirements.txt": "# nothing\n"}, index="")["lock"] is None
+
+
+def test_requirements_need_an_index(shop: Workshop) -> None:
+    fault = fault_of(shop.build, {"requirements.txt": "six"}, index="")
+    assert fault.code == "dependencies-failed" and "no package index" in fault.message
+
+
+def test_uvs_failure_is_told_in_one_line_and_without_credentials(shop: Workshop) -> None:
+    (shop.tools / "fail").write_text(
+        "Using CPython 3.11.2\nerror: No solution found when resolving dependencies\n  cause: Because six was not found\n"
+        f"      in {INDEX}/six/ robot hunter2! hunter2%21\n\nhint: try again\n" + "x" * 20_000
+    )
+    fault = fault_of(shop.build, {"requirements.txt": "six"})
+    assert (fault.code, fault.message) == (
+        "dependencies-failed",
+        "No solution found when resolving dependencies: Because six was not found in "
+        "https://***@packages.test/simple/six/ *** *** ***",
+    )
+    assert len(fault.body) <= 16 * 1024 and "hunter2" not in fault.body
+    assert sorted(os.listdir(shop.out)) == ["src"]
+
+
+def test_a_uv_that_is_not_there_is_told(shop: Workshop) -> None:
+    (shop.tools / "uv").unlink()
+    assert fault_of(shop.build, {"requirements.txt": "six"}).code == "dependencies-failed"
+
+
+def test_masking_covers_any_url_and_both_spellings_of_the_password() -> None:
+    text = "http://a:b@c/ //x@y robot hunter2! hunter2%21 https://no.credentials/@x"
+    assert masked(text, INDEX) == "http://***@c/ //***@y *** *** *** https://no.credentials/@x"
+    assert masked("plain", "https://packages.test/simple") == "plain"
+
+
+def test_a_summary_is_short_whatever_the_tool_said() -> None:
+    assert summary("") == "" and summary("a\nb\nc\nd") == "b c d"
+    assert len(summary("error: " + "x " * 10_000)) == 300
+
+
+@pytest.mark.parametrize(
+    "source, line",
+    [("x = 1\ndef f(:\n", 2), ("x = (", 1), ("a\0b", None), ("# coding: no-such\n", None), ("(" * 500 + ")" * 500, 1)],
+)
+def test_a_syntax_error_of_the_source_fails_with_its_place(shop: Workshop, source: str, line: int | None) -> None:
+    fault = fault_of(shop.build, {"ok.py": "", "lib/bad.py": source})
+    assert (fault.code, fault.file) == ("syntax-error", "lib/bad.py") and fault.message
+    assert line is None or fault.line == line
+
+
+def test_a_syntax_error_of_a_vendored_package_is_only_reported(shop: Workshop) -> None:
+    report = shop.build({"handler.py": "", "package/old/__init__.py": "x = 1\nprint 'python 2'"})
+    assert [(item["file"], item["line"]) for item in report["syntax"]] == [("package/old/__init__.py", 2)]
+
+
+def test_many_files_are_compiled_by_more_than_one_process(shop: Workshop) -> None:
+    files = {f"m{number:03}.py": f"x = {number}" for number in range(250)}
+    assert shop.build(files)["files"] == 250
+    assert len(os.listdir(shop.out / "src/__pycache__")) == 250
+
+
+def test_a_warning_of_the_compiler_is_no_output(shop: Workshop, capfd: pytest.CaptureFixture[str]) -> None:
+    shop.build({"handler.py": "x = '\\d'\nassert (1, 'always')"})
+    assert capfd.readouterr() == ("", "")
+
+
+def order(instance: Instance, archive: Path | None, fields: dict[str, Any]) -> Answer:
+    meta = encode_fields(fields)
+    frame = HEADER.pack(0, 3, 0, 0, len(meta), 0) + meta
+    if archive is None:
+        instance.control.sendall(frame)
+    else:
+        descriptor = os.open(archive, os.O_RDONLY)
+        socket.send_fds(instance.control, [frame[:1]], [descriptor])
+        os.close(descriptor)
+        instance.control.sendall(frame[1:])
+    kind, _, status, _, answer, body = receive(instance.control)
+    assert kind == 0x84
+    return Answer(status, answer, body)
+
+
+@pytest.fixture
+def builder(tmp_path: Path) -> Any:
+    instance = Instance(tmp_path / "out", {}, mode="build")
+    yield instance
+    instance.end()
+
+
+def test_the_mode_build_answers_and_waits_for_the_end(builder: Instance, tmp_path: Path) -> None:
+    archive = archived(tmp_path / "a.zip", {"handler.py": "x = 'é'"})
+    answer = order(builder, archive, {"limit": "1000"})
+    assert (answer.status, answer.meta) == (0, b"")
+    assert json.loads(answer.body) == {"files": 1, "bytes": 8, "lock": None, "syntax": []}
+    assert (builder.root / "src/__pycache__").stat().st_mode & 0o777 == 0o755
+    builder.control.close()
+    assert builder.ended() == 0
+
+
+def test_the_mode_build_tells_what_is_wrong(builder: Instance, tmp_path: Path) -> None:
+    answer = order(builder, archived(tmp_path / "a.zip", {"../x": ""}), {"limit": "1000"})
+    assert answer.status != 0 and answer.error[:3] == ("archive-refused", "../x", "")
+
+
+def test_the_mode_build_ends_when_no_archive_came(builder: Instance) -> None:
+    with pytest.raises(EOFError):
+        order(builder, None, {})
+    assert builder.ended() == 70
