@@ -159,7 +159,8 @@ let package = Package(
         .testTarget(name: "CasemateDeployTests", dependencies: ["CasemateModel", "CasemateDeploy"], swiftSettings: ours),
         .testTarget(
             name: "CasemateServerTests",
-            dependencies: ["CasemateModel", "CasemateIdentity", "CasemateServer", .product(name: "Yams", package: "Yams")], swiftSettings: ours
+            dependencies: ["CasemateModel", "CasemateIdentity", "CasemateServer", .product(name: "Yams", package: "Yams")],
+            swiftSettings: ours
         ),
     ],
     swiftLanguageModes: [.v6]

@@ -52,7 +52,9 @@ public struct DeployPipeline: Sendable {
         }
         var outcomes: [DeployOutcome] = []
         for function in manifest.functions {
-            let warnings = manifest.warnings.filter { $0.line.map { $0 >= function.line } ?? true && outcomes.isEmpty || manifest.functions.count == 1 }
+            let warnings = manifest.warnings.filter {
+                $0.line.map { $0 >= function.line } ?? true && outcomes.isEmpty || manifest.functions.count == 1
+            }
             outcomes.append(await deploy(function, in: namespace, request: request, warnings: warnings))
         }
         return outcomes
@@ -119,9 +121,13 @@ public struct DeployPipeline: Sendable {
         case let failure as WardenFailure:
             set(Problem(.unavailable, "the sandbox service is not available; try again (\(failure))"))
         case ShimSession.Failure.ended, ShimSession.Failure.protocolFault:
-            set(Problem(.buildFailed, "the build's sandbox ended before it was done (its memory limit is \(Build.limits.memoryInBytes >> 30) GiB)"))
+            set(
+                Problem(
+                    .buildFailed,
+                    "the build's sandbox ended before it was done (its memory limit is \(Build.limits.memoryInBytes >> 30) GiB)"))
         default:
-            logger.error("deploy failed", metadata: ["function": "\(outcome.function)", "stage": "\(outcome.stage ?? "")", "error": "\(error)"])
+            logger.error(
+                "deploy failed", metadata: ["function": "\(outcome.function)", "stage": "\(outcome.stage ?? "")", "error": "\(error)"])
             set(Problem(.internalError, "the server could not go on; its log says why"))
         }
     }

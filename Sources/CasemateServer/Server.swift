@@ -53,14 +53,16 @@ public struct Server: Sendable {
         let tls = try tlsContext()
         let gatewayPort = try await gateway.start(
             GatewaySettings(
-                host: settings.gateway.host, port: settings.gateway.port, maximumRequestBody: settings.maximumRequestBytes, tls: tls?.context,
+                host: settings.gateway.host, port: settings.gateway.port, maximumRequestBody: settings.maximumRequestBytes,
+                tls: tls?.context,
                 trustedProxies: settings.trustedProxies.compactMap { AddressRange($0) }),
             warden: warden, catalog: catalog
         ) { [settings] loop in
             InvokePipeline(
                 credentials: credentials, catalog: catalog,
                 services: CallServices(
-                    vault: vault, signer: signer, logs: logs, counters: counters, maximumResponseBody: settings.maximumResponseBytes, loop: loop),
+                    vault: vault, signer: signer, logs: logs, counters: counters, maximumResponseBody: settings.maximumResponseBytes,
+                    loop: loop),
                 pools: ["python3.11": SandboxPool(profile: "python3.11", target: settings.poolSize, loop: loop, warden: warden)],
                 maximumRequestBody: settings.maximumRequestBytes)
         }

@@ -21,7 +21,8 @@ struct Casemate: AsyncParsableCommand {
             """,
         version: CasemateVersion.text,
         subcommands: [
-            Up.self, Deploy.self, Invoke.self, Logs.self, SecretCommand.self, TokenCommand.self, NamespaceCommand.self, FunctionCommand.self,
+            Up.self, Deploy.self, Invoke.self, Logs.self, SecretCommand.self, TokenCommand.self, NamespaceCommand.self,
+            FunctionCommand.self,
             Status.self, Doctor.self, RuntimeCommand.self, ConfigCommand.self, Serve.self,
         ])
 

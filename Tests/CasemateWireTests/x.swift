@@ -1,2 +1,2 @@
 import Testing
-@Test func x() { }
+@Test func x() {}

@@ -32,7 +32,9 @@ struct Build {
     let index: PackageIndex
 
     func callAsFunction(_ planned: PlannedFunction) async throws -> Bundle {
-        guard let archive = artifacts.open(planned.sourceDigest) else { throw Problem(.invalidRequest, "the uploaded source is gone; deploy again") }
+        guard let archive = artifacts.open(planned.sourceDigest) else {
+            throw Problem(.invalidRequest, "the uploaded source is gone; deploy again")
+        }
         let session = try await ShimSession.open(warden, profile: planned.manifest.spec.runtime, purpose: .build, limits: Self.limits)
         do {
             try await session.waitUntilWarm()

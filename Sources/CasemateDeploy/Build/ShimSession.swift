@@ -83,7 +83,11 @@ struct ShimSession: Sendable {
             guard ready >= 0 || errno == EINTR else { throw Failure.ended }
             for item in polled.dropFirst() where item.revents != 0 {
                 let got = Glibc.read(item.fd, &chunk, chunk.count)
-                if got <= 0 { open.removeAll { $0 == item.fd } } else if printed.count < 256 << 10 { printed.append(contentsOf: chunk[..<got]) }
+                if got <= 0 {
+                    open.removeAll { $0 == item.fd }
+                } else if printed.count < 256 << 10 {
+                    printed.append(contentsOf: chunk[..<got])
+                }
             }
             if polled[0].revents != 0 {
                 let got = Glibc.read(handle.control.raw, &chunk, chunk.count)
@@ -95,7 +99,8 @@ struct ShimSession: Sendable {
 
     private func parse(_ received: inout [UInt8], expecting kind: FrameHeader.Kind, maximumBody: Int, printed: [UInt8]) throws -> Answer? {
         guard received.count >= FrameHeader.size else { return nil }
-        guard let header = try? FrameHeader(fromShim: Array(received[..<FrameHeader.size]), maximumBodyLength: maximumBody), header.kind == kind
+        guard let header = try? FrameHeader(fromShim: Array(received[..<FrameHeader.size]), maximumBodyLength: maximumBody),
+            header.kind == kind
         else { throw Failure.protocolFault }
         let end = FrameHeader.size + header.metaLength + header.bodyLength
         guard received.count >= end else { return nil }

@@ -14,7 +14,8 @@ public struct PlannedFunction: Sendable {
     public let warnings: [Diagnostic]
 
     fileprivate init(
-        manifest: FunctionManifest, namespace: Namespace, existing: Function?, active: Revision?, sourceDigest: String, warnings: [Diagnostic]
+        manifest: FunctionManifest, namespace: Namespace, existing: Function?, active: Revision?, sourceDigest: String,
+        warnings: [Diagnostic]
     ) {
         self.manifest = manifest
         self.namespace = namespace
@@ -41,7 +42,9 @@ struct Plan {
     let artifacts: ArtifactStore
 
     /// - Throws: `.notFound` for a namespace that does not exist, `.invalidRequest` for a source that was not uploaded.
-    func callAsFunction(_ function: FunctionManifest, in namespaceName: NamespaceName, request: DeployRequest) async throws -> PlannedFunction {
+    func callAsFunction(_ function: FunctionManifest, in namespaceName: NamespaceName, request: DeployRequest) async throws
+        -> PlannedFunction
+    {
         guard let source = request.sources[function.label] else {
             throw Problem(.invalidRequest, "no source was uploaded for \(function.label)")
         }

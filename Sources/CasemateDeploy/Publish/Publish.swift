@@ -24,7 +24,8 @@ struct Publish {
                 guard current == nil else { throw Self.overtaken(signed.planned.name) }
                 try transaction.insert(fresh)
             } else {
-                guard let current, current.id == signed.revision.functionId, current.activeRevision == signed.planned.existing?.activeRevision,
+                guard let current, current.id == signed.revision.functionId,
+                    current.activeRevision == signed.planned.existing?.activeRevision,
                     try transaction.nextRevisionNumber(of: current.id) == signed.revision.number
                 else { throw Self.overtaken(signed.planned.name) }
             }

@@ -31,7 +31,8 @@ struct HandlerLoadsCheck: ScanCheck {
         }
         await session.close()
         if answer.header.status == 0 {
-            subject.spec.signature = FunctionSpec.Signature(rawValue: String(decoding: answer.meta, as: UTF8.self)) ?? subject.spec.signature
+            subject.spec.signature =
+                FunctionSpec.Signature(rawValue: String(decoding: answer.meta, as: UTF8.self)) ?? subject.spec.signature
             return
         }
         let fault = ShimFault(meta: answer.meta)

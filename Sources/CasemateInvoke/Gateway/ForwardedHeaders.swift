@@ -22,7 +22,9 @@ struct ForwardedHeaders {
         let isTrusted = !trusted.isEmpty && trusted.contains { $0.contains(remote) }
         for (name, value) in headers {
             let lower = name.lowercased()
-            if Self.dropped.contains(lower) || lower.hasPrefix("x-forwarded-") || lower.hasPrefix("casemate-") || lower.hasPrefix("x-casemate-") {
+            if Self.dropped.contains(lower) || lower.hasPrefix("x-forwarded-") || lower.hasPrefix("casemate-")
+                || lower.hasPrefix("x-casemate-")
+            {
                 continue
             }
             out.add(name: name, value: value)

@@ -41,7 +41,8 @@ package final class Gateway: Sendable {
 
     /// Builds the pipeline on the loop and listens. Answers the port that was bound.
     package func start(
-        _ settings: GatewaySettings, warden: WardenClient, catalog: Catalog, makePipeline: @Sendable @escaping (any EventLoop) -> InvokePipeline
+        _ settings: GatewaySettings, warden: WardenClient, catalog: Catalog,
+        makePipeline: @Sendable @escaping (any EventLoop) -> InvokePipeline
     ) async throws -> Int {
         try await loop.submit { self.pipeline.value = makePipeline(self.loop) }.get()
         catalog.onChange { id in self.onPipeline { $0.changed(id) } }

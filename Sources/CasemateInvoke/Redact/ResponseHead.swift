@@ -20,12 +20,15 @@ struct ResponseHead {
         guard reply.headers.count <= Self.mostFields else { throw Self.refusal("it has more than \(Self.mostFields) header fields") }
         status = HTTPResponseStatus(statusCode: reply.status)
         for (name, value) in reply.headers {
-            guard Self.isToken(name), Self.isFieldValue(value) else { throw Self.refusal("a header field has a character that HTTP forbids") }
+            guard Self.isToken(name), Self.isFieldValue(value) else {
+                throw Self.refusal("a header field has a character that HTTP forbids")
+            }
             let lower = name.lowercased()
             if Self.notTheFunctions.contains(lower) || lower.hasPrefix("casemate-") { continue }
             // A name can't hold a mark: a value in a name is blocked.
             guard !redactor.contains(Array(name.utf8)) else {
-                throw Problem(.secretInResponse, "the name of a header field of the function's response holds the value of one of its secrets")
+                throw Problem(
+                    .secretInResponse, "the name of a header field of the function's response holds the value of one of its secrets")
             }
             if let clean = redactor.redact(Array(value.utf8)) {
                 hits += clean.hits

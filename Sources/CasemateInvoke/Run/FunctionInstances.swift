@@ -126,7 +126,8 @@ final class FunctionInstances {
 
     private static func problem(_ failure: WardenFailure) -> Problem {
         switch failure {
-        case .refused(.digestMismatch, _), .refused(.unknownBundle, _): Problem(.tampered, "the bundle on disk is not the one that was signed")
+        case .refused(.digestMismatch, _), .refused(.unknownBundle, _):
+            Problem(.tampered, "the bundle on disk is not the one that was signed")
         default: Problem(.noCapacity, "the sandbox could not be prepared; try again", retryAfterSeconds: 1)
         }
     }

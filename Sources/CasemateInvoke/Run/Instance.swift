@@ -59,7 +59,8 @@ final class Instance {
         }
         let body = running.admitted.body
         sandbox.send(
-            FrameHeader(kind: .invoke, metaLength: meta.readableBytes, bodyLength: body?.readableBytes ?? 0, call: number), meta: meta, body: body)
+            FrameHeader(kind: .invoke, metaLength: meta.readableBytes, bodyLength: body?.readableBytes ?? 0, call: number), meta: meta,
+            body: body)
     }
 
     /// Whether a reply's header answers the call that runs.

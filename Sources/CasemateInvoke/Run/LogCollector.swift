@@ -44,7 +44,9 @@ struct LogCollector {
             emit(&lines, at: time, call: call)
         }
         if dropped > 0 {
-            lines.append(.platform("\(dropped) lines of \(stream.name) dropped: the call printed over \(Self.maximumPerCall) bytes", at: time, call: call))
+            lines.append(
+                .platform(
+                    "\(dropped) lines of \(stream.name) dropped: the call printed over \(Self.maximumPerCall) bytes", at: time, call: call))
         }
         taken = 0
         dropped = 0

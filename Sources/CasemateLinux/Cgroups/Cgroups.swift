@@ -19,7 +19,9 @@ public struct Cgroups: Sendable {
         } else {
             version = .v1
             // A hybrid host's v2 mount has no controller of use to us.
-            hierarchies = Files.names(in: root).filter { $0 != "unified" && Files.exists("\(root)/\($0)/cgroup.procs") }.map { "\(root)/\($0)" }
+            hierarchies = Files.names(in: root).filter { $0 != "unified" && Files.exists("\(root)/\($0)/cgroup.procs") }.map {
+                "\(root)/\($0)"
+            }
         }
     }
 

@@ -78,7 +78,8 @@ public struct VariableName: Hashable, Sendable, Comparable, CustomStringConverti
         let bytes = text.utf8
         guard (1...128).contains(bytes.count), let first = bytes.first, !(48...57).contains(first), first != UInt8(ascii: "-"),
             bytes.allSatisfy({
-                (97...122).contains($0) || (65...90).contains($0) || (48...57).contains($0) || $0 == UInt8(ascii: "_") || $0 == UInt8(ascii: "-")
+                (97...122).contains($0) || (65...90).contains($0) || (48...57).contains($0) || $0 == UInt8(ascii: "_")
+                    || $0 == UInt8(ascii: "-")
             })
         else { return nil }
         self.text = String(text)

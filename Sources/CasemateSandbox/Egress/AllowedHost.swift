@@ -8,7 +8,8 @@ public struct AllowedHost: Hashable, Sendable {
     public init?(name: String, port: UInt16) {
         let lower = name.lowercased()
         let labels = lower.split(separator: ".", omittingEmptySubsequences: false)
-        guard lower.utf8.count <= 253, labels.allSatisfy(Self.isLabel), labels.last?.utf8.allSatisfy({ (48...57).contains($0) }) == false else {
+        guard lower.utf8.count <= 253, labels.allSatisfy(Self.isLabel), labels.last?.utf8.allSatisfy({ (48...57).contains($0) }) == false
+        else {
             return nil
         }
         self.name = lower
@@ -17,6 +18,8 @@ public struct AllowedHost: Hashable, Sendable {
 
     private static func isLabel(_ label: Substring) -> Bool {
         (1...63).contains(label.utf8.count) && !label.hasPrefix("-") && !label.hasSuffix("-")
-            && label.utf8.allSatisfy { (97...122).contains($0) || (48...57).contains($0) || $0 == UInt8(ascii: "-") || $0 == UInt8(ascii: "_") }
+            && label.utf8.allSatisfy {
+                (97...122).contains($0) || (48...57).contains($0) || $0 == UInt8(ascii: "-") || $0 == UInt8(ascii: "_")
+            }
     }
 }

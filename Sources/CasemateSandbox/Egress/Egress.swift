@@ -24,7 +24,9 @@ public struct Egress: Sendable {
             channels.append(
                 try await DatagramBootstrap(group: group)
                     .channelInitializer { channel in
-                        channel.eventLoop.makeCompletedFuture { try channel.pipeline.syncOperations.addHandler(NameHandler(responder: resolver)) }
+                        channel.eventLoop.makeCompletedFuture {
+                            try channel.pipeline.syncOperations.addHandler(NameHandler(responder: resolver))
+                        }
                     }
                     .withBoundSocket(try descriptors[0].duplicate()).get())
             for (host, descriptor) in zip(hosts, descriptors.dropFirst(2)) {

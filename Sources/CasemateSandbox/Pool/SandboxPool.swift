@@ -96,7 +96,8 @@ public final class SandboxPool {
                 let (pool, handler, outputHandler, errorHandler) = bound.value
                 guard case .success(let ((controlChannel, outputChannel), errorChannel)) = result else { return pool.failedToStart() }
                 let sandbox = WarmSandbox(
-                    id: id, hostUID: uid, control: controlChannel, handler: handler, output: (outputChannel, output), error: (errorChannel, error))
+                    id: id, hostUID: uid, control: controlChannel, handler: handler, output: (outputChannel, output),
+                    error: (errorChannel, error))
                 outputHandler.onRead = { [weak sandbox] in sandbox?.onOutput?(false, $0) }
                 errorHandler.onRead = { [weak sandbox] in sandbox?.onOutput?(true, $0) }
                 pool.awaitWarm(sandbox)

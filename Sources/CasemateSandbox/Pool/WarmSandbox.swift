@@ -31,7 +31,8 @@ public final class WarmSandbox {
     public var onOutput: ((_ isError: Bool, ByteBuffer) -> Void)?
 
     init(
-        id: UInt32, hostUID: UInt32, control: any Channel, handler: ShimChannelHandler, output: (any Channel, Int32), error: (any Channel, Int32)
+        id: UInt32, hostUID: UInt32, control: any Channel, handler: ShimChannelHandler, output: (any Channel, Int32),
+        error: (any Channel, Int32)
     ) {
         self.id = id
         self.hostUID = hostUID
@@ -45,7 +46,8 @@ public final class WarmSandbox {
 
     /// Sends one frame.
     public func send(_ header: FrameHeader, meta: ByteBuffer, body: ByteBuffer?) {
-        var buffer = control.allocator.buffer(capacity: FrameHeader.size + meta.readableBytes + (body.map { min($0.readableBytes, 16_384) } ?? 0))
+        var buffer = control.allocator.buffer(
+            capacity: FrameHeader.size + meta.readableBytes + (body.map { min($0.readableBytes, 16_384) } ?? 0))
         buffer.writeMultipleIntegers(
             UInt32(header.bodyLength), header.kind.rawValue, header.flags, header.status, UInt32(header.metaLength), header.call)
         buffer.writeImmutableBuffer(meta)

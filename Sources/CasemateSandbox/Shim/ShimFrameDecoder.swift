@@ -33,8 +33,9 @@ public struct ShimFrameDecoder {
                 try handle(.end)
                 continue
             }
-            guard let fields = pending.getMultipleIntegers(
-                at: pending.readerIndex, as: (UInt32, UInt8, UInt8, UInt16, UInt32, UInt32).self)
+            guard
+                let fields = pending.getMultipleIntegers(
+                    at: pending.readerIndex, as: (UInt32, UInt8, UInt8, UInt16, UInt32, UInt32).self)
             else { break }
             let header = try FrameHeader(
                 fromShim: (fields.0, fields.1, fields.2, fields.3, fields.4, fields.5), maximumBodyLength: maximumBodyLength)

@@ -15,7 +15,8 @@ struct APIRoute: Sendable {
     let handle: @Sendable (APIRequest) async throws -> APIResponse
 
     init(
-        _ method: HTTPRequest.Method, _ path: String, needs right: Right, _ handle: @Sendable @escaping (APIRequest) async throws -> APIResponse
+        _ method: HTTPRequest.Method, _ path: String, needs right: Right,
+        _ handle: @Sendable @escaping (APIRequest) async throws -> APIResponse
     ) {
         self.method = method
         self.path = path
@@ -53,12 +54,15 @@ struct APIRequest: Sendable {
     }
 
     /// A JSON body, every field known.
-    func json<T: StrictDecodable>(_: T.Type = T.self, limit: Int = 1 << 20) async throws -> T { try StrictJSON.decode(try await body(limit: limit)) }
+    func json<T: StrictDecodable>(_: T.Type = T.self, limit: Int = 1 << 20) async throws -> T {
+        try StrictJSON.decode(try await body(limit: limit))
+    }
 
     /// Refuses query parameters that the route does not know.
     func allowQuery(_ names: Set<String>) throws(Problem) {
         if let unknown = query.keys.filter({ !names.contains($0) }).min() {
-            throw Problem(.invalidRequest, "unknown query parameter \"\(unknown.prefix(60))\"; known: \(names.sorted().joined(separator: ", "))")
+            throw Problem(
+                .invalidRequest, "unknown query parameter \"\(unknown.prefix(60))\"; known: \(names.sorted().joined(separator: ", "))")
         }
     }
 

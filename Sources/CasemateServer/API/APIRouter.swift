@@ -32,7 +32,8 @@ struct APIRouter: Sendable {
                         throw Problem(.invalidRequest, "query parameter \"\(name.prefix(60))\" stands twice")
                     }
                 }
-                let answer = try await route.handle(APIRequest(principal: principal, parameters: parameters, query: query, request: request))
+                let answer = try await route.handle(
+                    APIRequest(principal: principal, parameters: parameters, query: query, request: request))
                 return try Self.response(answer)
             }
         }
@@ -49,7 +50,8 @@ struct APIRouter: Sendable {
             shown.append(parts[1].trimmingCharacters(in: .whitespaces))
         }
         guard let first = shown.first else { return .anonymous }
-        guard shown.allSatisfy({ $0 == first }), let credential = Credential(first), let principal = credentials.principal(presenting: credential)
+        guard shown.allSatisfy({ $0 == first }), let credential = Credential(first),
+            let principal = credentials.principal(presenting: credential)
         else { throw Self.refusal }
         return principal
     }
@@ -130,7 +132,8 @@ struct ProblemMiddleware: RouterMiddleware {
         if problem.code == .unauthenticated { headers[.wwwAuthenticate] = "Bearer realm=\"casemate\"" }
         if let seconds = problem.retryAfterSeconds { headers[.retryAfter] = "\(seconds)" }
         let details = Details(
-            type: problem.code.type, title: problem.code.title, status: problem.code.status, detail: problem.detail, instance: "urn:uuid:\(id)",
+            type: problem.code.type, title: problem.code.title, status: problem.code.status, detail: problem.detail,
+            instance: "urn:uuid:\(id)",
             reason: problem.reason, diagnostics: problem.diagnostics.isEmpty ? nil : problem.diagnostics)
         return Response(
             status: .init(code: problem.code.status), headers: headers, body: ResponseBody(byteBuffer: try APIJSON.encode(details)))

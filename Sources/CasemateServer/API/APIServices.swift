@@ -27,12 +27,16 @@ struct APIServices: Sendable {
     }
 
     func function(_ name: FunctionName) async throws -> Function {
-        guard let function = try await records.read({ try $0.function(name) }) else { throw Problem(.notFound, "there is no function \(name)") }
+        guard let function = try await records.read({ try $0.function(name) }) else {
+            throw Problem(.notFound, "there is no function \(name)")
+        }
         return function
     }
 
     func namespace(_ name: NamespaceName) async throws -> Namespace {
-        guard let namespace = try await records.read({ try $0.namespace(name) }) else { throw Problem(.notFound, "there is no namespace \(name)") }
+        guard let namespace = try await records.read({ try $0.namespace(name) }) else {
+            throw Problem(.notFound, "there is no namespace \(name)")
+        }
         return namespace
     }
 

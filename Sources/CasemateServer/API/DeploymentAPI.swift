@@ -17,7 +17,9 @@ extension APIServices {
                 var size = 0
                 for try await part in request.request.body {
                     size += part.readableBytes
-                    guard size <= Self.largestArchive else { throw Problem(.tooLarge, "an archive is at most \(Self.largestArchive >> 20) MiB") }
+                    guard size <= Self.largestArchive else {
+                        throw Problem(.tooLarge, "an archive is at most \(Self.largestArchive >> 20) MiB")
+                    }
                     try upload.write(Array(part.readableBytesView))
                 }
                 guard size > 0 else { throw Problem(.invalidRequest, "the archive is empty") }
@@ -28,7 +30,9 @@ extension APIServices {
                 var sources: [FunctionLabel: String] = [:]
                 for (name, digest) in body.sources {
                     guard let label = FunctionLabel(name) else { throw Problem(.invalidName, FunctionLabel.rule) }
-                    guard ArtifactStore.isDigest(digest) else { throw Problem(.invalidRequest, "a source is the digest that /v1/archives answered") }
+                    guard ArtifactStore.isDigest(digest) else {
+                        throw Problem(.invalidRequest, "a source is the digest that /v1/archives answered")
+                    }
                     sources[label] = digest
                 }
                 let outcomes = try await deploy.deploy(

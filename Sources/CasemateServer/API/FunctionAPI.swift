@@ -47,10 +47,13 @@ extension APIServices {
                     guard let active = revisions.first(where: { $0.id == function.activeRevision }) else {
                         throw Problem(.conflict, "\(name) has not been deployed yet")
                     }
-                    let wanted = body.revision.map { number in revisions.first { $0.number == number } } ?? revisions.first { $0.number < active.number }
+                    let wanted =
+                        body.revision.map { number in revisions.first { $0.number == number } }
+                        ?? revisions.first { $0.number < active.number }
                     guard let wanted else {
                         throw Problem(
-                            .notFound, body.revision.map { "\(name) has no revision \($0)" } ?? "\(name) has no revision before \(active.number)")
+                            .notFound,
+                            body.revision.map { "\(name) has no revision \($0)" } ?? "\(name) has no revision before \(active.number)")
                     }
                     try transaction.activate(wanted.id, of: function.id, at: .now)
                     return wanted
@@ -64,7 +67,9 @@ extension APIServices {
     /// Bundles and sources that no other revision has.
     private func removeUnused(_ revisions: [Revision]) async {
         for digest in Set(revisions.map(\.bundleDigest)) {
-            guard (try? await records.read { try $0.isBundleUsed(digest) }) == false, let bundle = BundleDigest(hex: digest) else { continue }
+            guard (try? await records.read { try $0.isBundleUsed(digest) }) == false, let bundle = BundleDigest(hex: digest) else {
+                continue
+            }
             _ = try? await warden.order(.removeBundle(bundle))
         }
         for digest in Set(revisions.map(\.sourceDigest)) where (try? await records.read { try $0.isSourceUsed(digest) }) == false {

@@ -47,7 +47,8 @@ struct LogPage: Encodable, Sendable {
     init(_ lines: [LogLine], cursor: UInt64) {
         self.lines = lines.map { line in
             Line(
-                time: line.time.rfc3339, stream: line.stream.name, callId: line.call?.text, message: String(decoding: line.message, as: UTF8.self))
+                time: line.time.rfc3339, stream: line.stream.name, callId: line.call?.text,
+                message: String(decoding: line.message, as: UTF8.self))
         }
         self.cursor = cursor
     }

@@ -10,7 +10,8 @@ extension APIServices {
             APIRoute(.get, "/v1/namespaces/{namespace}/functions/{function}/secrets", needs: .functionRead) { request in
                 try request.allowQuery([])
                 let function = try await function(try request.functionName())
-                return .json(SecretList(secrets: try await records.read { try $0.secrets(of: function.id) }.map { SecretView($0, warnings: []) }))
+                return .json(
+                    SecretList(secrets: try await records.read { try $0.secrets(of: function.id) }.map { SecretView($0, warnings: []) }))
             },
             APIRoute(.put, "/v1/namespaces/{namespace}/functions/{function}/secrets/{secret}", needs: .secretWrite) { request in
                 let secret = Secret(try await request.body(limit: Secret.maximumLength))
@@ -30,7 +31,9 @@ extension APIServices {
 
     private func secretName(_ request: APIRequest) throws(Problem) -> VariableName {
         guard let name = VariableName(request.parameter("secret")) else { throw Problem(.invalidName, VariableName.rule) }
-        guard !name.isReserved else { throw Problem(.invalidName, "\(name) is a name that changes how the interpreter starts; choose another") }
+        guard !name.isReserved else {
+            throw Problem(.invalidName, "\(name) is a name that changes how the interpreter starts; choose another")
+        }
         return name
     }
 
@@ -50,7 +53,8 @@ extension APIServices {
             } else {
                 let id = FunctionId()
                 function = Function(
-                    id: id, namespaceId: namespace.id, name: functionName, activeRevision: nil, wrappedDataKey: try vault.newDataKey(for: id),
+                    id: id, namespaceId: namespace.id, name: functionName, activeRevision: nil,
+                    wrappedDataKey: try vault.newDataKey(for: id),
                     created: .now, updated: .now)
                 try transaction.insert(function)
             }

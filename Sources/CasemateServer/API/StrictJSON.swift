@@ -24,7 +24,8 @@ enum StrictJSON {
         } catch DecodingError.keyNotFound(let key, _) {
             throw Problem(.invalidRequest, "field \"\(key.stringValue)\" is missing")
         } catch DecodingError.typeMismatch(let type, let context), DecodingError.valueNotFound(let type, let context) {
-            throw Problem(.invalidRequest, "field \"\(context.codingPath.map(\.stringValue).joined(separator: "."))\" must be a \(type)".lowercased())
+            throw Problem(
+                .invalidRequest, "field \"\(context.codingPath.map(\.stringValue).joined(separator: "."))\" must be a \(type)".lowercased())
         } catch {
             throw Problem(.invalidRequest, "the body is not what this operation takes")
         }
@@ -38,7 +39,13 @@ enum StrictJSON {
         var isEscaped = false
         for byte in bytes {
             if isInString {
-                if isEscaped { isEscaped = false } else if byte == UInt8(ascii: "\\") { isEscaped = true } else if byte == UInt8(ascii: "\"") { isInString = false }
+                if isEscaped {
+                    isEscaped = false
+                } else if byte == UInt8(ascii: "\\") {
+                    isEscaped = true
+                } else if byte == UInt8(ascii: "\"") {
+                    isInString = false
+                }
                 continue
             }
             switch byte {

@@ -16,11 +16,15 @@ extension APIServices {
                 let body: NewToken = try await request.json()
                 let namespace = try await namespace(try request.namespace())
                 var function: Function?
-                if let label = body.function { function = try await self.function(FunctionName(namespace: namespace.name, function: label)) }
+                if let label = body.function {
+                    function = try await self.function(FunctionName(namespace: namespace.name, function: label))
+                }
                 guard (1...3650).contains(body.expiresInDays ?? 90) else {
                     throw Problem(.invalidRequest, "expiresInDays must be a number from 1 to 3650")
                 }
-                guard (body.description ?? "").utf8.count <= 200 else { throw Problem(.invalidRequest, "a description is at most 200 bytes") }
+                guard (body.description ?? "").utf8.count <= 200 else {
+                    throw Problem(.invalidRequest, "a description is at most 200 bytes")
+                }
                 let fresh = FreshToken()
                 let now = Timestamp.now
                 let stored = StoredCredential(
@@ -40,7 +44,11 @@ extension APIServices {
                 guard let id = TokenId(request.parameter("token")) else { throw Problem(.invalidRequest, "a token's id is a UUID") }
                 let isThere = try await records.read { transaction in
                     try transaction.credentials().contains { credential in
-                        if case .functionToken(let known, let owner, _) = credential.holder { known == id && owner == namespace.id } else { false }
+                        if case .functionToken(let known, let owner, _) = credential.holder {
+                            known == id && owner == namespace.id
+                        } else {
+                            false
+                        }
                     }
                 }
                 guard isThere, try await records.write({ try $0.deleteToken(id) }) else {

@@ -8,7 +8,8 @@ extension ServerSettings {
     /// - Throws: `.invalidRequest` naming the setting, what is wrong, and what to do.
     public init(_ effective: SettingsTable.Effective) throws(Problem) {
         func fault(_ key: String, _ what: String) -> Problem {
-            Problem(.invalidRequest, "--\(key) \(effective.text(key)): \(what) (from \(effective.values[key]?.source.rawValue ?? "default"))")
+            Problem(
+                .invalidRequest, "--\(key) \(effective.text(key)): \(what) (from \(effective.values[key]?.source.rawValue ?? "default"))")
         }
         func optional(_ key: String) -> String? { effective.text(key).isEmpty ? nil : effective.text(key) }
         func number(_ key: String, _ range: ClosedRange<Int>) throws(Problem) -> Int {
@@ -77,7 +78,9 @@ extension ServerSettings {
             if text.split(separator: "\n").allSatisfy({ $0.isEmpty || $0.hasPrefix("#") }) { return [:] }
             throw Problem(.invalidRequest, "\(path) is not valid YAML")
         }
-        guard let mapping = node.mapping else { throw Problem(.invalidRequest, "\(path) must be a mapping like \"listen: 127.0.0.1:8080\"") }
+        guard let mapping = node.mapping else {
+            throw Problem(.invalidRequest, "\(path) must be a mapping like \"listen: 127.0.0.1:8080\"")
+        }
         var values: [String: String] = [:]
         for (key, value) in mapping {
             guard let key = key.string, let value = value.scalar?.string else {

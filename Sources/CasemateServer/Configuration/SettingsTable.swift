@@ -47,7 +47,8 @@ public enum SettingsTable {
 
     /// Merges the four sources.
     /// - Throws: `.invalidRequest` naming an unknown key and the nearest known one.
-    public static func resolve(flags: [String: String], environment: [String: String], file: [String: String]) throws(Problem) -> Effective {
+    public static func resolve(flags: [String: String], environment: [String: String], file: [String: String]) throws(Problem) -> Effective
+    {
         for key in file.keys.sorted() where !all.contains(where: { $0.key == key }) {
             let near = all.map(\.key).min { NearMiss.distance($0, key) < NearMiss.distance($1, key) } ?? ""
             throw Problem(.invalidRequest, "the configuration file has an unknown key \"\(key)\"; did you mean \"\(near)\"?")

@@ -24,7 +24,9 @@ struct LogRecord {
         guard bytes.count - offset >= headLength else { return nil }
         func number(_ start: Int, _ count: Int) -> UInt64 { bytes[start..<(start + count)].reduce(0) { $0 << 8 | UInt64($1) } }
         let length = Int(number(offset, 4))
-        guard length >= headLength, bytes.count - offset >= length, let stream = LogLine.Stream(rawValue: bytes[offset + 20]) else { return nil }
+        guard length >= headLength, bytes.count - offset >= length, let stream = LogLine.Stream(rawValue: bytes[offset + 20]) else {
+            return nil
+        }
         let call = Array(bytes[(offset + 21)..<(offset + 37)])
         let line = LogLine(
             time: Timestamp(milliseconds: Int64(bitPattern: number(offset + 12, 8))), stream: stream,

@@ -42,7 +42,8 @@ extension Transaction {
         try db.execute(sql: "DELETE FROM api_keys WHERE description = ?", arguments: [Self.bootstrapDescription])
         try insert(
             StoredCredential(
-                holder: .administrator(KeyId()), hash: hash, prefix: prefix, description: Self.bootstrapDescription, created: time, expires: nil
+                holder: .administrator(KeyId()), hash: hash, prefix: prefix, description: Self.bootstrapDescription, created: time,
+                expires: nil
             ))
     }
 

@@ -11,7 +11,8 @@ extension Transaction {
     }
 
     public func functions(in namespace: NamespaceId) throws -> [Function] {
-        try Row.fetchAll(db, sql: Self.selectFunction + " WHERE n.id = ? ORDER BY f.name", arguments: [namespace.text]).map(Function.init(row:))
+        try Row.fetchAll(db, sql: Self.selectFunction + " WHERE n.id = ? ORDER BY f.name", arguments: [namespace.text]).map(
+            Function.init(row:))
     }
 
     public func function(_ name: FunctionName) throws -> Function? {
@@ -40,7 +41,8 @@ extension Transaction {
     /// Moves the pointer: from now on calls run `revision`.
     public func activate(_ revision: RevisionId, of function: FunctionId, at time: Timestamp) throws {
         try db.execute(
-            sql: "UPDATE functions SET active_revision = ?, updated = ? WHERE id = ?", arguments: [revision.text, time.milliseconds, function.text])
+            sql: "UPDATE functions SET active_revision = ?, updated = ? WHERE id = ?",
+            arguments: [revision.text, time.milliseconds, function.text])
     }
 
     // MARK: Revisions

@@ -20,7 +20,8 @@ extension Transaction {
 
     /// - Throws: `.conflict` while functions are in it.
     public func delete(_ namespace: Namespace) throws {
-        let functions = try Int.fetchOne(db, sql: "SELECT count(*) FROM functions WHERE namespace_id = ?", arguments: [namespace.id.text]) ?? 0
+        let functions =
+            try Int.fetchOne(db, sql: "SELECT count(*) FROM functions WHERE namespace_id = ?", arguments: [namespace.id.text]) ?? 0
         guard functions == 0 else {
             throw Problem(.conflict, "namespace \(namespace.name) still has \(functions) function(s); delete them first")
         }

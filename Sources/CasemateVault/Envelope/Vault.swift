@@ -25,7 +25,8 @@ public struct Vault: Sendable {
 
     /// All secrets of one function, opened.
     /// - Throws: `.wrongKey` when a row is not what was sealed.
-    public func open(_ sealed: [SealedSecret], of function: FunctionId, wrappedKey: [UInt8]) throws -> [(name: VariableName, value: Secret)] {
+    public func open(_ sealed: [SealedSecret], of function: FunctionId, wrappedKey: [UInt8]) throws -> [(name: VariableName, value: Secret)]
+    {
         guard !sealed.isEmpty else { return [] }
         let key = try keyring.unwrap(wrappedKey, for: function)
         return try sealed.map { row in

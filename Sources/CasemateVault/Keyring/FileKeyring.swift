@@ -22,7 +22,9 @@ public struct FileKeyring: Sendable {
     /// Wraps a data key for one function (AES-256-GCM, 96-bit random nonce; the additional data names the function).
     func wrap(_ dataKey: SymmetricKey, for function: FunctionId) throws -> [UInt8] {
         let plain = dataKey.withUnsafeBytes { Array($0) }
-        guard let box = try AES.GCM.seal(plain, using: key, authenticating: Self.context(function)).combined else { throw VaultError.broken }
+        guard let box = try AES.GCM.seal(plain, using: key, authenticating: Self.context(function)).combined else {
+            throw VaultError.broken
+        }
         return Array(box)
     }
 

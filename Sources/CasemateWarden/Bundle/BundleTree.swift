@@ -64,7 +64,8 @@ struct BundleTree {
                 let length = target.withUnsafeMutableBytes {
                     readlinkat(folder, name, $0.baseAddress!.assumingMemoryBound(to: CChar.self), 1024)
                 }
-                guard length > 0, length < 1024, let text = String(validating: target.prefix(length), as: UTF8.self), Self.staysInside(text, from: path)
+                guard length > 0, length < 1024, let text = String(validating: target.prefix(length), as: UTF8.self),
+                    Self.staysInside(text, from: path)
                 else { throw SystemError("walking \(path): a link that leads out", errno: EXDEV) }
                 entry.target = text
                 entries.append(entry)

@@ -31,7 +31,8 @@ public enum Ingest {
         let source = try BundleTree(root: output, limits: limits)
         let staging = ".staging-\(getpid())"
         guard mkdirat(bundles, staging, 0o755) == 0 else { throw .last("making a staging folder") }
-        let target = Descriptor(try check(cl_open_beneath(bundles, staging, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0), "opening the staging folder"))
+        let target = Descriptor(
+            try check(cl_open_beneath(bundles, staging, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0), "opening the staging folder"))
         for entry in source.entries { try copy(entry, from: output, to: target.raw, limit: limits.bytes) }
         let tree = try BundleTree(root: target.raw, limits: limits)
         let digest = try tree.digest(root: target.raw)
@@ -56,7 +57,8 @@ public enum Ingest {
                 try check(cl_open_beneath(source, entry.path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0), "opening \(entry.path)"))
             let to = Descriptor(
                 try check(
-                    cl_open_beneath(target, entry.path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode_t(entry.mode)), "making \(entry.path)"))
+                    cl_open_beneath(target, entry.path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode_t(entry.mode)), "making \(entry.path)"
+                ))
             guard fchmod(to.raw, mode_t(entry.mode)) == 0 else { throw .last("setting the mode of \(entry.path)") }
             var left = entry.size
             while left > 0 {

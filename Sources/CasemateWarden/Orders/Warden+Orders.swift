@@ -36,7 +36,8 @@ extension Warden {
         let id = newSandboxID()
         do throws(SystemError) {
             let sandbox = try Sandbox(
-                id: id, owner: fd, request: request, profile: profile, purpose: purpose, limits: limits, settings: settings, cgroups: cgroups)
+                id: id, owner: fd, request: request, profile: profile, purpose: purpose, limits: limits, settings: settings,
+                cgroups: cgroups)
             sandboxes[id] = sandbox
         } catch {
             Journal.write("making a sandbox of \(profile): \(error)")
@@ -91,7 +92,8 @@ extension Warden {
             let output = Descriptor(fd)
             let result = Descriptor(try check(cl_memfd("ingest"), "making a memory file"))
             let pid = try spawn(
-                ["/proc/self/exe", "ingest", "\(maximumBytes)", "\(maximumFiles)"], descriptors: [0, result.raw, 2, output.raw, bundles.folder.raw])
+                ["/proc/self/exe", "ingest", "\(maximumBytes)", "\(maximumFiles)"],
+                descriptors: [0, result.raw, 2, output.raw, bundles.folder.raw])
             sandbox.state = .collecting(ingest: pid, request: request, result: result)
         } catch {
             Journal.write("\(error)")

@@ -22,7 +22,9 @@ struct Profile {
     /// Letters, digits, dots and dashes: `python3.11`.
     static func isName(_ text: String) -> Bool {
         (1...32).contains(text.utf8.count) && text.utf8.first.map { (97...122).contains($0) } == true
-            && text.utf8.allSatisfy { (97...122).contains($0) || (48...57).contains($0) || $0 == UInt8(ascii: ".") || $0 == UInt8(ascii: "-") }
+            && text.utf8.allSatisfy {
+                (97...122).contains($0) || (48...57).contains($0) || $0 == UInt8(ascii: ".") || $0 == UInt8(ascii: "-")
+            }
             && !text.contains("..")
     }
 

@@ -42,7 +42,9 @@ public struct FrameHeader: Equatable, Sendable {
     }
 
     /// - Throws: `.unknownKind` for a kind that shims don't send, `.tooLong` beyond `maximumBodyLength` or the meta limit.
-    public init(fromShim fields: (body: UInt32, kind: UInt8, flags: UInt8, status: UInt16, meta: UInt32, call: UInt32), maximumBodyLength: Int)
+    public init(
+        fromShim fields: (body: UInt32, kind: UInt8, flags: UInt8, status: UInt16, meta: UInt32, call: UInt32), maximumBodyLength: Int
+    )
         throws(WireError)
     {
         guard fields.kind & 0x80 != 0, let kind = Kind(rawValue: fields.kind) else { throw .unknownKind }

@@ -45,7 +45,8 @@ struct APIClient: Sendable {
         _ method: HTTPMethod, _ path: String, body: HTTPClientRequest.Body? = nil, type: String? = nil, timeout: TimeAmount = .seconds(60),
         limit: Int = 64 << 20
     ) async throws -> [UInt8] {
-        let answer = try await raw(method, configuration.url + path, body: body, headers: type.map { ["Content-Type": $0] } ?? [:], timeout: timeout, limit: limit)
+        let answer = try await raw(
+            method, configuration.url + path, body: body, headers: type.map { ["Content-Type": $0] } ?? [:], timeout: timeout, limit: limit)
         guard (200..<300).contains(answer.status) else { throw CommandFailure(Self.problem(answer)) }
         return answer.body
     }
@@ -57,13 +58,16 @@ struct APIClient: Sendable {
     }
 
     /// The answer as it came, for `--json`.
-    func jsonBytes(_ method: HTTPMethod, _ path: String, body: (any Encodable)? = nil, timeout: TimeAmount = .seconds(60)) async throws -> [UInt8] {
+    func jsonBytes(_ method: HTTPMethod, _ path: String, body: (any Encodable)? = nil, timeout: TimeAmount = .seconds(60)) async throws
+        -> [UInt8]
+    {
         let encoded = try body.map { HTTPClientRequest.Body.bytes(ByteBuffer(bytes: try JSONEncoder().encode($0))) }
         return try await send(method, path, body: encoded, type: body == nil ? nil : "application/json", timeout: timeout)
     }
 
     func raw(
-        _ method: HTTPMethod, _ url: String, body: HTTPClientRequest.Body? = nil, headers: HTTPHeaders = [:], timeout: TimeAmount = .seconds(60),
+        _ method: HTTPMethod, _ url: String, body: HTTPClientRequest.Body? = nil, headers: HTTPHeaders = [:],
+        timeout: TimeAmount = .seconds(60),
         limit: Int = 64 << 20
     ) async throws -> Answer {
         var request = HTTPClientRequest(url: url)
@@ -74,7 +78,8 @@ struct APIClient: Sendable {
         do {
             let response = try await client.execute(request, timeout: timeout)
             return Answer(
-                status: Int(response.status.code), headers: response.headers, body: Array(try await response.body.collect(upTo: limit).readableBytesView))
+                status: Int(response.status.code), headers: response.headers,
+                body: Array(try await response.body.collect(upTo: limit).readableBytesView))
         } catch let error as HTTPClientError where error == .connectTimeout || error == .deadlineExceeded || error == .readTimeout {
             throw CommandFailure("\(configuration.url) did not answer in time", code: 2)
         } catch is NIOTooManyBytesError {
@@ -82,7 +87,8 @@ struct APIClient: Sendable {
         } catch let error as NIOConnectionError {
             throw CommandFailure("no server answers at \(error.host):\(error.port); start one with: casemate up", code: 2)
         } catch let error as NIOSSLError {
-            throw CommandFailure("TLS with \(configuration.url) failed: \(error); for a server with --tls auto set CASEMATE_CA to its ca.pem", code: 2)
+            throw CommandFailure(
+                "TLS with \(configuration.url) failed: \(error); for a server with --tls auto set CASEMATE_CA to its ca.pem", code: 2)
         }
     }
 
@@ -96,7 +102,8 @@ struct APIClient: Sendable {
             var diagnostics: [Diagnostic]?
         }
         let details = try? JSONDecoder().decode(Details.self, from: Data(answer.body))
-        let code = Problem.Code.all.first { $0.type == details?.type } ?? Problem.Code.all.first { $0.status == answer.status } ?? .internalError
+        let code =
+            Problem.Code.all.first { $0.type == details?.type } ?? Problem.Code.all.first { $0.status == answer.status } ?? .internalError
         return Problem(
             code, Terminal.visible(details?.detail ?? "the server answered with status \(answer.status)"), reason: details?.reason,
             diagnostics: details?.diagnostics ?? [])

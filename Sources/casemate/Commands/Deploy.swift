@@ -43,25 +43,32 @@ struct Deploy: AsyncParsableCommand {
 
     func run() async throws {
         var isFolder: ObjCBool = false
-        guard FileManager.default.fileExists(atPath: path, isDirectory: &isFolder) else { throw CommandFailure("\(path) does not exist", code: 2) }
+        guard FileManager.default.fileExists(atPath: path, isDirectory: &isFolder) else {
+            throw CommandFailure("\(path) does not exist", code: 2)
+        }
         let file = isFolder.boolValue ? (path as NSString).appendingPathComponent("casemate.yaml") : path
         let folder = (file as NSString).deletingLastPathComponent
         guard let data = FileManager.default.contents(atPath: file) else {
             throw CommandFailure("there is no \(file); casemate deploy takes a folder with a casemate.yaml, or the file", code: 2)
         }
         guard data.count <= 1 << 20 else { throw CommandFailure("\(file): the manifest is larger than 1 MiB", code: 2) }
-        guard let text = String(data: data, encoding: .utf8) else { throw CommandFailure("\(file): the manifest is not UTF-8 text", code: 2) }
+        guard let text = String(data: data, encoding: .utf8) else {
+            throw CommandFailure("\(file): the manifest is not UTF-8 text", code: 2)
+        }
         let name = (file as NSString).lastPathComponent
         let manifest: Manifest
         do {
             manifest = try ManifestParser.parse(text, file: name)
         } catch {
-            throw CommandFailure("the manifest has \(error.diagnostics.count) fault(s)\n" + error.diagnostics.map { "  \($0)" }.joined(separator: "\n"), code: 2)
+            throw CommandFailure(
+                "the manifest has \(error.diagnostics.count) fault(s)\n" + error.diagnostics.map { "  \($0)" }.joined(separator: "\n"),
+                code: 2)
         }
         try await APIClient.with { client in
             var sources: [String: String] = [:]
             for function in manifest.functions {
-                let source = try SourceArchive(folder: ((folder.isEmpty ? "." : folder) as NSString).appendingPathComponent(function.source))
+                let source = try SourceArchive(
+                    folder: ((folder.isEmpty ? "." : folder) as NSString).appendingPathComponent(function.source))
                 for name in source.excluded { Terminal.error("left out: \(function.label): \(name) (may hold credentials)") }
                 Terminal.step("uploading \(function.label): \(source.files) file(s), \(source.bytes.count) bytes")
                 let answer = try await client.send(
@@ -83,12 +90,18 @@ struct Deploy: AsyncParsableCommand {
     private func show(_ outcome: Outcome) {
         let took = "(\(outcome.milliseconds) ms)"
         switch outcome.status {
-        case "deployed": Terminal.line("\(Terminal.coloured("deployed", .green)) \(outcome.function) revision \(outcome.revision ?? 0) \(took)  \(outcome.url)")
-        case "unchanged": Terminal.line("unchanged \(outcome.function) revision \(outcome.revision ?? 0): source and manifest are as deployed")
-        case "planned": Terminal.line("would deploy \(outcome.function)\(outcome.revision.map { ", which runs revision \($0)" } ?? ", which is new")")
+        case "deployed":
+            Terminal.line(
+                "\(Terminal.coloured("deployed", .green)) \(outcome.function) revision \(outcome.revision ?? 0) \(took)  \(outcome.url)")
+        case "unchanged":
+            Terminal.line("unchanged \(outcome.function) revision \(outcome.revision ?? 0): source and manifest are as deployed")
+        case "planned":
+            Terminal.line("would deploy \(outcome.function)\(outcome.revision.map { ", which runs revision \($0)" } ?? ", which is new")")
         default:
             let still = outcome.revision.map { "; revision \($0) still serves" } ?? ""
-            Terminal.line("\(Terminal.coloured("failed", .red)) \(outcome.function) at \(outcome.stage ?? "?"): \(Terminal.visible(outcome.problem ?? ""))\(still)")
+            Terminal.line(
+                "\(Terminal.coloured("failed", .red)) \(outcome.function) at \(outcome.stage ?? "?"): \(Terminal.visible(outcome.problem ?? ""))\(still)"
+            )
         }
         for diagnostic in outcome.diagnostics { Terminal.line("  \(Terminal.visible(diagnostic.description))") }
         if let output = outcome.output {

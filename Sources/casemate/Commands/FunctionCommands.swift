@@ -44,7 +44,12 @@ struct FunctionCommand: AsyncParsableCommand {
                 let items = try JSONDecoder().decode([String: [Item]].self, from: Data(bytes))["functions"] ?? []
                 Terminal.table(
                     ["NAME", "REVISION", "ACCESS", "RUNTIME", "UPDATED"],
-                    items.map { ["\($0.namespace)/\($0.name)", $0.activeRevision.map(String.init) ?? "-", $0.access ?? "-", $0.runtime ?? "-", $0.updated] })
+                    items.map {
+                        [
+                            "\($0.namespace)/\($0.name)", $0.activeRevision.map(String.init) ?? "-", $0.access ?? "-", $0.runtime ?? "-",
+                            $0.updated,
+                        ]
+                    })
             }
         }
     }
@@ -65,14 +70,17 @@ struct FunctionCommand: AsyncParsableCommand {
                 Terminal.line("  secrets    \((item.secrets ?? []).joined(separator: ", "))")
                 Terminal.table(
                     ["", "REVISION", "BUNDLE", "CREATED", "BY"],
-                    (item.revisions ?? []).map { [$0.isActive ? "→" : "", "\($0.number)", String($0.bundleDigest.prefix(19)), $0.created, $0.createdBy] })
+                    (item.revisions ?? []).map {
+                        [$0.isActive ? "→" : "", "\($0.number)", String($0.bundleDigest.prefix(19)), $0.created, $0.createdBy]
+                    })
             }
         }
     }
 
     struct Delete: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
-            abstract: "Delete a function with its revisions, secrets, tokens and logs.", discussion: "Its data key goes too: no backup opens its secrets again.")
+            abstract: "Delete a function with its revisions, secrets, tokens and logs.",
+            discussion: "Its data key goes too: no backup opens its secrets again.")
         @Argument(help: "NAMESPACE/FUNCTION") var function: FunctionName
 
         func run() async throws {
@@ -91,7 +99,8 @@ struct FunctionCommand: AsyncParsableCommand {
 
         func run() async throws {
             try await APIClient.with { client in
-                let bytes = try await client.jsonBytes(.POST, function.apiPath + "/rollback", body: revision.map { ["revision": $0] } ?? [:])
+                let bytes = try await client.jsonBytes(
+                    .POST, function.apiPath + "/rollback", body: revision.map { ["revision": $0] } ?? [:])
                 if output.json { return Terminal.write(bytes + [10]) }
                 let item = try JSONDecoder().decode(Item.Revision.self, from: Data(bytes))
                 Terminal.line("\(function) runs revision \(item.number) again")
@@ -102,7 +111,8 @@ struct FunctionCommand: AsyncParsableCommand {
 
 struct SecretCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "secret", abstract: "Set, list and delete secrets. A value is never given back.", subcommands: [Set.self, List.self, Delete.self])
+        commandName: "secret", abstract: "Set, list and delete secrets. A value is never given back.",
+        subcommands: [Set.self, List.self, Delete.self])
 
     struct Set: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
@@ -204,7 +214,8 @@ enum NoEcho {
 
 struct TokenCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "token", abstract: "Make, list and revoke tokens for calling functions.", subcommands: [Create.self, List.self, Revoke.self])
+        commandName: "token", abstract: "Make, list and revoke tokens for calling functions.",
+        subcommands: [Create.self, List.self, Revoke.self])
 
     struct Item: Codable {
         var id: String

@@ -14,7 +14,8 @@ struct Invoke: AsyncParsableCommand {
     @Option(help: "JSON to send; @FILE reads a file, @- standard input.") var data: String?
     @Option(help: "What follows the function in the path, with a query.") var path = ""
     @Option(help: "HTTP method; default POST with --data, else GET.") var method: String?
-    @Option(name: [.short, .customLong("header")], help: "A header field, 'Name: value'. May stand several times.") var headers: [String] = []
+    @Option(name: [.short, .customLong("header")], help: "A header field, 'Name: value'. May stand several times.") var headers: [String] =
+        []
     @Option(help: "Seconds to wait for the answer.") var timeout = 960
     @Flag(help: "Print {status, headers, response, callId} as JSON.") var json = false
 
@@ -25,8 +26,11 @@ struct Invoke: AsyncParsableCommand {
         var fields = HTTPHeaders()
         if body != nil { fields.add(name: "Content-Type", value: "application/json") }
         for header in headers {
-            guard let colon = header.firstIndex(of: ":") else { throw CommandFailure("--header \(header): write it as 'Name: value'", code: 2) }
-            fields.replaceOrAdd(name: String(header[..<colon]), value: header[header.index(after: colon)...].trimmingCharacters(in: .whitespaces))
+            guard let colon = header.firstIndex(of: ":") else {
+                throw CommandFailure("--header \(header): write it as 'Name: value'", code: 2)
+            }
+            fields.replaceOrAdd(
+                name: String(header[..<colon]), value: header[header.index(after: colon)...].trimmingCharacters(in: .whitespaces))
         }
         guard path.isEmpty || path.hasPrefix("/") || path.hasPrefix("?") else { throw CommandFailure("--path starts with / or ?", code: 2) }
         try await APIClient.with { [fields] client in
@@ -41,13 +45,16 @@ struct Invoke: AsyncParsableCommand {
     private func show(_ answer: APIClient.Answer) throws {
         if json {
             var headers: [String: String] = [:]
-            for (name, value) in answer.headers { headers[name.lowercased(), default: ""] += (headers[name.lowercased()] == nil ? "" : ", ") + value }
+            for (name, value) in answer.headers {
+                headers[name.lowercased(), default: ""] += (headers[name.lowercased()] == nil ? "" : ", ") + value
+            }
             let text = String(decoding: answer.body, as: UTF8.self)
             let response = (try? JSONSerialization.jsonObject(with: Data(answer.body), options: .fragmentsAllowed)) ?? text
             let wrapped: [String: Any] = [
                 "status": answer.status, "headers": headers, "response": response, "callId": headers["casemate-call-id"] ?? "",
             ]
-            Terminal.write([UInt8](try JSONSerialization.data(withJSONObject: wrapped, options: [.sortedKeys, .withoutEscapingSlashes])) + [10])
+            Terminal.write(
+                [UInt8](try JSONSerialization.data(withJSONObject: wrapped, options: [.sortedKeys, .withoutEscapingSlashes])) + [10])
         } else if (200..<300).contains(answer.status) || answer.headers.first(name: "content-type") != "application/problem+json" {
             Terminal.write(answer.body)
             if Terminal.isInteractive, answer.body.last != 10 { Terminal.line("") }
@@ -58,7 +65,10 @@ struct Invoke: AsyncParsableCommand {
         let call = answer.headers.first(name: "casemate-call-id") ?? ""
         // What was refused never ran; what failed did.
         let refusals: Set<Int> = [400, 401, 403, 404, 413, 414, 429, 431, 503]
-        let message = isOurs ? "\(problem.code.title): \(problem.detail) (call \(call))" : "the function answered with status \(answer.status) (call \(call))"
+        let message =
+            isOurs
+            ? "\(problem.code.title): \(problem.detail) (call \(call))"
+            : "the function answered with status \(answer.status) (call \(call))"
         throw CommandFailure(json ? "" : message, code: isOurs && refusals.contains(answer.status) ? 2 : 1)
     }
 
@@ -122,7 +132,8 @@ struct Logs: AsyncParsableCommand {
 }
 
 struct ConfigCommand: AsyncParsableCommand {
-    static let configuration = CommandConfiguration(commandName: "config", abstract: "Show the server's configuration.", subcommands: [Show.self])
+    static let configuration = CommandConfiguration(
+        commandName: "config", abstract: "Show the server's configuration.", subcommands: [Show.self])
 
     struct Show: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
@@ -137,7 +148,8 @@ struct ConfigCommand: AsyncParsableCommand {
             if output.json {
                 let encoder = JSONEncoder()
                 encoder.outputFormatting = [.sortedKeys, .prettyPrinted, .withoutEscapingSlashes]
-                let object = Dictionary(uniqueKeysWithValues: rows.map { ($0.key, ["value": $0.value.value, "source": $0.value.source.rawValue]) })
+                let object = Dictionary(
+                    uniqueKeysWithValues: rows.map { ($0.key, ["value": $0.value.value, "source": $0.value.source.rawValue]) })
                 return Terminal.write([UInt8](try encoder.encode(object)) + [10])
             }
             Terminal.table(["SETTING", "VALUE", "FROM"], rows.map { [$0.key, $0.value.value, $0.value.source.rawValue] })

@@ -101,7 +101,8 @@ struct Status: AsyncParsableCommand {
             Terminal.line("  warden          \(view.warden)")
             Terminal.line("  functions       \(view.functions)")
             Terminal.line("  warm sandboxes  \(view.warmSandboxes)")
-            Terminal.line("  calls           \(view.calls) (\(view.coldStarts) cold starts, \(view.failed) failed, \(view.refused) refused)")
+            Terminal.line(
+                "  calls           \(view.calls) (\(view.coldStarts) cold starts, \(view.failed) failed, \(view.refused) refused)")
             Terminal.line("  redactions      \(view.redactions)")
         }
     }
@@ -134,7 +135,8 @@ struct Doctor: AsyncParsableCommand {
 
 struct RuntimeCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "runtime", abstract: "Install, list and remove runtimes on this host.", subcommands: [Install.self, List.self, Remove.self])
+        commandName: "runtime", abstract: "Install, list and remove runtimes on this host.",
+        subcommands: [Install.self, List.self, Remove.self])
 
     struct Install: AsyncParsableCommand {
         static let configuration = CommandConfiguration(abstract: "Make a runtime's root file system from Debian's packages (root).")

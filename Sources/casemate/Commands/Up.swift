@@ -43,7 +43,8 @@ struct ServerOptions: ParsableArguments {
 
     private var flags: [String: String] {
         let given: [(String, String?)] = [
-            ("data", data.map(Self.absolute)), ("listen", listen), ("gateway", gateway), ("user", user), ("domain", domain), ("api-url", apiURL),
+            ("data", data.map(Self.absolute)), ("listen", listen), ("gateway", gateway), ("user", user), ("domain", domain),
+            ("api-url", apiURL),
             ("gateway-url", gatewayURL), ("tls", tls), ("tls-cert", tlsCert.map(Self.absolute)), ("tls-key", tlsKey.map(Self.absolute)),
             ("trusted-proxy", trustedProxy), ("pool-size", poolSize.map(String.init)), ("index-url", indexURL), ("index-hosts", indexHosts),
             ("log-level", logLevel),
@@ -57,7 +58,9 @@ struct ServerOptions: ParsableArguments {
         do {
             var file: [String: String] = [:]
             if let config {
-                guard let text = try? String(contentsOfFile: config, encoding: .utf8) else { throw CommandFailure("\(config) can't be read", code: 2) }
+                guard let text = try? String(contentsOfFile: config, encoding: .utf8) else {
+                    throw CommandFailure("\(config) can't be read", code: 2)
+                }
                 file = try ServerSettings.file(text, path: config)
             }
             return try SettingsTable.resolve(flags: flags, environment: ProcessInfo.processInfo.environment, file: file)
@@ -83,7 +86,9 @@ struct Up: AsyncParsableCommand {
 
     func run() async throws {
         guard geteuid() == 0 else {
-            throw CommandFailure("casemate up needs root, because its warden makes sandboxes (starting it as an ordinary user comes later); try: sudo casemate up", code: 2)
+            throw CommandFailure(
+                "casemate up needs root, because its warden makes sandboxes (starting it as an ordinary user comes later); try: sudo casemate up",
+                code: 2)
         }
         let effective = try options.effective()
         let settings = try ServerOptions.settings(effective)
@@ -111,7 +116,8 @@ struct Up: AsyncParsableCommand {
         // A session of its own: Ctrl-C is the server's, which ends the warden in its turn.
         let warden = try spawn(
             [
-                installation.warden, "--instance", instance, "--store", settings.data + "/warden", "--runtimes", Installation.runtimesFolder,
+                installation.warden, "--instance", instance, "--store", settings.data + "/warden", "--runtimes",
+                Installation.runtimesFolder,
                 "--parts", installation.runtimes, "--tools", Installation.toolsFolder, "--peer-uid", "\(account.uid)", "--lifeline", "3",
             ], descriptors: [null, 2, 2, pair[1]], newSession: true)
         close(pair[1])

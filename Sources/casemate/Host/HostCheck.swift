@@ -78,7 +78,8 @@ struct HostCheck: Encodable {
         RuntimeInstaller.known.map { name in
             let folder = RuntimeInstaller().installed.first { $0.name == name }?.folder
             return HostCheck(
-                what: "runtime \(name)", verdict: folder == nil ? .warning : .good, found: folder ?? "", fix: "casemate runtime install \(name)")
+                what: "runtime \(name)", verdict: folder == nil ? .warning : .good, found: folder ?? "",
+                fix: "casemate runtime install \(name)")
         }
     }
 }

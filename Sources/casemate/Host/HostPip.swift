@@ -14,7 +14,8 @@ enum HostPip {
     /// The index that this machine's pip uses, and the host of its files. The names are pip's knowledge, not ours.
     static func index() throws -> (url: String, fileHosts: [String]) {
         guard let python else { throw CommandFailure("pip is not installed; apt-get install python3-pip, or set --index-url") }
-        let script = "from pip._internal.models.index import PyPI; print(PyPI.simple_url); print(PyPI.netloc); print(PyPI.file_storage_domain)"
+        let script =
+            "from pip._internal.models.index import PyPI; print(PyPI.simple_url); print(PyPI.netloc); print(PyPI.file_storage_domain)"
         let (status, output) = try Shell.run(python.hasPrefix("/") ? [python, "-c", script] : ["env", python, "-c", script])
         let lines = output.split(separator: "\n").map(String.init)
         guard status == 0, lines.count == 3 else { throw CommandFailure("pip does not say which index it uses; set --index-url") }

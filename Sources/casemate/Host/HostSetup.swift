@@ -19,11 +19,15 @@ struct HostSetup {
     func account() throws -> Account {
         if let found = Self.lookUp(settings.user) { return found }
         let name = settings.user
-        guard name.utf8.allSatisfy({ (97...122).contains($0) || (48...57).contains($0) || $0 == UInt8(ascii: "-") || $0 == UInt8(ascii: "_") }),
+        guard
+            name.utf8.allSatisfy({ (97...122).contains($0) || (48...57).contains($0) || $0 == UInt8(ascii: "-") || $0 == UInt8(ascii: "_") }
+            ),
             name.utf8.first.map({ (97...122).contains($0) }) == true
         else { throw CommandFailure("--user \(name): there is no such user, and no user of that name can be made", code: 2) }
         Terminal.step("making the system user \(name)")
-        let (status, output) = try Shell.run(["useradd", "--system", "--user-group", "--no-create-home", "--shell", "/usr/sbin/nologin", name])
+        let (status, output) = try Shell.run([
+            "useradd", "--system", "--user-group", "--no-create-home", "--shell", "/usr/sbin/nologin", name,
+        ])
         guard status == 0, let made = Self.lookUp(name) else { throw CommandFailure("useradd failed: \(output)") }
         return made
     }
@@ -74,7 +78,9 @@ struct HostSetup {
         return key
     }
 
-    static func hash(_ key: String) -> String { SHA256.hash(data: Array(key.utf8)).map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined() }
+    static func hash(_ key: String) -> String {
+        SHA256.hash(data: Array(key.utf8)).map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
+    }
 
     /// The command line's own file, when there is none yet: the server adds its URL to it.
     func newClientConfiguration(key: String, ca: String?) throws -> Int32? {

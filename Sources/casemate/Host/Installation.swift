@@ -17,14 +17,17 @@ struct Installation {
         guard let executable else { return nil }
         let folder = parent(executable)
         let installed = parent(folder) + "/lib/casemate"
-        if let found = Installation(warden: installed + "/casemate-warden", runtimes: installed + "/runtimes", how: "beside the executable").ifComplete {
+        if let found = Installation(warden: installed + "/casemate-warden", runtimes: installed + "/runtimes", how: "beside the executable")
+            .ifComplete
+        {
             return found
         }
         // …/.build/<triple>/<configuration>/casemate, or another scratch path of that form.
         var above = folder
         for _ in 0..<5 where above.count > 1 {
             above = parent(above)
-            if let found = Installation(warden: folder + "/casemate-warden", runtimes: above + "/runtimes", how: "the checkout").ifComplete {
+            if let found = Installation(warden: folder + "/casemate-warden", runtimes: above + "/runtimes", how: "the checkout").ifComplete
+            {
                 return found
             }
         }
@@ -37,10 +40,13 @@ struct Installation {
         return length > 0 ? String(decoding: buffer.prefix(length).map { UInt8(bitPattern: $0) }, as: UTF8.self) : nil
     }
 
-    private static func parent(_ path: String) -> String { path.lastIndex(of: "/").map { $0 == path.startIndex ? "/" : String(path[..<$0]) } ?? "/" }
+    private static func parent(_ path: String) -> String {
+        path.lastIndex(of: "/").map { $0 == path.startIndex ? "/" : String(path[..<$0]) } ?? "/"
+    }
 
     private var ifComplete: Installation? {
-        access(warden, X_OK) == 0 && Files.exists(runtimes + "/profiles") && Files.exists(runtimes + "/python/casemate_runtime") ? self : nil
+        access(warden, X_OK) == 0 && Files.exists(runtimes + "/profiles") && Files.exists(runtimes + "/python/casemate_runtime")
+            ? self : nil
     }
 
     /// Root file systems of runtimes, shared by all servers of the host.

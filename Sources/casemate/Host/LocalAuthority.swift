@@ -38,9 +38,13 @@ struct LocalAuthority {
         let leaf = P256.Signing.PrivateKey()
         let names = Array(Set(hosts)).sorted().filter { $0 != "0.0.0.0" && $0 != "::" }.map { host -> GeneralName in
             var v4 = in_addr()
-            if inet_pton(AF_INET, host, &v4) == 1 { return .ipAddress(ASN1OctetString(contentBytes: withUnsafeBytes(of: v4) { ArraySlice($0) })) }
+            if inet_pton(AF_INET, host, &v4) == 1 {
+                return .ipAddress(ASN1OctetString(contentBytes: withUnsafeBytes(of: v4) { ArraySlice($0) }))
+            }
             var v6 = in6_addr()
-            if inet_pton(AF_INET6, host, &v6) == 1 { return .ipAddress(ASN1OctetString(contentBytes: withUnsafeBytes(of: v6) { ArraySlice($0) })) }
+            if inet_pton(AF_INET6, host, &v6) == 1 {
+                return .ipAddress(ASN1OctetString(contentBytes: withUnsafeBytes(of: v6) { ArraySlice($0) }))
+            }
             return .dnsName(host)
         }
         let made = try Certificate(

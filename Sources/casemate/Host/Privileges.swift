@@ -6,7 +6,8 @@ import Glibc
 enum Privileges {
     /// When `up` executed this process as root to serve: becomes the server's user at once and for good, or ends.
     static func dropIfAsked() {
-        guard let uidText = getenv(ServeEnvironment.Variable.uid.rawValue), let gidText = getenv(ServeEnvironment.Variable.gid.rawValue) else { return }
+        guard let uidText = getenv(ServeEnvironment.Variable.uid.rawValue), let gidText = getenv(ServeEnvironment.Variable.gid.rawValue)
+        else { return }
         guard let uid = uid_t(String(cString: uidText)), let gid = gid_t(String(cString: gidText)), cl_become(uid, gid) == 0 else {
             fputs("casemate: could not give up root\n", stderrStream())
             exit(1)

@@ -29,7 +29,9 @@ struct RuntimeInstaller {
     }
 
     func install(_ name: String) throws {
-        guard Self.known.contains(name) else { throw CommandFailure("there is no runtime \(name); known: \(Self.known.joined(separator: ", "))", code: 2) }
+        guard Self.known.contains(name) else {
+            throw CommandFailure("there is no runtime \(name); known: \(Self.known.joined(separator: ", "))", code: 2)
+        }
         guard geteuid() == 0 else { throw CommandFailure("installing a runtime needs root", code: 2) }
         guard findProgram("mmdebstrap") != nil else { throw CommandFailure("mmdebstrap is not installed; apt-get install mmdebstrap") }
         try Files.makeDirectories(folder, mode: 0o755)
@@ -37,7 +39,8 @@ struct RuntimeInstaller {
         let staging = "\(folder)/.new-\(name)-\(getpid())"
         defer { Files.removeTree(staging) }
         let (status, output) = try Shell.run([
-            "mmdebstrap", "--quiet", "--mode=root", "--variant=extract", "--include=\(Self.packages.joined(separator: ","))", "bookworm", staging,
+            "mmdebstrap", "--quiet", "--mode=root", "--variant=extract", "--include=\(Self.packages.joined(separator: ","))", "bookworm",
+            staging,
         ])
         guard status == 0 else { throw CommandFailure("mmdebstrap failed:\n\(output.suffix(2000))") }
         for point in Self.mountPoints { try Files.makeDirectories("\(staging)/\(point)", mode: 0o755) }
@@ -49,8 +52,12 @@ struct RuntimeInstaller {
         try Files.write("fn\n", to: staging + "/etc/hostname", mode: 0o644)
         try Files.write("root:x:0:0::/tmp:/bin/false\nfn:x:1000:1000::/tmp:/bin/false\n", to: staging + "/etc/passwd", mode: 0o644)
         try Files.write("root:x:0:\nfn:x:1000:\n", to: staging + "/etc/group", mode: 0o644)
-        for name in ["resolv.conf", "hosts", "hostname", "passwd", "group", "ssl/certs/ca-certificates.crt"] { chmod("\(staging)/etc/\(name)", 0o644) }
-        for drop in ["var/cache/apt", "var/lib/apt", "etc/apt", "usr/share/doc", "usr/share/man", "var/log"] { Files.removeTree("\(staging)/\(drop)") }
+        for name in ["resolv.conf", "hosts", "hostname", "passwd", "group", "ssl/certs/ca-certificates.crt"] {
+            chmod("\(staging)/etc/\(name)", 0o644)
+        }
+        for drop in ["var/cache/apt", "var/lib/apt", "etc/apt", "usr/share/doc", "usr/share/man", "var/log"] {
+            Files.removeTree("\(staging)/\(drop)")
+        }
         chmod(staging, 0o755)
         let final = "\(name)-\(try Self.digest(of: staging))"
         if !Files.exists("\(folder)/\(final)") {
@@ -62,7 +69,9 @@ struct RuntimeInstaller {
     }
 
     func remove(_ name: String) throws {
-        guard let found = installed.first(where: { $0.name == name }) else { throw CommandFailure("runtime \(name) is not installed", code: 2) }
+        guard let found = installed.first(where: { $0.name == name }) else {
+            throw CommandFailure("runtime \(name) is not installed", code: 2)
+        }
         unlink("\(folder)/\(name)")
         for old in Files.names(in: folder) where old == found.folder || old.hasPrefix(name + "-") { Files.removeTree("\(folder)/\(old)") }
     }

@@ -17,9 +17,12 @@ enum Shell {
             throw CommandFailure("\(arguments[0]) is not installed; apt-get install \(arguments[0])")
         }
         let path = ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C.UTF-8"]
-        let kept = ProcessInfo.processInfo.environment.filter { $0.key.hasPrefix("PIP_") || $0.key.lowercased().hasSuffix("_proxy") || $0.key == "HOME" }
+        let kept = ProcessInfo.processInfo.environment.filter {
+            $0.key.hasPrefix("PIP_") || $0.key.lowercased().hasSuffix("_proxy") || $0.key == "HOME"
+        }
         let pid = try spawn(
-            [program] + arguments.dropFirst(), environment: path + kept.map { "\($0.key)=\($0.value)" }, descriptors: [null, pair[1], pair[1]])
+            [program] + arguments.dropFirst(), environment: path + kept.map { "\($0.key)=\($0.value)" },
+            descriptors: [null, pair[1], pair[1]])
         close(pair[1])
         let output = try Files.read(read.raw, limit: 16 << 20, naming: "the output of \(arguments[0])")
         var status: Int32 = 0

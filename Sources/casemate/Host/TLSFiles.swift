@@ -19,7 +19,9 @@ struct TLSFiles {
             ca = nil
         case .auto:
             let authority = try LocalAuthority(folder: settings.data)
-            pem = try authority.issue(hosts: [settings.listen.host, settings.gateway.host, settings.domain, "*.\(settings.domain)", "localhost", "127.0.0.1", "::1"])
+            pem = try authority.issue(hosts: [
+                settings.listen.host, settings.gateway.host, settings.domain, "*.\(settings.domain)", "localhost", "127.0.0.1", "::1",
+            ])
             ca = authority.certificatePath
         }
         descriptor = try check(cl_memfd("tls"), "making a memory file")

@@ -14,13 +14,16 @@ struct SourceArchive {
     var digest: String { SHA256.hash(data: bytes).map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined() }
 
     static let largest = 100 << 20
-    private static let hiddenFolders: Set<String> = [".git", ".aws", ".ssh", ".venv", "__pycache__", "node_modules", ".mypy_cache", ".pytest_cache", ".hg", ".svn"]
+    private static let hiddenFolders: Set<String> = [
+        ".git", ".aws", ".ssh", ".venv", "__pycache__", "node_modules", ".mypy_cache", ".pytest_cache", ".hg", ".svn",
+    ]
     private static let secretFolders: Set<String> = [".git", ".aws", ".ssh"]
 
     /// Whether a file is left out always, whatever a person wants: it is where credentials are kept.
     static func isCredentialFile(_ name: String) -> Bool {
         let lower = name.lowercased()
-        return lower == ".env" || lower.hasPrefix(".env.") || [".npmrc", ".netrc", ".pypirc", "id_rsa", "id_ed25519", "id_ecdsa", "id_dsa"].contains(lower)
+        return lower == ".env" || lower.hasPrefix(".env.")
+            || [".npmrc", ".netrc", ".pypirc", "id_rsa", "id_ed25519", "id_ecdsa", "id_dsa"].contains(lower)
             || [".pem", ".key", ".p12", ".pfx"].contains { lower.hasSuffix($0) }
     }
 
@@ -38,7 +41,9 @@ struct SourceArchive {
         try pack(found, folder: folder)
     }
 
-    private static func walk(_ folder: String, prefix: String, into found: inout [(path: String, mode: mode_t)], excluded: inout [String]) throws {
+    private static func walk(_ folder: String, prefix: String, into found: inout [(path: String, mode: mode_t)], excluded: inout [String])
+        throws
+    {
         for name in try FileManager.default.contentsOfDirectory(atPath: folder + "/" + prefix).sorted() {
             let path = prefix.isEmpty ? name : prefix + "/" + name
             var info = stat()
@@ -73,7 +78,9 @@ struct SourceArchive {
         let capacity = Self.largest + (64 << 20)
         var out = [UInt8](repeating: 0, count: 1 << 20)
         let contents = try found.map { entry -> (String, mode_t, Data) in
-            guard let data = FileManager.default.contents(atPath: folder + "/" + entry.path) else { throw CommandFailure("\(folder)/\(entry.path) can't be read", code: 2) }
+            guard let data = FileManager.default.contents(atPath: folder + "/" + entry.path) else {
+                throw CommandFailure("\(folder)/\(entry.path) can't be read", code: 2)
+            }
             total += data.count
             guard total <= 500 << 20 else { throw CommandFailure("\(folder) holds more than 500 MiB", code: 2) }
             return (entry.path, entry.mode, data)
@@ -82,7 +89,9 @@ struct SourceArchive {
         var used = 0
         // SAFETY: `out` outlives the archive, which is closed before the buffer's scope ends.
         try out.withUnsafeMutableBytes { buffer in
-            guard archive_write_open_memory(archive, buffer.baseAddress, buffer.count, &used) == ARCHIVE_OK else { throw CommandFailure("the source could not be packed") }
+            guard archive_write_open_memory(archive, buffer.baseAddress, buffer.count, &used) == ARCHIVE_OK else {
+                throw CommandFailure("the source could not be packed")
+            }
             for (path, mode, data) in contents {
                 guard let entry = archive_entry_new() else { throw CommandFailure("the source could not be packed") }
                 defer { archive_entry_free(entry) }

@@ -1,0 +1,60 @@
+# The two that a newcomer needs: make demo, make test. Both install what is missing, and both want root on Debian 12.
+SHELL := /bin/bash
+PREFIX ?= /usr/local
+# Debian's packages: the container runtime, what makes root file systems, libraries that we link, what tests run.
+PACKAGES := crun mmdebstrap libsqlite3-dev libssl-dev zlib1g-dev libarchive-dev pkg-config python3 python3-pip python3-venv python3-pytest \
+	ca-certificates iproute2 uidmap
+SWIFT_CHECK := --explicit-target-dependency-import-check error
+
+.PHONY: help setup build debug demo test unit runtime-tests journeys check layers format up bench install clean
+
+help: ## what can be made
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+setup: ## install Debian packages that are missing
+	@scripts/setup $(PACKAGES)
+
+build: setup ## release build: .build/release/casemate and .build/release/casemate-warden
+	@scripts/build -c release
+
+debug: setup
+	@scripts/build -c debug --build-tests $(SWIFT_CHECK)
+
+demo: build ## build, start a server in a temporary folder, deploy two functions, and watch the guarantees at work
+	@python3 scripts/demo .build/release/casemate
+
+test: debug check unit runtime-tests journeys ## everything that CI runs
+
+unit: ## the rules, in Swift
+	swift test --skip-build
+
+runtime-tests: ## what runs inside a sandbox, in Python
+	cd runtimes/python && /usr/bin/python3 -m pytest -q -p no:cacheprovider tests
+
+journeys: ## the real server, over HTTP, as root
+	CASEMATE_BIN=$(CURDIR)/.build/debug/casemate /usr/bin/python3 -m pytest -q -p no:cacheprovider Tests
+
+check: layers format ## layers, format
+
+layers: ## a target imports only targets above it
+	@python3 scripts/layers
+
+format:
+	swift format lint --strict --recursive Sources Tests Package.swift
+
+up: build ## a server in the foreground; Ctrl-C stops it
+	.build/release/casemate up
+
+bench: build ## cold and warm, beside peers in the same run
+	@python3 Benchmarks/bench
+
+install: build ## into PREFIX (default /usr/local), with the systemd unit
+	install -D -m 755 .build/release/casemate $(DESTDIR)$(PREFIX)/bin/casemate
+	install -D -m 755 .build/release/casemate-warden $(DESTDIR)$(PREFIX)/lib/casemate/casemate-warden
+	rm -rf $(DESTDIR)$(PREFIX)/lib/casemate/runtimes
+	cp -r runtimes $(DESTDIR)$(PREFIX)/lib/casemate/runtimes
+	rm -rf $(DESTDIR)$(PREFIX)/lib/casemate/runtimes/python/tests
+	install -D -m 644 deploy/systemd/casemate.service $(DESTDIR)$(PREFIX)/lib/systemd/system/casemate.service
+
+clean:
+	rm -rf .build
