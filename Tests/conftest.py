@@ -30,8 +30,10 @@ def running() -> Iterator[Server]:
 
 
 @pytest.fixture
-def server(running: Server) -> Server:
-    """The shared server; started again when an earlier test broke it, so that one fault fails one test."""
+def server(running: Server) -> Iterator[Server]:
+    """The shared server. A test that ends it fails, and the next finds it started again."""
+    yield running
     if not running.is_running():
+        last = "".join(running.err)[-3000:]
         running.start()
-    return running
+        pytest.fail(f"the server ended during this test; its last words: {last}")

@@ -8,7 +8,7 @@ import Logging
 /// The journey of one deployment: Parse → Plan → Build → Scan → Sign → Publish → Activate.
 ///
 /// Each stage takes what the stage before it made. Until Activate the old revision serves; whatever fails before leaves it so.
-public struct DeployPipeline: Sendable {
+public final class DeployPipeline: Sendable {
     private let plan: Plan
     private let build: Build
     private let scan: Scan
@@ -36,7 +36,7 @@ public struct DeployPipeline: Sendable {
 
     /// Deploys every function of the manifest, in its order. One that fails keeps no other from being deployed.
     /// - Throws: `.invalidManifest` with every fault, when there is nothing to deploy from.
-    public func deploy(_ request: DeployRequest) async throws(Problem) -> [DeployOutcome] {
+    public func deploy(_ request: DeployRequest) async throws -> [DeployOutcome] {
         let manifest: Manifest
         do {
             manifest = try ManifestParser.parse(request.manifest, file: request.manifestFile)
@@ -120,11 +120,13 @@ public struct DeployPipeline: Sendable {
             set(Problem(.unavailable, "the runtime is not installed on the server; casemate runtime install there"))
         case let failure as WardenFailure:
             set(Problem(.unavailable, "the sandbox service is not available; try again (\(failure))"))
-        case ShimSession.Failure.ended, ShimSession.Failure.protocolFault:
+        case ShimSession.Failure.ended(let printed):
             set(
                 Problem(
                     .buildFailed,
                     "the build's sandbox ended before it was done (its memory limit is \(Build.limits.memoryInBytes >> 30) GiB)"))
+            outcome.output = printed.isEmpty ? nil : String(decoding: printed.suffix(8192), as: UTF8.self)
+        case ShimSession.Failure.protocolFault: set(Problem(.buildFailed, "the build's sandbox sent something that is no answer"))
         default:
             logger.error(
                 "deploy failed", metadata: ["function": "\(outcome.function)", "stage": "\(outcome.stage ?? "")", "error": "\(error)"])

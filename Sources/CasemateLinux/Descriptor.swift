@@ -1,6 +1,9 @@
 import Glibc
 
 /// A file descriptor that is closed with its last reference.
+///
+/// The optimiser lets go of a local reference right after its last use, which may be before the number taken from it is used. So whoever
+/// takes `raw` of a local one says `defer { it.staysOpen() }`.
 public final class Descriptor: Sendable {
     public let raw: Int32
 
@@ -8,6 +11,9 @@ public final class Descriptor: Sendable {
     public init(_ raw: Int32) { self.raw = raw }
 
     deinit { close(raw) }
+
+    /// Keeps the descriptor open up to here.
+    public func staysOpen() { withExtendedLifetime(self) {} }
 
     /// A descriptor of its own for the same file, close-on-exec.
     public func duplicate() throws(SystemError) -> Int32 {

@@ -33,7 +33,10 @@ struct APIListener {
                 responder.set(router.buildResponder())
                 do { try await opened(url) } catch { logger.error("could not announce the server", metadata: ["error": "\(error)"]) }
             }, logger: quiet)
-        try await application.runService(gracefulShutdownSignals: [.sigterm, .sigint])
+        var configuration = ServiceGroupConfiguration(services: [application], gracefulShutdownSignals: [.sigterm, .sigint], logger: quiet)
+        // A deployment under way may take minutes; it can be repeated, a stop can't wait.
+        configuration.maximumGracefulShutdownDuration = .seconds(10)
+        try await ServiceGroup(configuration: configuration).run()
     }
 
     /// Hummingbird's own words are of use only when they are warnings.

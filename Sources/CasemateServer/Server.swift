@@ -84,6 +84,9 @@ public struct Server: Sendable {
         let expiry = Task {
             while !Task.isCancelled {
                 logs.expire()
+                for digest in artifacts.settled where (try? await records.read { try $0.isSourceUsed(digest) }) == false {
+                    artifacts.remove(digest)
+                }
                 try? await Task.sleep(for: .seconds(3600))
             }
         }

@@ -191,6 +191,7 @@ final class Warden {
                 return refuse(.failed, "the container runtime did not start a sandbox", request: request, to: sandbox.owner)
             }
             sandbox.state = .waiting(pid: inner)
+            defer { handOver.staysOpen() }
             send(
                 .created(sandbox: sandbox.id, hostUID: sandbox.hostUID), request: request, to: sandbox.owner,
                 descriptors: [handOver.control.raw, handOver.output.raw, handOver.error.raw])

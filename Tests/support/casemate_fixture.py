@@ -238,6 +238,8 @@ class Server:
     def start(self, seconds: float = 60) -> Server:
         """Starts the server and returns when both of its URLs are known."""
         self.out, self.err = [], []
+        # The first start writes the CLI's file; a later one has other ports and must write it anew.
+        self.config.unlink(missing_ok=True)
         command = [str(binary()), "up", "--data", str(self.data), "--listen", self.listen]
         command += ["--gateway", self.gateway_listen, *self.options]
         self.process = subprocess.Popen(

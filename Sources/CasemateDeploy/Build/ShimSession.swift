@@ -20,7 +20,12 @@ struct ShimSession: Sendable {
         var printed: [UInt8]
     }
 
-    enum Failure: Error { case timeout, ended, protocolFault }
+    enum Failure: Error {
+        case timeout
+        /// With the last of what was printed.
+        case ended(printed: [UInt8])
+        case protocolFault
+    }
 
     static func open(_ warden: WardenClient, profile: String, purpose: SandboxPurpose, limits: SandboxLimits) async throws -> ShimSession {
         ShimSession(handle: try await warden.create(profile: profile, purpose: purpose, limits: limits), warden: warden)
@@ -42,9 +47,10 @@ struct ShimSession: Sendable {
     ) async throws -> Answer {
         let bytes = FrameHeader(kind: kind, metaLength: fields.bytes.count).encoded + fields.bytes
         return try await onThread {
+            defer { descriptor?.staysOpen() }
             let descriptors = descriptor.map { [$0.raw] } ?? []
             let sent = cl_send(handle.control.raw, bytes, bytes.count, descriptors, descriptors.count, 0)
-            guard sent > 0 else { throw Failure.ended }
+            guard sent > 0 else { throw Failure.ended(printed: []) }
             if Int(sent) < bytes.count { try Files.writeAll(handle.control.raw, Array(bytes[Int(sent)...]), naming: "the control socket") }
             return try read(expecting: expecting, deadline: Self.now() + seconds * 1000, maximumBody: maximumBody)
         }
@@ -80,7 +86,7 @@ struct ShimSession: Sendable {
             guard left > 0 else { throw Failure.timeout }
             var polled = ([handle.control.raw] + open).map { pollfd(fd: $0, events: Int16(POLLIN), revents: 0) }
             let ready = poll(&polled, nfds_t(polled.count), Int32(min(left, 1000)))
-            guard ready >= 0 || errno == EINTR else { throw Failure.ended }
+            guard ready >= 0 || errno == EINTR else { throw Failure.ended(printed: printed) }
             for item in polled.dropFirst() where item.revents != 0 {
                 let got = Glibc.read(item.fd, &chunk, chunk.count)
                 if got <= 0 {
@@ -91,7 +97,13 @@ struct ShimSession: Sendable {
             }
             if polled[0].revents != 0 {
                 let got = Glibc.read(handle.control.raw, &chunk, chunk.count)
-                guard got > 0 else { throw Failure.ended }
+                guard got > 0 else {
+                    for fd in open where cl_poll_readable(fd, 0) > 0 {
+                        let last = Glibc.read(fd, &chunk, chunk.count)
+                        if last > 0 { printed.append(contentsOf: chunk[..<last]) }
+                    }
+                    throw Failure.ended(printed: printed)
+                }
                 received.append(contentsOf: chunk[..<got])
             }
         }

@@ -35,7 +35,12 @@ struct HandlerLoadsCheck: ScanCheck {
                 FunctionSpec.Signature(rawValue: String(decoding: answer.meta, as: UTF8.self)) ?? subject.spec.signature
             return
         }
-        let fault = ShimFault(meta: answer.meta)
+        // What code says while it is loaded may hold the secrets that it was given.
+        let redactor = Redactor(
+            try await stored(subject).map { entry in entry.value.withBytes { .secret(name: entry.name.text, value: $0) } })
+        func clean(_ text: String) -> String { redactor.redact(Array(text.utf8)).map { String(decoding: $0.bytes, as: UTF8.self) } ?? text }
+        var fault = ShimFault(meta: answer.meta)
+        fault.message = clean(fault.message)
         // Code may read a secret while it is loaded; without a value that can't be judged.
         let missing = try await missingSecrets(subject)
         if fault.code == "import-error", !missing.isEmpty {
@@ -45,7 +50,7 @@ struct HandlerLoadsCheck: ScanCheck {
                     what: "the handler could not be loaded without its secrets: \(fault.message)", fix: "set them, then call it"))
             return
         }
-        throw BuildFailure(fault: fault, output: String(decoding: answer.body, as: UTF8.self))
+        throw BuildFailure(fault: fault, output: clean(String(decoding: answer.body, as: UTF8.self)))
     }
 
     private func stored(_ subject: ScanSubject) async throws -> [(name: VariableName, value: Secret)] {

@@ -132,6 +132,7 @@ public final class WardenClient: Sendable {
                 continue
             }
             let socket = Descriptor(fd)
+            defer { socket.staysOpen() }
             let events = state.withLock { state in
                 state.socket = socket
                 return state.events

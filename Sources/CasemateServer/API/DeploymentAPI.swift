@@ -12,36 +12,33 @@ extension APIServices {
 
     var deploymentRoutes: [APIRoute] {
         [
-            APIRoute(.post, "/v1/archives", needs: .functionDeploy) { request in
-                let upload = try artifacts.upload()
-                var size = 0
-                for try await part in request.request.body {
-                    size += part.readableBytes
-                    guard size <= Self.largestArchive else {
-                        throw Problem(.tooLarge, "an archive is at most \(Self.largestArchive >> 20) MiB")
-                    }
-                    try upload.write(Array(part.readableBytesView))
-                }
-                guard size > 0 else { throw Problem(.invalidRequest, "the archive is empty") }
-                return .json(ArchiveView(digest: try upload.finish(), bytes: size), status: .created)
-            },
-            APIRoute(.post, "/v1/deployments", needs: .functionDeploy) { request in
-                let body: NewDeployment = try await request.json(limit: 4 << 20)
-                var sources: [FunctionLabel: String] = [:]
-                for (name, digest) in body.sources {
-                    guard let label = FunctionLabel(name) else { throw Problem(.invalidName, FunctionLabel.rule) }
-                    guard ArtifactStore.isDigest(digest) else {
-                        throw Problem(.invalidRequest, "a source is the digest that /v1/archives answered")
-                    }
-                    sources[label] = digest
-                }
-                let outcomes = try await deploy.deploy(
-                    DeployRequest(
-                        namespace: body.namespace, manifest: body.manifest, manifestFile: body.file ?? "casemate.yaml", sources: sources,
-                        isDryRun: body.dryRun ?? false, subject: request.principal.subject))
-                return .json(DeploymentView(functions: outcomes.map { FunctionOutcome($0, urls: urls) }))
-            },
+            APIRoute(.post, "/v1/archives", needs: .functionDeploy) { try await storeArchive($0) },
+            APIRoute(.post, "/v1/deployments", needs: .functionDeploy) { try await deployManifest($0) },
         ]
+    }
+
+    private func storeArchive(_ request: APIRequest) async throws -> APIResponse {
+        let upload = try artifacts.upload()
+        var size = 0
+        for try await part in request.request.body {
+            size += part.readableBytes
+            guard size <= Self.largestArchive else { throw Problem(.tooLarge, "an archive is at most \(Self.largestArchive >> 20) MiB") }
+            try upload.write(Array(part.readableBytesView))
+        }
+        guard size > 0 else { throw Problem(.invalidRequest, "the archive is empty") }
+        return .json(ArchiveView(digest: try upload.finish(), bytes: size), status: .created)
+    }
+
+    /// Apart from the function that awaits: together they end Swift 6.3.1's optimiser (a crash while it splits the coroutine).
+    @inline(never)
+    private static func request(_ bytes: [UInt8], by subject: String) throws -> DeployRequest {
+        let body: NewDeployment = try StrictJSON.decode(bytes)
+        return try body.request(by: subject)
+    }
+
+    private func deployManifest(_ request: APIRequest) async throws -> APIResponse {
+        let outcomes = try await deploy.deploy(try Self.request(try await request.body(limit: 4 << 20), by: request.principal.subject))
+        return .json(DeploymentView(outcomes, urls: urls))
     }
 }
 
@@ -60,9 +57,27 @@ struct NewDeployment: StrictDecodable {
     /// Digest of an uploaded archive, per function.
     var sources: [String: String]
     var dryRun: Bool?
+
+    func request(by subject: String) throws(Problem) -> DeployRequest {
+        var labelled: [FunctionLabel: String] = [:]
+        for (name, digest) in sources {
+            guard let label = FunctionLabel(name) else { throw Problem(.invalidName, FunctionLabel.rule) }
+            guard ArtifactStore.isDigest(digest) else {
+                throw Problem(.invalidRequest, "a source is the digest that /v1/archives answered")
+            }
+            labelled[label] = digest
+        }
+        return DeployRequest(
+            namespace: namespace, manifest: manifest, manifestFile: file ?? "casemate.yaml", sources: labelled, isDryRun: dryRun ?? false,
+            subject: subject)
+    }
 }
 
-struct DeploymentView: Encodable, Sendable { var functions: [FunctionOutcome] }
+struct DeploymentView: Encodable, Sendable {
+    var functions: [FunctionOutcome]
+
+    init(_ outcomes: [DeployOutcome], urls: PublicURLs) { functions = outcomes.map { FunctionOutcome($0, urls: urls) } }
+}
 
 struct FunctionOutcome: Encodable, Sendable {
     var outcome: DeployOutcome

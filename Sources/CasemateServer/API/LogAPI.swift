@@ -2,6 +2,7 @@ import CasemateIdentity
 import CasemateModel
 import CasemateStore
 import HTTPTypes
+import ServiceLifecycle
 
 extension APIServices {
     var logRoutes: [APIRoute] {
@@ -24,7 +25,9 @@ extension APIServices {
                 let end = ContinuousClock.now + .seconds(wait)
                 while true {
                     let found = await logs.read(function.id, after: after, call: call, limit: limit)
-                    if !found.lines.isEmpty || ContinuousClock.now >= end { return .json(LogPage(found.lines, cursor: found.cursor)) }
+                    if !found.lines.isEmpty || ContinuousClock.now >= end || Task.isShuttingDownGracefully {
+                        return .json(LogPage(found.lines, cursor: found.cursor))
+                    }
                     try await Task.sleep(for: .milliseconds(200))
                 }
             }

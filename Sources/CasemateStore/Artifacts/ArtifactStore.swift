@@ -61,6 +61,16 @@ public final class ArtifactStore: Sendable {
         return fd < 0 ? nil : Descriptor(fd)
     }
 
+    /// Archives older than an hour: those of deployments that never came to an end are among them.
+    public var settled: [String] {
+        var now = timespec()
+        clock_gettime(CLOCK_REALTIME, &now)
+        return Files.names(in: folder).filter { name in
+            var found = stat()
+            return Self.isDigest(name) && stat(folder + "/" + name, &found) == 0 && now.tv_sec - found.st_mtim.tv_sec > 3600
+        }
+    }
+
     public func remove(_ digest: String) {
         guard Self.isDigest(digest) else { return }
         unlink(folder + "/" + digest)

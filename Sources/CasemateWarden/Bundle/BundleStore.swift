@@ -29,6 +29,7 @@ final class BundleStore {
         let fd = cl_open_beneath(folder.raw, Self.name(digest), O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0)
         guard fd >= 0 else { return .unknown }
         let root = Descriptor(fd)
+        defer { root.staysOpen() }
         let tree = try BundleTree(root: root.raw, limits: Self.generous)
         if verified[digest] == tree.entries { return .intact }
         verified[digest] = nil

@@ -56,6 +56,7 @@ struct BundleTree {
                 entries.append(entry)
                 let inner = Descriptor(
                     try check(cl_open_beneath(folder, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW, 0), "opening \(path)"))
+                defer { inner.staysOpen() }
                 try walk(inner.raw, prefix: path, depth: depth + 1, limits: limits)
             case S_IFLNK:
                 entry.kind = UInt8(ascii: "l")
@@ -105,6 +106,7 @@ struct BundleTree {
 
     private static func hash(_ entry: Entry, root: Int32) throws(SystemError) -> [UInt8] {
         let file = Descriptor(try check(cl_open_beneath(root, entry.path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW, 0), "opening \(entry.path)"))
+        defer { file.staysOpen() }
         let hash = SHA256()
         var chunk = [UInt8](repeating: 0, count: 65_536)
         while true {

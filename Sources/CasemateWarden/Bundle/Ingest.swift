@@ -33,6 +33,7 @@ public enum Ingest {
         guard mkdirat(bundles, staging, 0o755) == 0 else { throw .last("making a staging folder") }
         let target = Descriptor(
             try check(cl_open_beneath(bundles, staging, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0), "opening the staging folder"))
+        defer { target.staysOpen() }
         for entry in source.entries { try copy(entry, from: output, to: target.raw, limit: limits.bytes) }
         let tree = try BundleTree(root: target.raw, limits: limits)
         let digest = try tree.digest(root: target.raw)
@@ -59,6 +60,10 @@ public enum Ingest {
                 try check(
                     cl_open_beneath(target, entry.path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode_t(entry.mode)), "making \(entry.path)"
                 ))
+            defer {
+                from.staysOpen()
+                to.staysOpen()
+            }
             guard fchmod(to.raw, mode_t(entry.mode)) == 0 else { throw .last("setting the mode of \(entry.path)") }
             var left = entry.size
             while left > 0 {

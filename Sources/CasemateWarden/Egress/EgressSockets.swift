@@ -8,6 +8,10 @@ enum EgressSockets {
     static func open(inNetworkOf pid: pid_t, ports: [UInt16]) throws(SystemError) -> [Descriptor] {
         let home = try openNamespace("/proc/self/ns/net")
         let sandbox = try openNamespace("/proc/\(pid)/ns/net")
+        defer {
+            home.staysOpen()
+            sandbox.staysOpen()
+        }
         try check(cl_join_network(sandbox.raw), "joining a sandbox's network")
         defer {
             // One thread: if it can't come home, nothing that follows may run.

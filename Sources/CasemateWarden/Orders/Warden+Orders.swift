@@ -76,6 +76,7 @@ extension Warden {
         sandbox.hasEgress = true
         do throws(SystemError) {
             let sockets = try EgressSockets.open(inNetworkOf: pid, ports: ports)
+            defer { for socket in sockets { socket.staysOpen() } }
             send(.done, request: request, to: fd, descriptors: sockets.map(\.raw))
         } catch {
             Journal.write("opening egress: \(error)")
@@ -91,6 +92,10 @@ extension Warden {
             guard fd >= 0 else { throw .last("opening a build's output") }
             let output = Descriptor(fd)
             let result = Descriptor(try check(cl_memfd("ingest"), "making a memory file"))
+            defer {
+                output.staysOpen()
+                result.staysOpen()
+            }
             let pid = try spawn(
                 ["/proc/self/exe", "ingest", "\(maximumBytes)", "\(maximumFiles)"],
                 descriptors: [0, result.raw, 2, output.raw, bundles.folder.raw])
@@ -103,7 +108,10 @@ extension Warden {
     }
 
     func finishCollecting(_ sandbox: Sandbox, request: UInt32, result: Descriptor) {
-        defer { forget(sandbox) }
+        defer {
+            result.staysOpen()
+            forget(sandbox)
+        }
         lseek(result.raw, 0, SEEK_SET)
         let bytes = (try? Files.read(result.raw, limit: 4096, naming: "the result")) ?? []
         do throws(WireError) {

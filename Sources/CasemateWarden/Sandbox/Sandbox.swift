@@ -28,6 +28,12 @@ final class Sandbox {
     /// What the server gets when the sandbox is up.
     struct HandOver {
         let control, output, error: Descriptor
+
+        func staysOpen() {
+            control.staysOpen()
+            output.staysOpen()
+            error.staysOpen()
+        }
     }
 
     let id: UInt32
@@ -94,6 +100,11 @@ final class Sandbox {
         guard null >= 0 else { throw .last("opening /dev/null") }
         defer { close(null) }
 
+        defer {
+            inside.staysOpen()
+            insideOutput.staysOpen()
+            insideError.staysOpen()
+        }
         guard let crun = findProgram("crun") else { throw SystemError("looking for crun", errno: ENOENT) }
         let pid = try spawn(
             [
@@ -123,6 +134,7 @@ final class Sandbox {
         // A memfd is not in /tmp; this bounds it (hard limits can be lowered, never raised again).
         try check(cl_limit_file_size(pid, limits.tmpInBytes), "limiting file sizes")
         let tree = Descriptor(try check(cl_open_tree_readonly(bundles, name), "opening bundle \(name)"))
+        defer { tree.staysOpen() }
         try check(cl_attach_tree(tree.raw, folder + "/fn"), "attaching bundle \(name)")
     }
 

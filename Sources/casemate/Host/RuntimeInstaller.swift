@@ -58,6 +58,14 @@ struct RuntimeInstaller {
         for drop in ["var/cache/apt", "var/lib/apt", "etc/apt", "usr/share/doc", "usr/share/man", "var/log"] {
             Files.removeTree("\(staging)/\(drop)")
         }
+        // Without byte code every sandbox would compile what it preloads. Debian's own interpreter, on Debian's own files.
+        let compiled = try Shell.run([
+            "chroot", staging, "/usr/bin/\(name)", "-I", "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash",
+            "/usr/lib/\(name)",
+        ])
+        guard compiled.status == 0 else {
+            throw CommandFailure("the standard library could not be compiled:\n\(compiled.output.suffix(2000))")
+        }
         chmod(staging, 0o755)
         let final = "\(name)-\(try Self.digest(of: staging))"
         if !Files.exists("\(folder)/\(final)") {

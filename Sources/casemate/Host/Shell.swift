@@ -10,6 +10,7 @@ enum Shell {
         var pair: [Int32] = [-1, -1]
         try check(cl_pipe(&pair), "making a pipe")
         let read = Descriptor(pair[0])
+        defer { read.staysOpen() }
         let null = open("/dev/null", O_RDWR | O_CLOEXEC)
         defer { close(null) }
         guard let program = arguments[0].hasPrefix("/") ? arguments[0] : findProgram(arguments[0]) else {

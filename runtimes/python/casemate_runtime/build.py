@@ -46,8 +46,7 @@ class Builder:
             report = json.dumps(self.build(archive, fields), ensure_ascii=False, separators=(",", ":"))
             self._channel.send(BUILT, body=report.encode("utf-8", "backslashreplace"))
         except Fault as fault:
-            body = fault.body.encode("utf-8", "backslashreplace")
-            self._channel.send(BUILT, status=1, meta=fault.meta(), body=body)
+            self._channel.send(BUILT, status=1, meta=fault.meta(), body=fault.content())
         if self._channel.read() is not None:
             raise ProtocolError("a frame after the build")
         return 0

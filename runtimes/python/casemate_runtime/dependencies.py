@@ -42,17 +42,8 @@ def install(
         else:
             if kept_lock:
                 lock.write_text(kept_lock, encoding="utf-8")  # uv keeps its versions as far as they still fit
-            _uv(
-                tool,
-                index,
-                "compile",
-                "--generate-hashes",
-                "--no-header",
-                "--no-annotate",
-                "-o",
-                str(lock),
-                str(wanted),
-            )
+            options = ["--generate-hashes", "--no-header", "--no-annotate", "-o", str(lock)]
+            _uv(tool, scratch, index, "compile", *options, str(wanted))
             lock.write_text(narrowed(requirements, lock.read_text(encoding="utf-8")), encoding="utf-8")
         _uv(tool, scratch, index, "install", "--require-hashes", "--target", str(target), "-r", str(lock))
         return lock.read_text(encoding="utf-8")

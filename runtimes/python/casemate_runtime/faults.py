@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 _LONGEST_MESSAGE = 4_000
+_LONGEST_BODY = 64 * 1024
 
 
 class ProtocolError(Exception):
@@ -25,3 +26,7 @@ class Fault(Exception):
         line = "" if self.line is None else str(self.line)
         fields = (self.code, self.file[:_LONGEST_MESSAGE], line, self.message[:_LONGEST_MESSAGE])
         return "\0".join(field.replace("\0", "\\0") for field in fields).encode("utf-8", "backslashreplace")
+
+    def content(self) -> bytes:
+        """The body; of a very long one the end, where the cause is."""
+        return self.body[-_LONGEST_BODY:].encode("utf-8", "backslashreplace")[-_LONGEST_BODY:]

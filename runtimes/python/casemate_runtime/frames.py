@@ -19,13 +19,16 @@ SPECIALISE: Final = 0x01
 INVOKE: Final = 0x02
 BUILD: Final = 0x03
 CHECK: Final = 0x04
+SCAN: Final = 0x05
 WARM: Final = 0x81
 SPECIALISED: Final = 0x82
 REPLY: Final = 0x83
 BUILT: Final = 0x84
+SCANNED: Final = 0x85
 
 # What the server sends is checked too, so that a fault there ends one sandbox and not its memory.
-LONGEST_META: Final = 1 << 20
+# A hundred secrets of 64 KiB fit.
+LONGEST_META: Final = 16 << 20
 LONGEST_BODY: Final = 1 << 30
 # Towards the server. A longer one would cost the sandbox its life.
 LONGEST_REPLY_META: Final = 65_536

@@ -16,15 +16,17 @@ from typing import Any, Final
 _LONGEST_LINE: Final = 64 * 1024
 # Beyond this a printing thread waits for the reader, so that a flood is limited by the pipe and not by our memory.
 _MOST_PENDING: Final = 1024 * 1024
+_MOST_ROUNDS: Final = 20
+
+_Parts = list[str | bytes]  # as they came: encoded once, with the whole line
 
 
 class _Line:
-    """A line so far. Compared and hashed by identity."""
+    """A thread's place for its unfinished line. Compared and hashed by identity."""
 
-    __slots__ = ("parts", "size")
+    __slots__ = ("size",)
 
     def __init__(self) -> None:
-        self.parts: list[bytes] = []
         self.size = 0
 
 
@@ -34,7 +36,12 @@ class _Thread(threading.local):
 
 
 class LineWriter:
-    """One descriptor. Both locks are re-entrant: a signal handler or a finalizer may print while its thread prints."""
+    """One descriptor.
+
+    Threads meet only in single operations of a dict and a deque, which the interpreter makes atomic: a lock around them
+    would be handed from thread to thread with each line. Who takes a line's parts out of `_unfinished` owns them; who
+    holds `_writing` empties `_pending`.
+    """
 
     def __init__(self, descriptor: int) -> None:
         self.descriptor = descriptor
@@ -42,77 +49,102 @@ class LineWriter:
 
     def reset(self) -> None:
         """Forgets what is unwritten. Also for the child of a fork: the parent's lines and its threads' locks are not its own."""
-        self._mutex = threading.RLock()  # held for moments
-        self._writing = threading.RLock()  # held while the pipe is full
-        self._thread = _Thread()
-        self._unfinished: dict[_Line, None] = {}
-        self._pending: deque[bytes] = deque()
-        self._pending_size = 0
+        # Re-entrant: a signal handler or a finalizer may print while its thread does.
+        self._writing = threading.RLock()
         self._busy = False
+        self._thread = _Thread()
+        self._unfinished: dict[_Line, _Parts] = {}
+        self._pending: deque[bytes] = deque()
+        self._pending_size = 0  # about: it is counted without a lock
 
-    def write(self, data: bytes) -> None:
+    def write_text(self, text: str) -> None:
+        if "\n" not in text:
+            self._append(text)
+        elif text[-1] == "\n":
+            self._end_line(text)
+        else:
+            end = text.rindex("\n") + 1
+            self._end_line(text[:end])
+            self._append(text[end:])
+
+    def write_bytes(self, data: bytes) -> None:
         end = data.rfind(b"\n") + 1
-        line = self._thread.line
         if end:
-            with self._mutex:
-                line.parts.append(data[:end])
-                self._take(line)
-            data = data[end:]
-        if data:
-            # Without the lock, as most of what print() hands over: only this thread appends, and see _take.
-            line.parts.append(data)
-            line.size += len(data)
-            if len(line.parts) == 1:
-                self._unfinished[line] = None
-            if line.size >= _LONGEST_LINE:
-                with self._mutex:
-                    self._take(line)
-        if self._pending:
-            self._drain(wait=self._pending_size > _MOST_PENDING)
+            self._end_line(data[:end])
+        if end < len(data):
+            self._append(data[end:])
 
     def flush(self) -> None:
         """Writes this thread's unfinished line."""
-        with self._mutex:
-            self._take(self._thread.line)
+        self._finish(self._unfinished.pop(self._thread.line, None))
         self._drain(wait=True)
 
     def flush_all(self) -> None:
         """Writes every thread's unfinished line. When it returns, all that was printed before is in the pipe."""
         if not (self._unfinished or self._pending or self._busy):
             return
-        with self._mutex:
-            for line in list(self._unfinished):
-                self._take(line)
+        while self._unfinished:
+            try:
+                self._finish(self._unfinished.popitem()[1])
+            except KeyError:  # its thread was faster
+                break
         self._drain(wait=True)
 
-    def _take(self, line: _Line) -> None:
-        """Holding the mutex. The line's thread may append meanwhile: what it appends stays, and stays known."""
-        count = len(line.parts)
-        self._unfinished.pop(line, None)
-        data = b"".join(line.parts[:count])
-        line.size = 0
-        del line.parts[:count]
-        if line.parts:
-            self._unfinished[line] = None
-        if data:
+    def _append(self, part: str | bytes) -> None:
+        line = self._thread.line
+        parts = self._unfinished.pop(line, None)
+        if parts is None:
+            parts = [part]
+            line.size = len(part)
+        else:
+            parts.append(part)
+            line.size += len(part)
+        if line.size < _LONGEST_LINE:
+            self._unfinished[line] = parts
+        else:
+            self._finish(parts)
+            self._drain()
+
+    def _end_line(self, part: str | bytes) -> None:
+        parts = self._unfinished.pop(self._thread.line, None)
+        if parts is None:
+            parts = [part]
+        else:
+            parts.append(part)
+        self._finish(parts)
+        self._drain()
+
+    def _finish(self, parts: _Parts | None) -> None:
+        if parts:
+            data = _encoded(parts)
             self._pending.append(data)
             self._pending_size += len(data)
 
-    def _drain(self, wait: bool) -> None:
-        while self._pending or (wait and self._busy):
-            # Who can't have the lock may go: its holder looks again after it has let go.
-            if not self._writing.acquire(blocking=wait):
+    def _drain(self, wait: bool = False) -> None:
+        """`wait`: until all that was pending before is written. Otherwise whoever writes just now does it."""
+        wait = wait or self._pending_size > _MOST_PENDING
+        # More than once, because who could not have the lock has left its lines to us. Not for ever, because a thread
+        # that only prints must not keep a call from its answer.
+        for _ in range(_MOST_ROUNDS):
+            if not (self._pending or (wait and self._busy)) or not self._writing.acquire(blocking=wait):
                 return
+            wait = False
             try:
-                with self._mutex:
-                    data = b"".join(self._pending)
-                    self._pending.clear()
-                    self._pending_size = 0
-                    self._busy = True
-                self._write_fully(data)
+                self._busy = True
+                self._pending_size = 0
+                self._write_fully(self._take_pending())
             finally:
                 self._busy = False
                 self._writing.release()
+
+    def _take_pending(self) -> bytes:
+        taken: list[bytes] = []
+        try:
+            for _ in range(len(self._pending)):
+                taken.append(self._pending.popleft())
+        except IndexError:  # a signal handler or a finalizer has printed in between
+            pass
+        return b"".join(taken)
 
     def _write_fully(self, data: bytes) -> None:
         rest = memoryview(data)
@@ -125,6 +157,13 @@ class LineWriter:
                 waiter.poll()
             except OSError:  # closed or nobody reads: a function does not fail because its log is gone
                 return
+
+
+def _encoded(parts: list[str | bytes]) -> bytes:
+    try:
+        return "".join(parts).encode("utf-8", "backslashreplace")  # type: ignore[arg-type]
+    except TypeError:  # some came through the binary stream
+        return b"".join(part if isinstance(part, bytes) else part.encode("utf-8", "backslashreplace") for part in parts)
 
 
 class BinaryStream(io.RawIOBase):
@@ -142,7 +181,7 @@ class BinaryStream(io.RawIOBase):
     def write(self, data: Any) -> int:
         copied = bytes(memoryview(data).cast("B")) if not isinstance(data, bytes) else data
         if copied:
-            self._lines.write(copied)
+            self._lines.write_bytes(copied)
         return len(copied)
 
     def flush(self) -> None:
@@ -171,7 +210,7 @@ class TextStream(io.TextIOBase):
 
     def __init__(self, descriptor: int, name: str) -> None:
         self._lines = LineWriter(descriptor)
-        self._write = self._lines.write
+        self._write = self._lines.write_text
         self._buffer = BinaryStream(self._lines, name)
         self.name = name
         self.flush_all = self._lines.flush_all
@@ -185,7 +224,7 @@ class TextStream(io.TextIOBase):
         if not isinstance(text, str):
             raise TypeError(f"write() argument must be str, not {type(text).__name__}")
         if text:
-            self._write(text.encode("utf-8", "backslashreplace"))
+            self._write(text)
         return len(text)
 
     def flush(self) -> None:

@@ -17,6 +17,8 @@ from casemate_runtime.frames import (
     LONGEST_REPLY_BODY,
     LONGEST_REPLY_META,
     REPLY,
+    SCAN,
+    SCANNED,
     SPECIALISE,
     SPECIALISED,
     WARM,
@@ -25,6 +27,7 @@ from casemate_runtime.frames import (
 )
 from casemate_runtime.handlers.common import TEXT_TYPE, BadRequest, BadResult, Handler
 from casemate_runtime.output import TextStream
+from casemate_runtime.scan import scan
 from casemate_runtime.specialise import Specialiser
 
 ANSWERED: Final = 0
@@ -32,6 +35,7 @@ RAISED: Final = 1
 BAD_RESULT: Final = 2
 BAD_REQUEST: Final = 3
 
+_SECRET: Final = 4
 # Without a start that we have seen, only an extension module can have made children.
 _REAP_EVERY: Final = 64
 # Frames above the function's own one: ours, and asyncio's for an `async def`.
@@ -70,6 +74,9 @@ class Server:
         if frame is None:
             return None
         kind, _, meta, _ = frame
+        if kind == SCAN:
+            self._scan(decode_fields(meta).get(_SECRET, []))
+            return None
         if kind not in (SPECIALISE, CHECK):
             raise ProtocolError(f"a frame of kind {kind:#04x} where specialise or check was due")
         handler = None
@@ -78,15 +85,21 @@ class Server:
             answer = (0, name.encode(), b"")
             handler = made if kind == SPECIALISE else None
         except Fault as fault:
-            answer = (1, fault.meta(), fault.body.encode("utf-8", "backslashreplace"))
+            answer = (1, fault.meta(), fault.content())
+        self._flush()
         if self._forked:
             os._exit(0)
-        self._flush()
         status, reply_meta, body = answer
         self._channel.send(SPECIALISED, status=status, meta=reply_meta, body=body)
         if handler is None and self._channel.read() is not None:
             raise ProtocolError("a frame for an instance that has no function")
         return handler
+
+    def _scan(self, secrets: list[bytes]) -> None:
+        """Searches the bundle instead of loading it: in this sandbox nothing of its author's ever runs."""
+        self._channel.send(SCANNED, body=scan(self._specialiser.bundle, secrets))
+        if self._channel.read() is not None:
+            raise ProtocolError("a frame after a scan")
 
     def _serve(self, handler: Handler) -> None:
         channel, children = self._channel, self._children
@@ -107,13 +120,14 @@ class Server:
             except BadResult as problem:
                 flags, status, pairs, answer = BAD_RESULT, 500, b"", b""
                 self._err.write(f"casemate: the handler's result can't be turned into a response: {problem}\n")
+            except ProtocolError:
+                raise
             except BaseException as error:
                 flags, status, pairs, answer = RAISED, 500, b"", b""
                 self._report(error)
-            if self._forked:  # the function has forked and let its child return
-                self._flush()
-                os._exit(0 if flags == ANSWERED else 1)
             self._flush()
+            if self._forked:  # the function has forked and let its child return
+                os._exit(0 if flags == ANSWERED else 1)
             channel.send(REPLY, call, flags, status, pairs, answer)
             del frame, meta, body, answer  # nothing of a call is kept while waiting for the next one
             if children.any_started or not call % _REAP_EVERY:

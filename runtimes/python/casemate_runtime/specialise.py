@@ -26,6 +26,7 @@ class Specialiser:
     """`startup`: the modules that the interpreter had loaded before ours; nothing of a bundle takes their names."""
 
     def __init__(self, root: Path = Path("/fn"), startup: frozenset[str] = frozenset(sys.modules)) -> None:
+        self.bundle = root
         self._source = root / "src"
         self._paths = [self._source, self._source / "package", root / "deps"]
         self._startup = startup
@@ -37,7 +38,8 @@ class Specialiser:
         function_name = _text(fields, _FUNCTION)
         secrets = dict(_pairs(fields, _SECRET))
         os.environ.update(_pairs(fields, _ENVIRONMENT))
-        if told == "scaleway":  # before the import: these functions read their secrets at the top of the module
+        before = dict(os.environ)
+        if told != "cognite":  # before the import: Scaleway's functions read their secrets at the top of the module
             os.environ.update(secrets)
         time.tzset()
         self._open_paths()
@@ -49,6 +51,10 @@ class Specialiser:
             code = getattr(function, "__code__", None)
             raise Fault(fault.code, fault.message, relative, getattr(code, "co_firstlineno", None)) from None
         if signature.name == "cognite":
+            for secret in secrets:  # it was not told at a deploy: such a function gets them as an argument alone
+                os.environ.pop(secret, None)
+                if secret in before:
+                    os.environ[secret] = before[secret]
             wanted = signature.arguments or frozenset()
             return signature.name, cognite.make(function, wanted, secrets, function_name)
         os.environ.update(secrets)

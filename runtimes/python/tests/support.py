@@ -26,12 +26,15 @@ TAGS = {
     "limit": 11,
 }
 
-# As the sandbox starts it, but with another place for the bundle.
+# As the sandbox starts it, but with another place for the bundle, and mostly without the imports in advance.
 _ENTRY = """
 import sys
-path, mode, root = sys.argv[1:]
+path, mode, root, preload = sys.argv[1:]
 space = {"__name__": "bootstrap", "__file__": path}
 exec(compile(open(path).read(), path, "exec"), space)
+if preload == "no":
+    stub = sys.modules["casemate_runtime.preload"] = type(sys)("casemate_runtime.preload")
+    stub.preload = list
 space["main"](mode, root)
 """
 
@@ -92,7 +95,7 @@ def _exactly(control: socket.socket, length: int) -> bytes:
 
 
 class Instance:
-    def __init__(self, root: Path, files: dict[str, str], mode: str = "run") -> None:
+    def __init__(self, root: Path, files: dict[str, str], mode: str = "run", preload: bool = False) -> None:
         self.root = root
         for name, text in files.items():
             file = root / name if name.startswith("deps/") else root / "src" / name
@@ -102,8 +105,9 @@ class Instance:
         self.control.settimeout(20)
         self._out, out = os.pipe()
         self._err, err = os.pipe()
+        python = [sys.executable, "-I", "-S", "-c"]
         self.process = subprocess.Popen(
-            [sys.executable, "-I", "-S", "-c", _ENTRY, str(RUNTIME / "bootstrap.py"), mode, str(root)],
+            [*python, _ENTRY, str(RUNTIME / "bootstrap.py"), mode, str(root), "yes" if preload else "no"],
             preexec_fn=lambda: os.dup2(inside.fileno(), 3, inheritable=True),
             pass_fds=(3,),
             stdin=subprocess.DEVNULL,

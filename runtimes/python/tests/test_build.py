@@ -1,5 +1,6 @@
 """From an archive's descriptor to a bundle. uv is played by a script that keeps a record of how it was called."""
 
+import errno
 import json
 import marshal
 import os
@@ -232,6 +233,19 @@ def test_many_files_are_compiled_by_more_than_one_process(shop: Workshop) -> Non
     assert len(os.listdir(shop.out / "src/__pycache__")) == 250
 
 
+@pytest.mark.parametrize("number, error", [(errno.ENOSPC, Fault), (errno.EIO, OSError)])
+def test_a_disk_that_is_full_of_byte_code_is_too_large(
+    shop: Workshop, monkeypatch: pytest.MonkeyPatch, number: int, error: type[Exception]
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(number, "made up")
+
+    monkeypatch.setattr(build, "compile_folder", fail)
+    with pytest.raises(error) as caught:
+        shop.build({"handler.py": ""})
+    assert getattr(caught.value, "code", "too-large") == "too-large"
+
+
 def test_a_warning_of_the_compiler_is_no_output(shop: Workshop, capfd: pytest.CaptureFixture[str]) -> None:
     shop.build({"handler.py": "x = '\\d'\nassert (1, 'always')"})
     assert capfd.readouterr() == ("", "")
@@ -272,6 +286,13 @@ def test_the_mode_build_answers_and_waits_for_the_end(builder: Instance, tmp_pat
 def test_the_mode_build_tells_what_is_wrong(builder: Instance, tmp_path: Path) -> None:
     answer = order(builder, archived(tmp_path / "a.zip", {"../x": ""}), {"limit": "1000"})
     assert answer.status != 0 and answer.error[:3] == ("archive-refused", "../x", "")
+
+
+def test_the_mode_build_builds_once(builder: Instance, tmp_path: Path) -> None:
+    archive = archived(tmp_path / "a.zip", {"handler.py": ""})
+    assert order(builder, archive, {}).status == 0
+    builder.send(3)
+    assert builder.ended() == 70
 
 
 def test_the_mode_build_ends_when_no_archive_came(builder: Instance) -> None:

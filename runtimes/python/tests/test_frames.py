@@ -70,6 +70,12 @@ def test_the_end_between_frames_is_none_and_inside_one_an_error(pair: tuple[sock
     with pytest.raises(ProtocolError):
         channel.read()
     outside, inside = socket.socketpair()
+    outside.sendall(b"\0\0\0")
+    outside.close()
+    with pytest.raises(ProtocolError, match="inside a header"):
+        frames.Channel(inside).read()
+    inside.close()
+    outside, inside = socket.socketpair()
     outside.close()
     assert frames.Channel(inside).read() is None
     inside.close()
@@ -113,4 +119,5 @@ def test_a_request_is_decoded_and_its_pairs_must_be_pairs() -> None:
 def test_an_errors_fields_can_not_be_forged_by_its_message() -> None:
     meta = Fault("import-error", "a\0b", "f\0g.py", 3).meta()
     assert meta.split(b"\0") == [b"import-error", b"f\\0g.py", b"3", b"a\\0b"]
-    assert Fault("import-error", "x" * 100_000).meta() < b"z" and len(Fault("a", "x" * 100_000).meta()) < 65_536
+    long = Fault("import-error", "é" * 100_000, "é" * 100_000, body="é" * 100_000 + "cause")
+    assert len(long.meta()) < 65_536 and len(long.content()) == 65_536 and long.content().endswith(b"cause")

@@ -1,11 +1,14 @@
 """The loop, with functions that do what functions do at their worst."""
 
+import os
 import re
 import socket
+import threading
 import time
 from collections.abc import Iterator
 
 import pytest
+from casemate_runtime.preload import MODULES
 from support import Instance, Starter
 
 # Executes its data; `result` is what it returns.
@@ -153,6 +156,23 @@ def test_threads_outlive_their_call(instance: Instance) -> None:
     assert instance.out() == "from the thread\n"
 
 
+def test_a_thread_that_only_prints_does_not_keep_a_call_from_its_answer(instance: Instance) -> None:
+    """Its output is read all the time, as the server does."""
+    os.set_blocking(instance._out, True)
+    reader = threading.Thread(target=lambda: [None for _ in iter(lambda: os.read(instance._out, 1 << 16), b"")])
+    reader.start()
+    instance.run(
+        "def flood():\n    while not kept: print('x' * 50)\n"
+        "for _ in range(3): threading.Thread(target=flood, daemon=True).start()"
+    )
+    for number in range(3):
+        assert instance.run(f"print('line')\nresult = {number}").json() == number
+    instance.run("kept.append(1)")
+    instance.control.close()
+    reader.join(timeout=10)
+    assert not reader.is_alive()
+
+
 def test_neither_a_child_nor_a_script_gets_the_control_socket(instance: Instance) -> None:
     assert (
         instance.run(
@@ -225,6 +245,12 @@ def test_a_second_specialisation_and_an_unknown_frame_end_the_instance(start: St
         assert instance.ended() == 70
 
 
+def test_a_call_whose_meta_is_malformed_ends_the_instance(start: Starter) -> None:
+    instance = start({"h.py": "def handle(event, context): pass"}, handler="h.handle")
+    instance.send(2, b"GET\0/")
+    assert instance.ended() == 70
+
+
 def test_it_ends_when_the_server_is_gone(start: Starter) -> None:
     unspecialised = start({})
     unspecialised.control.close()
@@ -244,3 +270,9 @@ def test_the_function_has_no_arguments_of_ours_and_no_path_of_ours(instance: Ins
         "result = [sys.argv, sys.path, [name for name in sys.modules if 'casemate' in name]]"
     ).json()
     assert argv == [""] and mine == [] and not any("runtimes" in entry for entry in path)
+
+
+def test_all_that_is_to_be_loaded_in_advance_is_and_the_collector_passes_over_it(start: Starter) -> None:
+    instance = start(RUN, preload=True, handler="handler.handle")
+    loaded, frozen = instance.run("result = [list(sys.modules), gc.get_freeze_count()]").json()
+    assert set(MODULES) <= set(loaded) and frozen > 10_000

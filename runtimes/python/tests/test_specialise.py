@@ -91,6 +91,13 @@ def test_a_signature_that_is_told_must_fit(parameters: str, told: str) -> None:
     assert caught.value.code == "signature-unknown"
 
 
+def test_parameters_that_can_not_be_read_must_be_told() -> None:
+    with pytest.raises(Fault, match="can't be read"):
+        recognise(dict, "", "handle")
+    assert recognise(dict, "scaleway", "handle") == ("scaleway", None)
+    assert recognise(dict, "cognite", "handle") == ("cognite", ALL)
+
+
 def test_a_handler_in_a_folder_has_its_imports_and_its_natural_name(start: Starter) -> None:
     instance = start(
         {
@@ -131,7 +138,8 @@ def test_modules_of_a_bundle_come_before_ours_and_do_not_break_us(start: Starter
                 "    except RuntimeError as error:\n"
                 "        return [str(error), secrets.x, statistics.x, frames.x, casemate_runtime.x, data]\n"
             ),
-        }
+        },
+        preload=True,
     )
     assert instance.specialise(handler="handler.handle").meta == b"cognite"
     assert instance.call(b'{"a":1}').json() == [
@@ -150,7 +158,8 @@ def test_modules_of_a_bundle_come_before_ours_and_do_not_break_us(start: Starter
 )
 def test_a_handler_may_have_the_name_of_a_module_of_ours(start: Starter, handler: str) -> None:
     file = handler.removesuffix(".handle") + ".py"
-    instance = start({file: "import email.message, os.path\ndef handle(data): return [data, os.getcwd() != '']"})
+    source = "import email.message, os.path\ndef handle(data): return [data, os.getcwd() != '']"
+    instance = start({file: source}, preload=True)
     assert instance.specialise(handler=handler).meta == b"cognite"
     assert instance.call(b"1").json() == [1, True]
     assert instance.run("x").flags == 0

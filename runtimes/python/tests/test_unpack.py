@@ -1,5 +1,6 @@
 """Every archive that is refused, and that nothing is left of it."""
 
+import errno
 import io
 import os
 import struct
@@ -11,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from casemate_runtime import unpack as unpack_module
 from casemate_runtime.archive import read_directory
 from casemate_runtime.faults import Fault
 from casemate_runtime.unpack import Unpacked, unpack
@@ -255,6 +257,47 @@ def both(data: bytes, local: int, central: int, new: bytes) -> bytes:
 def test_a_damaged_or_lying_archive_is_refused(tmp_path: Path, data: bytes, said: str) -> None:
     fault = refusal(tmp_path, data)
     assert fault.code == "archive-refused" and said in fault.message
+
+
+def test_bytes_behind_the_end_of_the_content_are_refused(tmp_path: Path) -> None:
+    packer = zlib.compressobj(wbits=-15)
+    content = packer.compress(b"text") + packer.flush()
+    for junk in (b"x", b"x" * 600_000):  # in the last chunk, and in further ones
+        packed = content + junk
+        sizes = (zlib.crc32(b"text"), len(packed), 4, 1, 0)
+        local = struct.pack("<4s5H3I2H", LOCAL, 20, 0, 8, 0, 0, *sizes) + b"a" + packed
+        central = struct.pack("<4s6H3I5H2I", CENTRAL, 20, 20, 0, 8, 0, 0, *sizes, 0, 0, 0, 0, 0) + b"a"
+        end = struct.pack("<4s4H2IH", END, 0, 0, 1, 1, len(central), len(local), 0)
+        assert "behind the end" in refusal(tmp_path, local + central + end).message
+
+
+def test_a_folder_with_content_is_refused(tmp_path: Path) -> None:
+    fault = refusal(tmp_path, zipped(("folder/", b"content")))
+    assert (fault.code, fault.file) == ("archive-refused", "folder/") and "with content" in fault.message
+
+
+@pytest.mark.parametrize("at, new", [(0, b"PK\x06\x05"), (4, b"\x2d"), (56 + 8, b"\xff\xff")])
+def test_a_damaged_large_end_record_is_refused(tmp_path: Path, at: int, new: bytes) -> None:
+    empty = with_end64(0, 0, 0)
+    assert unpacked(tmp_path, empty).files == 0
+    (tmp_path / "out" / "src").rmdir()
+    assert "end record is damaged" in refusal(tmp_path, empty[:at] + new + empty[at + len(new) :]).message
+
+
+@pytest.mark.parametrize(
+    "number, error", [(errno.ENOSPC, Fault), (errno.EDQUOT, Fault), (errno.EFBIG, Fault), (errno.EIO, OSError)]
+)
+def test_a_full_disk_is_too_large_and_other_troubles_are_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, error: type[Exception]
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(number, "made up")
+
+    monkeypatch.setattr(unpack_module, "_extract", fail)
+    with pytest.raises(error) as caught:
+        unpacked(tmp_path, PLAIN)
+    assert getattr(caught.value, "code", "too-large") == "too-large"
+    assert not list((tmp_path / "out").iterdir())
 
 
 def test_an_archive_cut_at_any_byte_is_refused(tmp_path: Path) -> None:

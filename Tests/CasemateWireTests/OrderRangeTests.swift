@@ -1,0 +1,73 @@
+import Testing
+
+@testable import CasemateWire
+
+@Suite("Ranges of what an order may ask")
+struct OrderRangeTests {
+    private static func changed(_ base: SandboxLimits, _ change: (inout SandboxLimits) -> Void) -> SandboxLimits {
+        var limits = base
+        change(&limits)
+        return limits
+    }
+
+    static let outside: [SandboxLimits] = [
+        changed(WireSamples.least) { $0.memoryInBytes -= 1 },
+        changed(WireSamples.most) { $0.memoryInBytes += 1 },
+        changed(WireSamples.least) { $0.memoryInBytes = 0 },
+        changed(WireSamples.least) { $0.memoryInBytes = .max },
+        changed(WireSamples.least) { $0.cpuInMillicores -= 1 },
+        changed(WireSamples.most) { $0.cpuInMillicores += 1 },
+        changed(WireSamples.least) { $0.pids -= 1 },
+        changed(WireSamples.most) { $0.pids += 1 },
+        changed(WireSamples.least) { $0.tmpInBytes -= 1 },
+        changed(WireSamples.most) { $0.tmpInBytes += 1 },
+    ]
+
+    @Test("limits at the ends of their ranges are taken")
+    func ends() {
+        #expect(WireSamples.least.isAcceptable)
+        #expect(WireSamples.most.isAcceptable)
+    }
+
+    @Test("limits beyond their ranges are refused on arrival", arguments: outside)
+    func limits(limits: SandboxLimits) {
+        #expect(!limits.isAcceptable)
+        for order in [
+            Order.create(profile: "p", purpose: .run, limits: limits),
+            .specialise(sandbox: 1, bundle: WireSamples.digest, limits: limits),
+        ] {
+            #expect(throws: WireError.outOfRange) {
+                try WardenMessage<Order>(decoding: WardenMessage(request: 1, payload: order).encoded())
+            }
+        }
+    }
+
+    @Test("a profile's name over 32 bytes is refused")
+    func profile() {
+        let order = Order.create(profile: String(repeating: "p", count: 33), purpose: .run, limits: WireSamples.least)
+        #expect(throws: WireError.outOfRange) { try WardenMessage<Order>(decoding: WardenMessage(request: 1, payload: order).encoded()) }
+    }
+
+    @Test("a purpose, a refusal and a reason outside their tables are refused", arguments: [UInt8(0), 3, 255])
+    func tables(value: UInt8) {
+        var order = WardenMessage<Order>(request: 1, payload: .create(profile: "p", purpose: .run, limits: WireSamples.least)).encoded()
+        order[8] = value
+        #expect(throws: WireError.outOfRange) { try WardenMessage<Order>(decoding: order) }
+        let isReason = EndReason(rawValue: value) != nil
+        let isRefusal = RefusalCode(rawValue: value) != nil
+        #expect(((try? WardenMessage<Reply>(decoding: [1, 6, 0, 0, 0, 0, 0, 0, 0, 1, value, 0, 0, 0, 0])) != nil) == isReason)
+        #expect(((try? WardenMessage<Reply>(decoding: [1, 5, 0, 0, 0, 1, value, 0])) != nil) == isRefusal)
+    }
+
+    @Test("port 0 and more than 48 ports are refused")
+    func ports() {
+        #expect(throws: WireError.outOfRange) {
+            try WardenMessage<Order>(decoding: WardenMessage(request: 1, payload: .openEgress(sandbox: 1, ports: [443, 0])).encoded())
+        }
+        let head: [UInt8] = [1, 7, 0, 0, 0, 1, 0, 0, 0, 1]
+        let count = UInt8(maximumEgressPorts + 1)
+        #expect(throws: WireError.outOfRange) {
+            try WardenMessage<Order>(decoding: head + [count] + (0..<count).flatMap { [1, $0] })
+        }
+    }
+}

@@ -1,0 +1,165 @@
+"""A function that takes over its own control socket: it kills its own call, and nothing else.
+
+The frames are written by a deployed function, inside its sandbox. Their layout is that of
+Sources/CasemateWire/PROTOCOL.md: u32 body length, u8 kind, u8 flags, u16 status, u32 meta length, u32 call.
+"""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from casemate_fixture import Server, handler, memory_in_kib, problem
+
+HOSTILE = handler("""
+    import os, socket, stat, struct, time
+
+    def control():
+        for name in os.listdir("/proc/self/fd"):
+            try:
+                if stat.S_ISSOCK(os.fstat(int(name)).st_mode):
+                    return int(name)
+            except OSError:
+                pass
+        raise RuntimeError("no control socket")
+
+    def frame(kind, status=200, meta=b"", body=b"", call=1, flags=0, body_length=None, meta_length=None):
+        for order in ("<", ):
+            head = struct.pack(order + "IBBHII", len(body) if body_length is None else body_length, kind, flags, status,
+                               len(meta) if meta_length is None else meta_length, call)
+        return head + meta + body
+
+    def send(data):
+        descriptor = control()
+        os.set_blocking(descriptor, True)
+        while data:
+            data = data[os.write(descriptor, data):]
+
+    def endless(data):
+        while True:
+            send(data)
+
+    ATTACKS = {
+        "garbage": lambda: send(b"\\xff" * 64),
+        "zeros": lambda: send(b"\\0" * 64),
+        "text": lambda: send(b"HTTP/1.1 200 OK\\r\\n\\r\\n" * 10),
+        "unknown kind": lambda: send(frame(0x7F)),
+        "a frame of the server": lambda: send(frame(0x02)),
+        "huge body": lambda: send(frame(0x83, body_length=0xFFFFFFFF)),
+        "huge meta": lambda: send(frame(0x83, meta_length=0xFFFFFFFF)),
+        "both huge": lambda: send(frame(0x83, body_length=0xFFFFFFFF, meta_length=0xFFFFFFFF)),
+        "length too long": lambda: send(frame(0x83, meta=b"a\\0b\\0", body=b"hello", body_length=1 << 20)),
+        "length too short": lambda: send(frame(0x83, meta=b"a\\0b\\0", body=b"hello" * 100, body_length=3)),
+        "broken meta": lambda: send(frame(0x83, meta=b"\\0\\0\\0no end")),
+        "reply to another call": lambda: send(frame(0x83, call=4_000_000_000)),
+        "specialised again": lambda: send(frame(0x82, status=0, meta=b"cognite")),
+        "warm again": lambda: send(frame(0x81)),
+        "build report": lambda: send(frame(0x84, status=0, body=b"{}")),
+        "status 0": lambda: [send(frame(0x83, status=0, call=n)) for n in range(64)],
+        "status 65535": lambda: [send(frame(0x83, status=65535, call=n)) for n in range(64)],
+        "header injection": lambda: [send(frame(0x83, meta=b"X-A\\0v\\r\\nX-Injected: yes\\0", call=n)) for n in range(64)],
+        "flags": lambda: [send(frame(0x83, flags=255, call=n)) for n in range(64)],
+        "half a header": lambda: send(b"\\x01\\x00\\x00"),
+        "endless body": lambda: (send(frame(0x83, body_length=0xFFFFFFF0)), endless(b"x" * 65536)),
+        "endless frames": lambda: endless(frame(0x83, body=b"x", call=77) * 100),
+        "endless zeros": lambda: endless(b"\\0" * 65536),
+        "close": lambda: os.close(control()),
+        "shut down": lambda: socket.socket(fileno=os.dup(control())).shutdown(socket.SHUT_RDWR),
+        "read": lambda: os.read(control(), 1),
+        "pass descriptors": lambda: [socket.send_fds(socket.socket(fileno=os.dup(control())), [b"x" * 16], [0] * 10) for _ in range(20)],
+    }
+
+    def handle(data, secrets):
+        if data["attack"] == "none":
+            return "served"
+        ATTACKS[data["attack"]]()
+        time.sleep(20)
+        return "not reached"
+    """)
+
+ATTACKS = [
+    line.split('"')[1] for line in HOSTILE["handler.py"].splitlines() if line.startswith('    "') and "lambda" in line
+]
+
+
+@pytest.fixture(scope="module")
+def hostile(running: Server) -> Server:
+    running.namespace("hostile")
+    running.secret("hostile/shim", "KEY", "value-of-the-hostile-one")
+    running.deploy("hostile", "shim", HOSTILE, {"secrets": ["KEY"], "limits": {"timeout": "3s", "memory": "128MiB"}})
+    running.assert_serving()
+    return running
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_wrong_frames_end_their_own_call_and_nothing_else(hostile: Server, attack: str) -> None:
+    server = hostile
+    before = memory_in_kib(server.pid)
+    warden = [process.pid for process in server.wardens()]
+    answer = server.call("hostile/shim", body={"attack": attack}, timeout=20)
+    patient = (
+        "half a header",
+        "length too long",
+        "read",
+        "pass descriptors",
+        "huge body",
+        "huge meta",
+        "both huge",
+        "endless body",
+    )
+    forged = ("length too short", "status 0", "status 65535", "header injection", "flags")
+    allowed = {502, 504} if attack in patient else {502, 500, 200} if attack in forged else {502}
+    assert answer.status in allowed, f"{attack}: {answer.status} {answer.text[:300]}"
+    assert "x-injected" not in answer.headers
+    if answer.status != 200:
+        problem(answer)
+    assert answer.seconds < 6
+    assert server.is_running()
+    assert [process.pid for process in server.wardens()] == warden
+    assert memory_in_kib(server.pid) - before < 96 << 10, "the server took memory for what the frame announced"
+    server.assert_serving()
+    assert server.call("hostile/shim", body={"attack": "none"}).json() == "served"
+
+
+def test_a_forged_reply_cannot_answer_another_call(hostile: Server) -> None:
+    import threading
+
+    server = hostile
+    source = handler("import time\ndef handle(data):\n    time.sleep(1)\n    return 'genuine'\n")
+    server.deploy("hostile", "victim", source)
+    got: list[str] = []
+    threads = [
+        threading.Thread(target=lambda: got.append(server.call("hostile/victim", body={}).text)) for _ in range(3)
+    ]
+    for thread in threads:
+        thread.start()
+    time.sleep(0.2)
+    for attack in ("reply to another call", "header injection"):
+        server.call("hostile/shim", body={"attack": attack}, timeout=20)
+    for thread in threads:
+        thread.join()
+    assert got == ['"genuine"'] * 3
+
+
+def test_what_a_taken_over_shim_replies_is_redacted_too(hostile: Server) -> None:
+    source = handler("""
+        import os, stat, struct, time
+        def handle(data, secrets):
+            for name in os.listdir("/proc/self/fd"):
+                if name.isdigit() and int(name) > 2:
+                    try:
+                        is_socket = stat.S_ISSOCK(os.fstat(int(name)).st_mode)
+                    except OSError:
+                        continue
+                    if is_socket:
+                        body = ("leak " + secrets["KEY"]).encode()
+                        for call in range(8):
+                            meta = b"content-type\\0text/plain\\0x-leak\\0" + secrets["KEY"].encode() + b"\\0"
+                            os.write(int(name), struct.pack("<IBBHII", len(body), 0x83, 0, 200, len(meta), call) + meta + body)
+            time.sleep(5)
+        """)
+    hostile.secret("hostile/forger", "KEY", "value-of-the-forging-one")
+    hostile.deploy("hostile", "forger", source, {"secrets": ["KEY"], "limits": {"timeout": "3s"}})
+    for _ in range(3):
+        answer = hostile.call("hostile/forger", body={})
+        assert "value-of-the-forging-one" not in answer.text + str(answer.fields)
