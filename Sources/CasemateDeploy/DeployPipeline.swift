@@ -4,6 +4,7 @@ import CasemateStore
 import CasemateVault
 import CasemateWire
 import Logging
+import Synchronization
 
 /// The journey of one deployment: Parse → Plan → Build → Scan → Sign → Publish → Activate.
 ///
@@ -15,7 +16,12 @@ public final class DeployPipeline: Sendable {
     private let sign: Sign
     private let publish: Publish
     private let activate: Activate
+    private let records: Records
+    private let artifacts: ArtifactStore
+    private let warden: WardenClient
     private let logger: Logger
+    /// Bundles that deployments under way have built: another one that fails must not clear them away.
+    private let inFlight: Mutex<[BundleDigest: Int]> = Mutex([:])
 
     /// - Parameter changed: tells the calling side of a new active revision; returns when the next call sees it.
     public init(
@@ -31,6 +37,9 @@ public final class DeployPipeline: Sendable {
         sign = Sign(records: records, signer: signer, vault: vault)
         publish = Publish(records: records)
         activate = Activate(records: records, changed: changed)
+        self.records = records
+        self.artifacts = artifacts
+        self.warden = warden
         self.logger = logger
     }
 
@@ -51,10 +60,10 @@ public final class DeployPipeline: Sendable {
             throw Problem(.invalidRequest, "a source was sent for \(stray), which the manifest does not have")
         }
         var outcomes: [DeployOutcome] = []
-        for function in manifest.functions {
-            let warnings = manifest.warnings.filter {
-                $0.line.map { $0 >= function.line } ?? true && outcomes.isEmpty || manifest.functions.count == 1
-            }
+        for (index, function) in manifest.functions.enumerated() {
+            let next = index + 1 < manifest.functions.count ? manifest.functions[index + 1].line : Int.max
+            let first = index == 0 ? 0 : function.line
+            let warnings = manifest.warnings.filter { (first..<next).contains($0.line ?? 0) }
             outcomes.append(await deploy(function, in: namespace, request: request, warnings: warnings))
         }
         return outcomes
@@ -68,6 +77,7 @@ public final class DeployPipeline: Sendable {
         var outcome = DeployOutcome(
             function: "\(namespace)/\(function.label)", status: .failed, revision: nil, bundleDigest: nil, stage: "plan", problem: nil,
             problemType: nil, diagnostics: warnings, output: nil, milliseconds: 0)
+        var built: BundleDigest?
         do {
             let planned = try await plan(function, in: namespace, request: request)
             outcome.diagnostics += planned.warnings
@@ -80,6 +90,8 @@ public final class DeployPipeline: Sendable {
             } else {
                 outcome.stage = "build"
                 let bundle = try await build(planned)
+                inFlight.withLock { $0[bundle.digest, default: 0] += 1 }
+                built = bundle.digest
                 outcome.stage = "scan"
                 let scanned = try await scan(bundle)
                 outcome.diagnostics += scanned.findings
@@ -97,8 +109,23 @@ public final class DeployPipeline: Sendable {
         } catch {
             describe(error, in: &outcome)
         }
+        await clearAway(built, source: request.sources[function.label])
         outcome.milliseconds = Int((clock.now - begin) / .milliseconds(1))
         return outcome
+    }
+
+    /// Removes what no revision came of: a refused source may hold the very secret that it was refused for.
+    private func clearAway(_ bundle: BundleDigest?, source: String?) async {
+        if let bundle {
+            let isLast = inFlight.withLock { inFlight in
+                inFlight[bundle, default: 1] -= 1
+                guard inFlight[bundle] == 0 else { return false }
+                inFlight[bundle] = nil
+                return true
+            }
+            if isLast, (try? await records.read { try $0.isBundleUsed(bundle.hex) }) == false { _ = try? await warden.order(.removeBundle(bundle)) }
+        }
+        if let source, (try? await records.read { try $0.isSourceUsed(source) }) == false { artifacts.remove(source) }
     }
 
     /// What the author is told; what is the server's own goes to its log under the stage's name.
@@ -121,10 +148,7 @@ public final class DeployPipeline: Sendable {
         case let failure as WardenFailure:
             set(Problem(.unavailable, "the sandbox service is not available; try again (\(failure))"))
         case ShimSession.Failure.ended(let printed):
-            set(
-                Problem(
-                    .buildFailed,
-                    "the build's sandbox ended before it was done (its memory limit is \(Build.limits.memoryInBytes >> 30) GiB)"))
+            set(Problem(.buildFailed, "the sandbox of this stage ended before it was done; it may have gone over its memory limit"))
             outcome.output = printed.isEmpty ? nil : String(decoding: printed.suffix(8192), as: UTF8.self)
         case ShimSession.Failure.protocolFault: set(Problem(.buildFailed, "the build's sandbox sent something that is no answer"))
         default:

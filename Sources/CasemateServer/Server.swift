@@ -101,13 +101,14 @@ public struct Server: Sendable {
 
     private func takeDown(_ warden: WardenClient, _ gateway: Gateway, _ tasks: [Task<Void, Never>]) async {
         for task in tasks { task.cancel() }
-        await gateway.stop()
-        warden.close()
+        await gateway.stopListening()
+        await warden.closeAndWait()
         if let lifeline = environment.lifeline { close(lifeline) }
         if let pid = environment.wardenPID {
             var status: Int32 = 0
             cl_wait_pid(pid, 0, &status)
         }
+        await gateway.shutDown()
         logger.info("stopped")
     }
 

@@ -9,7 +9,7 @@ struct CgroupsV1Tests {
 
     /// A hybrid tree as Debian shows it with `systemd.unified_cgroup_hierarchy=0`, with one group of ours.
     private func withTree<R>(memory: String = "9223372036854771712\n", hasSwapAccounting: Bool = true, _ body: (String) throws -> R) throws -> R {
-        try withFolder { root in
+        try withFolder { root throws in
             for controller in ["memory", "pids", "cpu,cpuacct", "unified", "systemd"] { try put("", at: "\(root)/\(controller)/cgroup.procs") }
             try FileManager.default.createSymbolicLink(atPath: root + "/cpu", withDestinationPath: "cpu,cpuacct")
             let own = "\(root)/memory\(Self.group)"
@@ -27,7 +27,7 @@ struct CgroupsV1Tests {
 
     @Test("each limit goes to its own hierarchy")
     func limits() throws {
-        try withTree(memory: "9\n") { root in
+        try withTree(memory: "9\n") { root throws in
             let cgroups = Cgroups(root: root)
             #expect(cgroups.version == .v1)
             try cgroups.group(Self.group).limit(memoryInBytes: 268_435_456, cpuInMillicores: 1500, pids: 64)
@@ -48,7 +48,7 @@ struct CgroupsV1Tests {
 
     @Test("raising sets memory and swap before memory")
     func raising() throws {
-        try withTree(memory: "1048576") { root in
+        try withTree(memory: "1048576") { root throws in
             let memory = try blockSwap(root)
             #expect(throws: SystemError.self) {
                 try Cgroups(root: root).group(Self.group).limit(memoryInBytes: 2_097_152, cpuInMillicores: 1000, pids: 64)
@@ -59,7 +59,7 @@ struct CgroupsV1Tests {
 
     @Test("lowering sets memory before memory and swap")
     func lowering() throws {
-        try withTree(memory: "2097152") { root in
+        try withTree(memory: "2097152") { root throws in
             let memory = try blockSwap(root)
             #expect(throws: SystemError.self) {
                 try Cgroups(root: root).group(Self.group).limit(memoryInBytes: 1_048_576, cpuInMillicores: 1000, pids: 64)
@@ -70,7 +70,7 @@ struct CgroupsV1Tests {
 
     @Test("a kernel without swap accounting gets the memory limit alone")
     func noSwapAccounting() throws {
-        try withTree(memory: "9", hasSwapAccounting: false) { root in
+        try withTree(memory: "9", hasSwapAccounting: false) { root throws in
             try Cgroups(root: root).group(Self.group).limit(memoryInBytes: 1_048_576, cpuInMillicores: 1000, pids: 64)
             #expect(try number("\(root)/memory\(Self.group)/memory.limit_in_bytes") == "1048576")
             #expect(!Files.exists("\(root)/memory\(Self.group)/memory.memsw.limit_in_bytes"))
@@ -80,7 +80,7 @@ struct CgroupsV1Tests {
     @Test("kills for want of memory are counted, and other lines are not")
     func outOfMemory() throws {
         try withTree { #expect(Cgroups(root: $0).group(Self.group).outOfMemoryKills == 4) }
-        try withTree { root in
+        try withTree { root throws in
             try put("oom_kill_disable 1\nunder_oom 1\n", at: "\(root)/memory\(Self.group)/memory.oom_control")
             #expect(Cgroups(root: root).group(Self.group).outOfMemoryKills == 0)
         }
@@ -89,7 +89,7 @@ struct CgroupsV1Tests {
     @Test("controllers that are not mounted are named, and the unified tree offers none")
     func missing() throws {
         try withTree { #expect(Cgroups(root: $0).missingControllers == []) }
-        try withTree { root in
+        try withTree { root throws in
             try FileManager.default.removeItem(atPath: root + "/pids")
             #expect(Cgroups(root: root).missingControllers == ["pids"])
             #expect(!Cgroups(root: root).hierarchies.contains(root + "/unified"))
@@ -99,7 +99,7 @@ struct CgroupsV1Tests {
 
     @Test("removing a group removes it in every hierarchy")
     func remove() throws {
-        try withFolder { root in
+        try withFolder { root throws in
             for controller in ["memory", "pids", "cpu"] {
                 try put("", at: "\(root)/\(controller)/cgroup.procs")
                 try FileManager.default.createDirectory(atPath: "\(root)/\(controller)/casemate/blue/s1", withIntermediateDirectories: true)

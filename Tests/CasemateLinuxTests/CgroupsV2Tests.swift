@@ -7,7 +7,7 @@ import Testing
 struct CgroupsV2Tests {
     /// A tree as Linux 6 shows it, with one group of ours.
     private func withTree<R>(controllers: String = "cpuset cpu io memory hugetlb pids rdma\n", _ body: (String) throws -> R) throws -> R {
-        try withFolder { root in
+        try withFolder { root throws in
             try put(controllers, at: root + "/cgroup.controllers")
             try put("", at: root + "/cgroup.procs")
             let group = root + "/casemate/blue/s7"
@@ -21,7 +21,7 @@ struct CgroupsV2Tests {
 
     @Test("the four limits are written, and swap is none")
     func limits() throws {
-        try withTree { root in
+        try withTree { root throws in
             let cgroups = Cgroups(root: root)
             #expect(cgroups.version == .v2)
             #expect(cgroups.hierarchies == [root])
@@ -36,7 +36,7 @@ struct CgroupsV2Tests {
 
     @Test("a limit that can't be set is an error, not a sandbox without it", arguments: ["memory.max", "memory.swap.max", "cpu.max", "pids.max"])
     func missingFile(name: String) throws {
-        try withTree { root in
+        try withTree { root throws in
             try FileManager.default.removeItem(atPath: "\(root)/casemate/blue/s7/\(name)")
             #expect(throws: SystemError.self) {
                 try Cgroups(root: root).group("/casemate/blue/s7").limit(memoryInBytes: 1 << 28, cpuInMillicores: 1000, pids: 64)
@@ -46,7 +46,7 @@ struct CgroupsV2Tests {
 
     @Test("kills for want of memory are counted, and other lines are not")
     func outOfMemory() throws {
-        try withTree { root in
+        try withTree { root throws in
             let cgroups = Cgroups(root: root)
             #expect(cgroups.group("/casemate/blue/s7").outOfMemoryKills == 2)
             try put("low 0\noom 5\noom_group_kill 4\n", at: root + "/casemate/blue/s7/memory.events")
@@ -64,7 +64,7 @@ struct CgroupsV2Tests {
 
     @Test("removing a group takes those below it and leaves its neighbours")
     func remove() throws {
-        try withFolder { root in
+        try withFolder { root throws in
             try put("cpu memory pids\n", at: root + "/cgroup.controllers")
             for path in ["/casemate/blue/s1/inner/deep", "/casemate/blue/s2", "/casemate/green"] {
                 try FileManager.default.createDirectory(atPath: root + path, withIntermediateDirectories: true)

@@ -7,7 +7,7 @@ import Testing
 struct FilesTests {
     @Test("a file up to the limit is read, one byte more is refused")
     func limit() throws {
-        try withFolder { folder in
+        try withFolder { folder throws in
             try put(String(repeating: "x", count: 20_000), at: folder + "/f")
             #expect(try Files.read(folder + "/f", limit: 20_000).count == 20_000)
             let error = #expect(throws: SystemError.self) { try Files.read(folder + "/f", limit: 19_999) }
@@ -20,7 +20,7 @@ struct FilesTests {
 
     @Test("a missing file's error says what was being done")
     func missing() throws {
-        try withFolder { folder in
+        try withFolder { folder throws in
             let error = #expect(throws: SystemError.self) { try Files.read(folder + "/none") }
             #expect(error?.errno == ENOENT)
             #expect(error?.description.hasPrefix("opening \(folder)/none: ") == true)
@@ -29,7 +29,7 @@ struct FilesTests {
 
     @Test("writing makes a private file and replaces what it held; setting makes none")
     func writing() throws {
-        try withFolder { folder in
+        try withFolder { folder throws in
             try Files.write("long before", to: folder + "/f")
             #expect(try mode(at: folder + "/f") == 0o600)
             try Files.write("now", to: folder + "/f")
@@ -41,7 +41,7 @@ struct FilesTests {
 
     @Test("folders are made with the mode that was asked for, and those there already keep theirs")
     func directories() throws {
-        try withFolder { folder in
+        try withFolder { folder throws in
             try FileManager.default.createDirectory(atPath: folder + "/a", withIntermediateDirectories: false, attributes: [.posixPermissions: 0o750])
             try Files.makeDirectories(folder + "/a/b/c", mode: 0o711)
             #expect(try mode(at: folder + "/a") == 0o750)
@@ -57,7 +57,7 @@ struct FilesTests {
 
     @Test("a folder is not made below a file")
     func belowFile() throws {
-        try withFolder { folder in
+        try withFolder { folder throws in
             try put("", at: folder + "/f")
             #expect(throws: SystemError.self) { try Files.makeDirectories(folder + "/f/x", mode: 0o755) }
         }
@@ -65,7 +65,7 @@ struct FilesTests {
 
     @Test("names are sorted as bytes; a link to a folder has none")
     func names() throws {
-        try withFolder { folder in
+        try withFolder { folder throws in
             for name in ["b", "a", "B", "é", ".hidden"] { try put("", at: "\(folder)/d/\(name)") }
             #expect(Files.names(in: folder + "/d") == [".hidden", "B", "a", "b", "é"])
             try FileManager.default.createSymbolicLink(atPath: folder + "/link", withDestinationPath: "d")
@@ -77,7 +77,7 @@ struct FilesTests {
 
     @Test("removing a tree follows no link out of it")
     func removeTree() throws {
-        try withFolder { folder in
+        try withFolder { folder throws in
             try put("keep", at: folder + "/outside/file")
             try put("go", at: folder + "/tree/a/b/file")
             try FileManager.default.createSymbolicLink(atPath: folder + "/tree/a/folder", withDestinationPath: folder + "/outside")
@@ -91,7 +91,7 @@ struct FilesTests {
 
     @Test("removing a link to a folder removes the link")
     func removeLink() throws {
-        try withFolder { folder in
+        try withFolder { folder throws in
             try put("keep", at: folder + "/outside/file")
             try FileManager.default.createSymbolicLink(atPath: folder + "/link", withDestinationPath: "outside")
             Files.removeTree(folder + "/link")
@@ -103,7 +103,7 @@ struct FilesTests {
 
     @Test("a dangling link exists")
     func dangling() throws {
-        try withFolder { folder in
+        try withFolder { folder throws in
             try FileManager.default.createSymbolicLink(atPath: folder + "/link", withDestinationPath: "nowhere")
             #expect(Files.exists(folder + "/link"))
         }

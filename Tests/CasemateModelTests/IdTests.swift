@@ -4,7 +4,7 @@ import Testing
 
 @Suite("Ids")
 struct IdTests {
-    static let text = "0f8fad5b-d9cb-469f-a165-70867728950e"
+    static let known = "0f8fad5b-d9cb-469f-a165-70867728950e"
 
     @Test("an id's text leads back to it")
     func text() throws {
@@ -16,7 +16,7 @@ struct IdTests {
 
     @Test("an id's bytes lead back to it")
     func bytes() throws {
-        let id = try #require(CallId(Self.text))
+        let id = try #require(CallId(Self.known))
         #expect(id.bytes == [0x0f, 0x8f, 0xad, 0x5b, 0xd9, 0xcb, 0x46, 0x9f, 0xa1, 0x65, 0x70, 0x86, 0x77, 0x28, 0x95, 0x0e])
         #expect(CallId(bytes: id.bytes) == id)
         let fresh = CallId()
@@ -27,13 +27,13 @@ struct IdTests {
     func wrongBytes(count: Int) { #expect(CallId(bytes: [UInt8](repeating: 1, count: count)) == nil) }
 
     @Test("either case is read, lower case is kept")
-    func upperCase() throws { #expect(try #require(FunctionId(Self.text.uppercased())).text == Self.text) }
+    func upperCase() throws { #expect(try #require(FunctionId(Self.known.uppercased())).text == Self.known) }
 
     @Test(
         "what isn't 8-4-4-4-12 hexadecimal digits is none",
         arguments: [
-            "", "0f8fad5bd9cb469fa16570867728950e", "{\(text)}", "\(text)0", String(text.dropLast()), "0f8fad5b-d9cb-469f-a165-70867728950g",
-            "0f8fad5-bd9cb-469f-a165-70867728950e", "urn:uuid:\(text)", " \(text)", "\(text)\n", "0f8fad5b_d9cb_469f_a165_70867728950e",
+            "", "0f8fad5bd9cb469fa16570867728950e", "{\(known)}", "\(known)0", String(known.dropLast()), "0f8fad5b-d9cb-469f-a165-70867728950g",
+            "0f8fad5-bd9cb-469f-a165-70867728950e", "urn:uuid:\(known)", " \(known)", "\(known)\n", "0f8fad5b_d9cb_469f_a165_70867728950e",
             "ａf8fad5b-d9cb-469f-a165-70867728950e", "0f8fad5b-d9cb-469f-a165-7086772895-e",
         ])
     func refused(text: String) { #expect(FunctionId(text) == nil) }

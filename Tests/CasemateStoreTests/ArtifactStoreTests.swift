@@ -8,7 +8,7 @@ import Testing
 struct ArtifactStoreTests {
     @Test("an archive is stored under its SHA-256")
     func digest() async throws {
-        try await withFolder { folder in
+        try await withFolder { folder async throws in
             let store = try ArtifactStore(folder: folder + "/artifacts")
             let upload = try store.upload()
             try upload.write(Array("a".utf8))
@@ -27,7 +27,7 @@ struct ArtifactStoreTests {
 
     @Test("the same archive twice is one file")
     func twice() async throws {
-        try await withFolder { folder in
+        try await withFolder { folder async throws in
             let store = try ArtifactStore(folder: folder)
             var digests: [String] = []
             for _ in 0..<2 {
@@ -42,7 +42,7 @@ struct ArtifactStoreTests {
 
     @Test("an upload that is not finished leaves nothing, and has no name while it runs")
     func unfinished() async throws {
-        try await withFolder { folder in
+        try await withFolder { folder async throws in
             let store = try ArtifactStore(folder: folder)
             do {
                 let upload = try store.upload()
@@ -56,7 +56,7 @@ struct ArtifactStoreTests {
 
     @Test("opening the store removes what an interrupted upload left, and no archive")
     func interrupted() async throws {
-        try await withFolder { folder in
+        try await withFolder { folder async throws in
             let digest = String(repeating: "a", count: 64)
             for name in [".upload-123", digest] { try Data([1]).write(to: URL(fileURLWithPath: "\(folder)/\(name)")) }
             let store = try ArtifactStore(folder: folder)
@@ -74,7 +74,7 @@ struct ArtifactStoreTests {
     @Test("a name that is no digest is not opened and not removed", arguments: noDigests)
     func noDigest(name: String) async throws {
         #expect(!ArtifactStore.isDigest(name))
-        try await withFolder { folder in
+        try await withFolder { folder async throws in
             let store = try ArtifactStore(folder: folder + "/artifacts")
             try Data([1]).write(to: URL(fileURLWithPath: folder + "/artifacts/secret"))
             #expect(store.open(name) == nil)
@@ -85,7 +85,7 @@ struct ArtifactStoreTests {
 
     @Test("a link with a digest's name is not followed")
     func link() async throws {
-        try await withFolder { folder in
+        try await withFolder { folder async throws in
             let store = try ArtifactStore(folder: folder + "/artifacts")
             let digest = String(repeating: "b", count: 64)
             try Data([1]).write(to: URL(fileURLWithPath: folder + "/outside"))

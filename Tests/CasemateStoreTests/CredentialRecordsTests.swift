@@ -13,7 +13,7 @@ struct CredentialRecordsTests {
 
     @Test("tokens come back as they were, in the order in which they were made")
     func roundTrip() async throws {
-        try await withRecords { records in
+        try await withRecords { records async throws in
             let namespace = Namespace.made("team")
             let function = Function.made("resize", in: namespace)
             let tokens = [StoredCredential.token(namespace, function, hash: 1, created: 5), .token(namespace, hash: 2, created: 4)]
@@ -28,7 +28,7 @@ struct CredentialRecordsTests {
 
     @Test("a token needs an expiry, a namespace that exists and a hash of its own")
     func constraints() async throws {
-        try await withRecords { records in
+        try await withRecords { records async throws in
             let namespace = Namespace.made("team")
             try await records.write { transaction in
                 try transaction.insert(namespace)
@@ -45,7 +45,7 @@ struct CredentialRecordsTests {
 
     @Test("a deleted token is gone; deleting says whether there was one")
     func delete() async throws {
-        try await withRecords { records in
+        try await withRecords { records async throws in
             let namespace = Namespace.made("team")
             let token = StoredCredential.token(namespace, hash: 1)
             guard case .functionToken(let id, _, _) = token.holder else { return }
@@ -62,7 +62,7 @@ struct CredentialRecordsTests {
 
     @Test("a replaced bootstrap key takes the old one's place")
     func replaced() async throws {
-        try await withRecords { records in
+        try await withRecords { records async throws in
             try await bootstrap(records, 1)
             let first = try await records.read { try $0.credentials() }
             #expect(first.map(\.hash) == [[UInt8](repeating: 1, count: 32)])
@@ -78,7 +78,7 @@ struct CredentialRecordsTests {
 
     @Test("the same bootstrap key again keeps its id")
     func same() async throws {
-        try await withRecords { records in
+        try await withRecords { records async throws in
             try await bootstrap(records, 1)
             let first = try await records.read { try $0.credentials() }
             try await bootstrap(records, 1)
@@ -88,7 +88,7 @@ struct CredentialRecordsTests {
 
     @Test("replacing the bootstrap key leaves other keys alone")
     func others() async throws {
-        try await withRecords { records in
+        try await withRecords { records async throws in
             let key = StoredCredential(
                 holder: .administrator(KeyId()), hash: [UInt8](repeating: 9, count: 32), prefix: "cma_x", description: "ci",
                 created: Timestamp(milliseconds: 1), expires: Timestamp(milliseconds: 2))

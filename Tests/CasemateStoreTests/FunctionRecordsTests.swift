@@ -6,7 +6,7 @@ import Testing
 @Suite("Functions and revisions as they are stored")
 struct FunctionRecordsTests {
     private func withFunction(_ body: (Records, Namespace, Function) async throws -> Void) async throws {
-        try await withRecords { records in
+        try await withRecords { records async throws in
             let namespace = Namespace.made("team")
             let function = Function.made("resize", in: namespace)
             try await records.write { transaction in
@@ -19,7 +19,7 @@ struct FunctionRecordsTests {
 
     @Test("a function comes back as it was, by its name and by its id")
     func roundTrip() async throws {
-        try await withFunction { records, namespace, function in
+        try await withFunction { records, namespace, function async throws in
             #expect(try await records.read { try $0.function(function.name) } == function)
             #expect(try await records.read { try $0.function(function.id) } == function)
             #expect(try await records.read { try $0.functions() } == [function])
@@ -30,7 +30,7 @@ struct FunctionRecordsTests {
 
     @Test("the same name in another namespace is another function")
     func namespaces() async throws {
-        try await withFunction { records, _, function in
+        try await withFunction { records, _, function async throws in
             let other = Namespace.made("other")
             let twin = Function.made("resize", in: other)
             try await records.write { transaction in
@@ -45,7 +45,7 @@ struct FunctionRecordsTests {
 
     @Test("a name is taken once per namespace, and a function needs a namespace")
     func constraints() async throws {
-        try await withFunction { records, namespace, _ in
+        try await withFunction { records, namespace, _ async throws in
             await #expect(throws: (any Error).self) { try await records.write { try $0.insert(Function.made("resize", in: namespace)) } }
             await #expect(throws: (any Error).self) { try await records.write { try $0.insert(Function.made("x", in: Namespace.made("none"))) } }
             #expect(try await records.read { try $0.functions() }.count == 1)
@@ -54,7 +54,7 @@ struct FunctionRecordsTests {
 
     @Test("a revision comes back as it was, newest first")
     func revisions() async throws {
-        try await withFunction { records, _, function in
+        try await withFunction { records, _, function async throws in
             let revisions = [Revision.made(1, of: function), .made(2, of: function)]
             try await records.write { transaction in for revision in revisions { try transaction.insert(revision) } }
             #expect(try await records.read { try $0.revisions(of: function.id) } == revisions.reversed())
@@ -65,7 +65,7 @@ struct FunctionRecordsTests {
 
     @Test("activating moves the pointer and nothing else")
     func activate() async throws {
-        try await withFunction { records, _, function in
+        try await withFunction { records, _, function async throws in
             let revision = Revision.made(1, of: function)
             try await records.write { transaction in
                 try transaction.insert(revision)
@@ -80,7 +80,7 @@ struct FunctionRecordsTests {
 
     @Test("revisions are numbered from 1, per function")
     func numbers() async throws {
-        try await withFunction { records, namespace, function in
+        try await withFunction { records, namespace, function async throws in
             #expect(try await records.read { try $0.nextRevisionNumber(of: function.id) } == 1)
             let other = Function.made("other", in: namespace)
             try await records.write { transaction in
@@ -94,7 +94,7 @@ struct FunctionRecordsTests {
 
     @Test("a bundle and a source are in use while a revision has them")
     func used() async throws {
-        try await withFunction { records, _, function in
+        try await withFunction { records, _, function async throws in
             try await records.write { try $0.insert(Revision.made(1, of: function, bundle: "b1", source: "s1")) }
             #expect(try await records.read { try $0.isBundleUsed("b1") })
             #expect(try await records.read { try !$0.isBundleUsed("s1") })
@@ -107,7 +107,7 @@ struct FunctionRecordsTests {
 
     @Test("a deleted function takes its revisions, secrets and tokens along, and no one else's")
     func cascade() async throws {
-        try await withFunction { records, namespace, function in
+        try await withFunction { records, namespace, function async throws in
             let other = Function.made("other", in: namespace)
             try await records.write { transaction in
                 try transaction.insert(other)

@@ -26,7 +26,7 @@ struct LogSegmentTests {
 
     @Test("a full segment is followed by another, and reading goes over the border")
     func rollover() async throws {
-        try await withFolder { folder in
+        try await withFolder { folder async throws in
             let store = try LogStore(folder: folder, limits: .init(bytesPerFunction: 64 << 20))
             store.append(large(0..<3), to: function)
             store.append(large(3..<12), to: function)
@@ -39,7 +39,7 @@ struct LogSegmentTests {
 
     @Test("the oldest segments go when a function has more than its share")
     func retention() async throws {
-        try await withFolder { folder in
+        try await withFolder { folder async throws in
             let store = try LogStore(folder: folder, limits: .init(bytesPerFunction: 8 << 20))
             for start in stride(from: 0, to: 30, by: 5) { store.append(large(start..<(start + 5)), to: function) }
             let read = await store.read(function, after: 0)
@@ -55,7 +55,7 @@ struct LogSegmentTests {
 
     @Test("segments past their time go, and numbers go on from where they were")
     func expiry() async throws {
-        try await withFolder { folder in
+        try await withFolder { folder async throws in
             let store = try LogStore(folder: folder, limits: .init(keptFor: .seconds(3600)))
             store.append(large(0..<2), to: function)
             _ = await store.read(function, after: 0)

@@ -16,7 +16,7 @@ struct LogStoreTests {
 
     @Test("lines come back as they were, in order")
     func order() async throws {
-        try await withFolder { folder in
+        try await withFolder { folder async throws in
             let store = try LogStore(folder: folder)
             let lines = [
                 line("first", call: CallId()), line("", stream: .error), LogLine.platform("third", at: Timestamp(milliseconds: 5)),
@@ -32,7 +32,7 @@ struct LogStoreTests {
 
     @Test("a function sees its own lines alone")
     func functions() async throws {
-        try await withFolder { folder in
+        try await withFolder { folder async throws in
             let store = try LogStore(folder: folder)
             let other = FunctionId()
             store.append([line("mine")], to: function)
@@ -45,7 +45,7 @@ struct LogStoreTests {
 
     @Test("pages by the cursor give every line once")
     func paging() async throws {
-        try await withFolder { folder in
+        try await withFolder { folder async throws in
             let store = try LogStore(folder: folder)
             store.append((0..<25).map { line("\($0)") }, to: function)
             var seen: [String] = []
@@ -68,7 +68,7 @@ struct LogStoreTests {
 
     @Test("the tail is the newest lines, oldest first, and its cursor goes on after them")
     func tail() async throws {
-        try await withFolder { folder in
+        try await withFolder { folder async throws in
             let store = try LogStore(folder: folder)
             store.append((0..<10).map { line("\($0)") }, to: function)
             let tail = await store.tail(function, count: 3)
@@ -82,7 +82,7 @@ struct LogStoreTests {
 
     @Test("lines of one call, by page and by tail")
     func byCall() async throws {
-        try await withFolder { folder in
+        try await withFolder { folder async throws in
             let store = try LogStore(folder: folder)
             let calls = [CallId(), CallId()]
             store.append((0..<20).map { line("\($0)", call: $0 == 7 ? nil : calls[$0 % 2]) }, to: function)
@@ -97,7 +97,7 @@ struct LogStoreTests {
 
     @Test("a message that looks like a record is only a message")
     func lookalike() async throws {
-        try await withFolder { folder in
+        try await withFolder { folder async throws in
             let store = try LogStore(folder: folder)
             var forged: [UInt8] = []
             LogRecord(sequence: 1, line: line("forged")).append(to: &forged)
@@ -113,7 +113,7 @@ struct LogStoreTests {
 
     @Test("a reopened store goes on with the same lines and the next numbers")
     func reopen() async throws {
-        try await withFolder { folder in
+        try await withFolder { folder async throws in
             do {
                 let store = try LogStore(folder: folder)
                 store.append([line("a"), line("b")], to: function)
@@ -128,7 +128,7 @@ struct LogStoreTests {
 
     @Test("a store whose note of the next number was lost goes on after the last line")
     func lostNumber() async throws {
-        try await withFolder { folder in
+        try await withFolder { folder async throws in
             do {
                 let store = try LogStore(folder: folder)
                 store.append([line("a"), line("b")], to: function)
@@ -143,7 +143,7 @@ struct LogStoreTests {
 
     @Test("after a torn write the whole lines are there, and new ones follow them", arguments: [1, 5, 36, 40])
     func torn(bytes: Int) async throws {
-        try await withFolder { folder in
+        try await withFolder { folder async throws in
             do {
                 let store = try LogStore(folder: folder)
                 store.append([line("a"), line("b"), line("torn")], to: function)
@@ -162,7 +162,7 @@ struct LogStoreTests {
 
     @Test("deleting a function's lines leaves no file of them")
     func delete() async throws {
-        try await withFolder { folder in
+        try await withFolder { folder async throws in
             let store = try LogStore(folder: folder)
             let other = FunctionId()
             store.append([line("a")], to: function)
@@ -175,7 +175,7 @@ struct LogStoreTests {
 
     @Test("what the disk can't keep up with is dropped, and the next lines say how many")
     func backlog() async throws {
-        try await withFolder { folder in
+        try await withFolder { folder async throws in
             let store = try LogStore(folder: folder, limits: .init(backlogBytes: 500))
             store.append([line("kept")], to: function)
             _ = await store.read(function, after: 0)

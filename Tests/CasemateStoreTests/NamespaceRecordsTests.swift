@@ -7,7 +7,7 @@ import Testing
 struct NamespaceRecordsTests {
     @Test("a namespace comes back as it was, by its name alone")
     func roundTrip() async throws {
-        try await withRecords { records in
+        try await withRecords { records async throws in
             let namespace = Namespace.made("team")
             try await records.write { try $0.insert(namespace) }
             #expect(try await records.read { try $0.namespace(namespace.name) } == namespace)
@@ -17,7 +17,7 @@ struct NamespaceRecordsTests {
 
     @Test("namespaces come in the order of their names")
     func order() async throws {
-        try await withRecords { records in
+        try await withRecords { records async throws in
             try await records.write { transaction in for name in ["b", "c", "a"] { try transaction.insert(Namespace.made(name)) } }
             #expect(try await records.read { try $0.namespaces() }.map(\.name.text) == ["a", "b", "c"])
         }
@@ -25,7 +25,7 @@ struct NamespaceRecordsTests {
 
     @Test("a name is taken once")
     func conflict() async throws {
-        try await withRecords { records in
+        try await withRecords { records async throws in
             try await records.write { try $0.insert(Namespace.made("team")) }
             await #expect(throws: Problem(.conflict, "")) { try await records.write { try $0.insert(Namespace.made("team")) } }
         }
@@ -33,7 +33,7 @@ struct NamespaceRecordsTests {
 
     @Test("a namespace with a function in it stays, an empty one goes with its tokens")
     func delete() async throws {
-        try await withRecords { records in
+        try await withRecords { records async throws in
             let namespace = Namespace.made("team")
             let function = Function.made("resize", in: namespace)
             try await records.write { transaction in

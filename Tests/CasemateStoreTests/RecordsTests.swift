@@ -8,7 +8,7 @@ import Testing
 struct RecordsTests {
     @Test("what was committed is there after reopening")
     func reopen() async throws {
-        try await withFolder { folder in
+        try await withFolder { folder async throws in
             let namespace = Namespace.made("team")
             do {
                 let records = try Records(path: folder + "/casemate.db")
@@ -21,7 +21,7 @@ struct RecordsTests {
 
     @Test("a transaction that throws leaves nothing")
     func rollback() async throws {
-        try await withRecords { records in
+        try await withRecords { records async throws in
             await #expect(throws: Problem.self) {
                 try await records.write { transaction in
                     try transaction.insert(Namespace.made("team"))
@@ -34,7 +34,7 @@ struct RecordsTests {
 
     @Test("reading changes nothing")
     func readOnly() async throws {
-        try await withRecords { records in
+        try await withRecords { records async throws in
             await #expect(throws: (any Error).self) { try await records.read { try $0.insert(Namespace.made("team")) } }
             #expect(try await records.read { try $0.namespaces() }.isEmpty)
         }
@@ -42,7 +42,7 @@ struct RecordsTests {
 
     @Test("a database of a later release is refused, and stays as it is")
     func newerSchema() async throws {
-        try await withFolder { folder in
+        try await withFolder { folder async throws in
             let path = folder + "/casemate.db"
             do {
                 let records = try Records(path: path)
@@ -62,7 +62,7 @@ struct RecordsTests {
 
     @Test("a file that is no database is refused, and not replaced")
     func noDatabase() async throws {
-        try await withFolder { folder in
+        try await withFolder { folder async throws in
             let path = folder + "/casemate.db"
             let garbage = Data((0..<8192).map { UInt8(truncatingIfNeeded: $0 * 31 + 7) })
             try garbage.write(to: URL(fileURLWithPath: path))
@@ -73,7 +73,7 @@ struct RecordsTests {
 
     @Test("a database with a damaged page is refused, and not replaced")
     func damagedPage() async throws {
-        try await withFolder { folder in
+        try await withFolder { folder async throws in
             let path = folder + "/casemate.db"
             do {
                 let records = try Records(path: path)
@@ -99,7 +99,7 @@ struct RecordsTests {
 
     @Test("a file that was cut short is refused")
     func cutShort() async throws {
-        try await withFolder { folder in
+        try await withFolder { folder async throws in
             let path = folder + "/casemate.db"
             do {
                 let records = try Records(path: path)

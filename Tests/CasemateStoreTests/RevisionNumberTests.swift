@@ -7,7 +7,7 @@ import Testing
 struct RevisionNumberTests {
     @Test("a number is not used twice, also when the newest revision was removed")
     func neverTwice() async throws {
-        try await withFolder { folder in
+        try await withFolder { folder async throws in
             let namespace = Namespace.made("team")
             let function = Function.made("resize", in: namespace)
             do {

@@ -9,7 +9,7 @@ struct SecretRecordsTests {
     private let other = VariableName("A_KEY")!
 
     private func withFunction(_ body: (Records, Function) async throws -> Void) async throws {
-        try await withRecords { records in
+        try await withRecords { records async throws in
             let namespace = Namespace.made("team")
             let function = Function.made("resize", in: namespace)
             try await records.write { transaction in
@@ -31,7 +31,7 @@ struct SecretRecordsTests {
 
     @Test("secrets come back as they were, sorted by name, newest value only")
     func roundTrip() async throws {
-        try await withFunction { records, function in
+        try await withFunction { records, function async throws in
             #expect(try await set(key, 1, records, function) == 1)
             #expect(try await set(other, 2, records, function) == 1)
             #expect(try await set(key, 3, records, function) == 2)
@@ -44,7 +44,7 @@ struct SecretRecordsTests {
 
     @Test("versions only grow, also over a delete")
     func versions() async throws {
-        try await withFunction { records, function in
+        try await withFunction { records, function async throws in
             for wanted in 1...3 { #expect(try await set(key, 1, records, function) == wanted) }
             #expect(try await records.write { try $0.deleteSecret(key, of: function.id) })
             #expect(try await records.read { try $0.secrets(of: function.id) }.isEmpty)
@@ -54,7 +54,7 @@ struct SecretRecordsTests {
 
     @Test("a version that was taken but not stored is not given again in the same database")
     func abandoned() async throws {
-        try await withFunction { records, function in
+        try await withFunction { records, function async throws in
             _ = try await records.write { try $0.nextSecretVersion(key, of: function.id) }
             #expect(try await set(key, 1, records, function) == 2)
         }
@@ -62,7 +62,7 @@ struct SecretRecordsTests {
 
     @Test("deleting says whether there was one")
     func delete() async throws {
-        try await withFunction { records, function in
+        try await withFunction { records, function async throws in
             #expect(try await !records.write { try $0.deleteSecret(key, of: function.id) })
             _ = try await set(key, 1, records, function)
             #expect(try await records.write { try $0.deleteSecret(key, of: function.id) })
@@ -72,7 +72,7 @@ struct SecretRecordsTests {
 
     @Test("a secret needs a function")
     func orphan() async throws {
-        try await withRecords { records in
+        try await withRecords { records async throws in
             await #expect(throws: (any Error).self) {
                 try await records.write { transaction in
                     try transaction.put(
@@ -84,7 +84,7 @@ struct SecretRecordsTests {
 
     @Test("a deleted value is nowhere in the file any more")
     func overwritten() async throws {
-        try await withFolder { folder in
+        try await withFolder { folder async throws in
             let path = folder + "/casemate.db"
             let sealed = Array("sealed-value-that-must-go-away".utf8)
             let namespace = Namespace.made("team")

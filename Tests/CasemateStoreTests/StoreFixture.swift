@@ -5,15 +5,15 @@ import Testing
 @testable import CasemateStore
 
 /// An own folder for the time of `body`.
-func withFolder<R>(_ body: (String) async throws -> R) async throws -> R {
+func withFolder(_ body: (String) async throws -> Void) async throws {
     let folder = FileManager.default.temporaryDirectory.appendingPathComponent("casemate-test-\(UUID().uuidString)").path
     try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
     defer { try? FileManager.default.removeItem(atPath: folder) }
-    return try await body(folder)
+    try await body(folder)
 }
 
 /// New records in a folder of their own.
-func withRecords<R>(_ body: (Records) async throws -> R) async throws -> R {
+func withRecords(_ body: (Records) async throws -> Void) async throws {
     try await withFolder { try await body(Records(path: $0 + "/casemate.db")) }
 }
 

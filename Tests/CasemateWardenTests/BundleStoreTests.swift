@@ -9,7 +9,7 @@ import Testing
 struct BundleStoreTests {
     /// A store with one bundle, seen as intact once; file times have moved on when `body` runs.
     private func withBundle(_ body: (BundleStore, BundleDigest, _ path: String) throws -> Void) throws {
-        try withFolder { folder in
+        try withFolder { folder throws in
             let store = try BundleStore(path: folder + "/bundles")
             try putTree(at: folder + "/bundles/new")
             let root = try openFolder(folder + "/bundles/new")
@@ -25,7 +25,7 @@ struct BundleStoreTests {
 
     @Test("an untouched bundle is intact, again and again")
     func intact() throws {
-        try withBundle { store, digest, _ in
+        try withBundle { store, digest, _ throws in
             #expect(try store.verify(digest) == .intact)
             #expect(try store.verify(digest) == .intact)
         }
@@ -33,7 +33,7 @@ struct BundleStoreTests {
 
     @Test("a bundle that is not there is unknown")
     func unknown() throws {
-        try withBundle { store, _, path in
+        try withBundle { store, _, path throws in
             let other = BundleDigest([UInt8](repeating: 0, count: 32))!
             #expect(try store.verify(other) == .unknown)
             // A link of that name is no bundle either.
@@ -45,7 +45,7 @@ struct BundleStoreTests {
 
     @Test("a changed byte is found")
     func changedByte() throws {
-        try withBundle { store, digest, path in
+        try withBundle { store, digest, path throws in
             try put("print(666)\n", at: path + "/app/handler.py")
             #expect(try store.verify(digest) == .changed)
         }
@@ -53,7 +53,7 @@ struct BundleStoreTests {
 
     @Test("a byte changed with the size and the modification time kept is found")
     func changedByteSameTime() throws {
-        try withBundle { store, digest, path in
+        try withBundle { store, digest, path throws in
             let file = path + "/app/handler.py"
             var before = stat()
             #expect(stat(file, &before) == 0)
@@ -71,7 +71,7 @@ struct BundleStoreTests {
 
     @Test("a file replaced by one of the same size is found")
     func replaced() throws {
-        try withBundle { store, digest, path in
+        try withBundle { store, digest, path throws in
             try put("print(3)\n", at: path + "/new")
             #expect(rename(path + "/new", path + "/app/handler.py") == 0)
             #expect(try store.verify(digest) == .changed)
@@ -80,7 +80,7 @@ struct BundleStoreTests {
 
     @Test("an added file is found")
     func added() throws {
-        try withBundle { store, digest, path in
+        try withBundle { store, digest, path throws in
             try put("", at: path + "/app/more.py")
             #expect(try store.verify(digest) == .changed)
         }
@@ -88,7 +88,7 @@ struct BundleStoreTests {
 
     @Test("a removed file is found")
     func removed() throws {
-        try withBundle { store, digest, path in
+        try withBundle { store, digest, path throws in
             #expect(unlink(path + "/app-data") == 0)
             #expect(try store.verify(digest) == .changed)
         }
@@ -96,7 +96,7 @@ struct BundleStoreTests {
 
     @Test("a file made executable is found")
     func mode() throws {
-        try withBundle { store, digest, path in
+        try withBundle { store, digest, path throws in
             #expect(chmod(path + "/app/handler.py", 0o755) == 0)
             #expect(try store.verify(digest) == .changed)
         }
@@ -104,7 +104,7 @@ struct BundleStoreTests {
 
     @Test("a link that points elsewhere is found")
     func link() throws {
-        try withBundle { store, digest, path in
+        try withBundle { store, digest, path throws in
             #expect(unlink(path + "/app/link") == 0)
             #expect(symlink("tool", path + "/app/link") == 0)
             #expect(try store.verify(digest) == .changed)
@@ -113,7 +113,7 @@ struct BundleStoreTests {
 
     @Test("a bundle put back as it was is intact again")
     func restored() throws {
-        try withBundle { store, digest, path in
+        try withBundle { store, digest, path throws in
             #expect(rename(path + "/app/tool", path + "/gone") == 0)
             #expect(try store.verify(digest) == .changed)
             #expect(rename(path + "/gone", path + "/app/tool") == 0)
@@ -123,7 +123,7 @@ struct BundleStoreTests {
 
     @Test("a bundle with a link that leads out is never intact")
     func outward() throws {
-        try withBundle { store, digest, path in
+        try withBundle { store, digest, path throws in
             #expect(symlink("/etc", path + "/app/etc") == 0)
             #expect(throws: SystemError.self) { try store.verify(digest) }
         }
@@ -131,7 +131,7 @@ struct BundleStoreTests {
 
     @Test("a removed bundle is unknown")
     func remove() throws {
-        try withBundle { store, digest, path in
+        try withBundle { store, digest, path throws in
             store.remove(digest)
             #expect(!Files.exists(path))
             #expect(try store.verify(digest) == .unknown)
@@ -140,7 +140,7 @@ struct BundleStoreTests {
 
     @Test("opening the store removes what an interrupted copy left, and no bundle")
     func staging() throws {
-        try withFolder { folder in
+        try withFolder { folder throws in
             try put("x", at: folder + "/b/.staging-12/file")
             try put("x", at: folder + "/b/sha256-00/file")
             _ = try BundleStore(path: folder + "/b")

@@ -1,4 +1,5 @@
 import CasemateLinux
+import CasemateWire
 import Foundation
 import Testing
 
@@ -19,7 +20,7 @@ struct BundleTreeTests {
 
     @Test("entries are sorted by their whole path as bytes")
     func order() throws {
-        try withFolder { folder in
+        try withFolder { folder throws in
             try putTree(at: folder)
             #expect(
                 try tree(folder).entries.map(\.path) == [
@@ -32,7 +33,7 @@ struct BundleTreeTests {
 
     @Test("the digest is the one that PROTOCOL.md defines, computed by another program")
     func digest() throws {
-        try withFolder { folder in
+        try withFolder { folder throws in
             try putTree(at: folder)
             func file(_ path: String, _ mode: String) throws -> String {
                 "\(path)\0f\0\(mode)\0\(try sha256(try Data(contentsOf: URL(fileURLWithPath: "\(folder)/\(path)"))))\n"
@@ -48,12 +49,12 @@ struct BundleTreeTests {
 
     @Test("an empty tree has the digest of nothing")
     func empty() throws {
-        try withFolder { #expect(try digest($0) == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855") }
+        try withFolder { folder throws in #expect(try digest(folder) == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855") }
     }
 
     @Test("a name, a byte, a mode, a link's target and an empty folder each change the digest")
     func sensitivity() throws {
-        try withFolder { folder in
+        try withFolder { folder throws in
             var seen: Set<String> = []
             func note(_ name: String, _ change: (String) throws -> Void) throws {
                 let root = folder + "/" + name
@@ -76,7 +77,7 @@ struct BundleTreeTests {
 
     @Test("modes are 0644 and 0755, whatever a build set")
     func modes() throws {
-        try withFolder { folder in
+        try withFolder { folder throws in
             for (name, mode) in [("a", 0o600), ("b", 0o666), ("c", 0o4755), ("d", 0o100), ("e", 0o001), ("f", 0o2644)] as [(String, mode_t)] {
                 try put("x", at: folder + "/" + name, mode: mode)
             }
@@ -102,7 +103,7 @@ struct BundleTreeTests {
 
     @Test("a tree with a link that leads out is refused", arguments: ["/etc", "..", "../../etc/passwd"])
     func outwardLink(target: String) throws {
-        try withFolder { folder in
+        try withFolder { folder throws in
             try put("x", at: folder + "/app/file")
             #expect(symlink(target, folder + "/app/link") == 0)
             if target == ".." {
@@ -116,7 +117,7 @@ struct BundleTreeTests {
 
     @Test("a tree with a link that leads out by way of another link is refused")
     func outwardChain() throws {
-        try withFolder { folder in
+        try withFolder { folder throws in
             try put("x", at: folder + "/app/file")
             #expect(symlink("..", folder + "/app/up") == 0)
             // As text app/up/../.. is the root; up being the root already, it is two folders above it.
@@ -127,7 +128,7 @@ struct BundleTreeTests {
 
     @Test("a pipe is refused")
     func fifo() throws {
-        try withFolder { folder in
+        try withFolder { folder throws in
             #expect(mkfifo(folder + "/pipe", 0o644) == 0)
             let error = #expect(throws: SystemError.self) { try tree(folder) }
             #expect(error?.errno == EINVAL)
@@ -136,7 +137,7 @@ struct BundleTreeTests {
 
     @Test("a socket is refused")
     func socketFile() throws {
-        try withFolder { folder in
+        try withFolder { folder throws in
             let fd = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
             defer { close(fd) }
             var address = sockaddr_un()
@@ -155,7 +156,7 @@ struct BundleTreeTests {
 
     @Test("a name that is not text is refused")
     func notText() throws {
-        try withFolder { folder in
+        try withFolder { folder throws in
             let fd = open(Array(folder.utf8CString.dropLast()) + [47, 97, CChar(bitPattern: 0xff), 0], O_WRONLY | O_CREAT | O_CLOEXEC, 0o644)
             #expect(fd >= 0)
             close(fd)
@@ -165,7 +166,7 @@ struct BundleTreeTests {
 
     @Test("one entry over the limit is too many")
     func count() throws {
-        try withFolder { folder in
+        try withFolder { folder throws in
             try putTree(at: folder)
             #expect(try tree(folder, limits: .init(bytes: 1 << 20, files: 11)).entries.count == 11)
             let error = #expect(throws: SystemError.self) { try tree(folder, limits: .init(bytes: 1 << 20, files: 10)) }
@@ -175,7 +176,7 @@ struct BundleTreeTests {
 
     @Test("one byte over the limit is too many, also of a file with holes")
     func size() throws {
-        try withFolder { folder in
+        try withFolder { folder throws in
             try putTree(at: folder)
             #expect(try tree(folder, limits: .init(bytes: 20, files: 100)).bytes == 20)
             #expect(throws: SystemError.self) { try tree(folder, limits: .init(bytes: 19, files: 100)) }
@@ -187,7 +188,7 @@ struct BundleTreeTests {
 
     @Test("a tree deeper than 32 folders is refused")
     func depth() throws {
-        try withFolder { folder in
+        try withFolder { folder throws in
             let deep = folder + String(repeating: "/d", count: 31)
             try FileManager.default.createDirectory(atPath: deep, withIntermediateDirectories: true)
             #expect(try tree(folder).entries.count == 31)

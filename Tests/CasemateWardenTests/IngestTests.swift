@@ -43,7 +43,7 @@ struct IngestTests {
     }
 
     private func withFolders(_ body: (_ output: String, _ bundles: String) throws -> Void) throws {
-        try withFolder { folder in
+        try withFolder { folder throws in
             for name in ["out", "bundles"] { try Files.makeDirectories("\(folder)/\(name)", mode: 0o755) }
             try body(folder + "/out", folder + "/bundles")
         }
@@ -51,7 +51,7 @@ struct IngestTests {
 
     @Test("a sound tree is stored under its digest, with modes of our own")
     func stored() throws {
-        try withFolders { output, bundles in
+        try withFolders { output, bundles throws in
             try putTree(at: output)
             chmod(output + "/app/tool", 0o4711)
             chmod(output + "/lib", 0o777)
@@ -77,7 +77,7 @@ struct IngestTests {
 
     @Test("the same tree twice is stored once")
     func twice() throws {
-        try withFolders { output, bundles in
+        try withFolders { output, bundles throws in
             try putTree(at: output)
             let first = try ingest(output, into: bundles)
             #expect(try ingest(output, into: bundles) == first)
@@ -87,7 +87,7 @@ struct IngestTests {
 
     @Test("a link that leads out is refused, and nothing is stored")
     func outward() throws {
-        try withFolders { output, bundles in
+        try withFolders { output, bundles throws in
             try putTree(at: output)
             #expect(symlink("/etc/shadow", output + "/app/shadow") == 0)
             guard case .refused(let why) = try ingest(output, into: bundles) else {
@@ -101,7 +101,7 @@ struct IngestTests {
 
     @Test("pipes, too many entries and too many bytes are refused, and nothing is stored")
     func hostile() throws {
-        try withFolders { output, bundles in
+        try withFolders { output, bundles throws in
             try putTree(at: output)
             for answer in [try ingest(output, into: bundles, bytes: 19), try ingest(output, into: bundles, files: 10)] {
                 guard case .refused = answer else {
@@ -117,7 +117,7 @@ struct IngestTests {
 
     @Test("a copy that fails half way leaves nothing behind")
     func halfWay() throws {
-        try withFolders { output, bundles in
+        try withFolders { output, bundles throws in
             try put("large", at: output + "/a")
             // Two names that repair to the same text: the second copy can't be made.
             for name in [[CChar(bitPattern: 0xff), 0], Array("\u{fffd}".utf8CString)] {

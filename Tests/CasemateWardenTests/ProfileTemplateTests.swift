@@ -12,7 +12,7 @@ struct ProfileTemplateTests {
         .deletingLastPathComponent().appendingPathComponent("runtimes").path
 
     private func configuration(_ purpose: String) throws -> [String: Any] {
-        try withFolder { folder in
+        try withFolder { folder throws in
             try FileManager.default.createDirectory(atPath: folder + "/python3.11-1", withIntermediateDirectories: true)
             #expect(symlink("python3.11-1", folder + "/python3.11") == 0)
             let settings = WardenSettings(instance: "t", store: folder, runtimes: folder, parts: Self.parts, tools: "/t", peerUID: 1)

@@ -8,7 +8,7 @@ import Testing
 struct ProfileTests {
     /// Settings with a runtime that is installed as `casemate runtime install` leaves it, and a template of the test's own.
     private func withProfile(_ template: String, link: String = "python3.11-2026", _ body: (WardenSettings) throws -> Void) throws {
-        try withFolder { folder in
+        try withFolder { folder throws in
             try put(template, at: folder + "/parts/profiles/python3.11.run.json")
             try FileManager.default.createDirectory(atPath: folder + "/runtimes/python3.11-2026", withIntermediateDirectories: true)
             #expect(symlink(link, folder + "/runtimes/python3.11") == 0)
@@ -38,7 +38,7 @@ struct ProfileTests {
 
     @Test("the root file system is the folder that the runtime's link names")
     func rootfs() throws {
-        try withProfile("{}") { settings in
+        try withProfile("{}") { settings throws in
             #expect(try Profile(name: "python3.11", purpose: .run, settings: settings).rootfs == settings.runtimes + "/python3.11-2026")
             #expect(throws: SystemError.self) { try Profile(name: "python3.12", purpose: .run, settings: settings) }
             #expect(throws: SystemError.self) { try Profile(name: "python3.11", purpose: .build, settings: settings) }
@@ -47,7 +47,7 @@ struct ProfileTests {
 
     @Test("a runtime's link that leads elsewhere is refused", arguments: ["/etc", "../python3.11-x", "other-1", "python3.11-a/b", "python3.11"])
     func link(target: String) throws {
-        try withProfile("{}", link: target) { settings in
+        try withProfile("{}", link: target) { settings throws in
             #expect(throws: SystemError.self) { try Profile(name: "python3.11", purpose: .run, settings: settings) }
         }
     }

@@ -195,7 +195,11 @@ def test_SCW_6_scaleway_secrets_are_environment_set_after_start(server: Server) 
     source = handler("""
         import os
         def handle(event, context):
-            return {"length": len(os.environ["API_KEY"]), "in proc": "API_KEY" in open("/proc/self/environ").read()}
+            try:
+                environ = open("/proc/self/environ").read()
+            except PermissionError:
+                environ = ""
+            return {"length": len(os.environ["API_KEY"]), "in proc": "API_KEY" in environ}
         """)
     server.deploy("signed", "env", source, {"secrets": ["API_KEY"]})
     assert server.call("signed/env").json() == {"length": len("secret-in-the-environment"), "in proc": False}

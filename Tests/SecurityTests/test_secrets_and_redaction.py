@@ -319,7 +319,7 @@ def test_S1_after_create_call_rotate_and_delete_nothing_in_the_data_folder_or_an
                     content = file.read_bytes()
                     for value in (first, second):
                         assert_absent(content, value, f"{when}: {file.relative_to(server.folder)}")
-            assert looked > 5
+            assert looked > 3
 
         def answers() -> str:
             text = ""

@@ -11,7 +11,7 @@ public struct Manifest: Sendable, Equatable {
     /// What the author should know although it is allowed.
     public var warnings: [Diagnostic]
 
-    public init(namespace: NamespaceName? = nil, functions: [FunctionManifest], warnings: [Diagnostic] = []) {
+    init(namespace: NamespaceName? = nil, functions: [FunctionManifest], warnings: [Diagnostic] = []) {
         self.namespace = namespace
         self.functions = functions
         self.warnings = warnings
@@ -29,7 +29,7 @@ public struct FunctionManifest: Sendable, Equatable {
     public var spec: FunctionSpec
     public var dependencyPolicy: DependencyPolicy
 
-    public init(
+    init(
         label: FunctionLabel, line: Int, source: String, sourceLine: Int, spec: FunctionSpec, dependencyPolicy: DependencyPolicy = .auto
     ) {
         self.label = label
@@ -48,7 +48,7 @@ public enum DependencyPolicy: String, Sendable, CaseIterable { case auto, strict
 public struct ManifestError: Error, Equatable, Sendable, CustomStringConvertible {
     public let diagnostics: [Diagnostic]
 
-    public init(diagnostics: [Diagnostic]) { self.diagnostics = diagnostics }
+    init(diagnostics: [Diagnostic]) { self.diagnostics = diagnostics }
 
     public var description: String { diagnostics.map(\.description).joined(separator: "\n") }
 }

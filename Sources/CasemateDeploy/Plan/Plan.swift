@@ -17,6 +17,8 @@ public struct PlannedFunction: Sendable {
         manifest: FunctionManifest, namespace: Namespace, existing: Function?, active: Revision?, sourceDigest: String,
         warnings: [Diagnostic]
     ) {
+        var manifest = manifest
+        manifest.spec.dependencyPolicy = manifest.dependencyPolicy == .strict ? DependencyPolicy.strict.rawValue : nil
         self.manifest = manifest
         self.namespace = namespace
         name = FunctionName(namespace: namespace.name, function: manifest.label)

@@ -82,8 +82,9 @@ package final class Gateway: Sendable {
         (try? await loop.submit { self.pipeline.value?.warmSandboxes ?? 0 }.get()) ?? 0
     }
 
-    package func stop() async {
-        try? await listener.withLockedValue { $0 }?.close().get()
-        try? await group.shutdownGracefully()
-    }
+    /// Takes no more connections.
+    package func stopListening() async { try? await listener.withLockedValue { $0 }?.close().get() }
+
+    /// Ends the loop. The warden's client must be closed by then: its reports come here.
+    package func shutDown() async { try? await group.shutdownGracefully() }
 }

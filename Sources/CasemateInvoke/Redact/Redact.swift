@@ -24,7 +24,15 @@ package struct Redact {
     /// Up to this many bytes a response is decided as a whole; longer ones are redacted as they pass.
     package static let wholeBodyLimit = 1 << 20
 
+    /// Finds the function's secrets and the caller's token.
     let redactor: Redactor
+    /// A body that can't be looked into is blocked only where a secret could be in it.
+    let hasSecrets: Bool
+
+    package init(redactor: Redactor, hasSecrets: Bool) {
+        self.redactor = redactor
+        self.hasSecrets = hasSecrets
+    }
 
     /// - Throws: `.secretInResponse` where a value cannot be taken out without breaking the body, `.badResult` for what is no response.
     package func callAsFunction(_ reply: Reply, of call: CallId) throws(Problem) -> RedactedReply {
@@ -32,7 +40,9 @@ package struct Redact {
         var body = reply.body
         if !redactor.isEmpty {
             let encoding = head.headers.first(name: "content-encoding")
-            if let plain = try CompressedBody.inflated(body, contentEncoding: encoding) {
+            if hasSecrets || CompressedBody.isInflatable(contentEncoding: encoding),
+                let plain = try CompressedBody.inflated(body, contentEncoding: encoding, mustBeSeen: hasSecrets)
+            {
                 if redactor.contains(plain) { throw Self.blocked }
             }
             let clean = body.withUnsafeReadableBytes { redactor.redact($0.bindMemory(to: UInt8.self)) }
@@ -51,7 +61,7 @@ package struct Redact {
         let head = try ResponseHead(reply, call: call, redactor: redactor)
         let isCompressed = CompressedBody.isCompressed(start, contentEncoding: head.headers.first(name: "content-encoding"))
         // What is inside can't be seen before it is gone.
-        if isCompressed, !redactor.isEmpty { throw Self.blocked }
+        if isCompressed, hasSecrets { throw Self.blocked }
         return RedactedStream(
             reply: RedactedReply(status: head.status, headers: head.headers, body: ByteBuffer(), hits: head.hits),
             redaction: redactor.isEmpty ? nil : redactor.makeStream(), isText: Self.isText(start))

@@ -45,7 +45,7 @@ final class FunctionInstances {
 
     /// The warden is gone, and every sandbox with it.
     func lostAll() {
-        for instance in Array(running.values) { ended(instance, isProtocolFault: false, reason: .killed) }
+        for instance in Array(running.values) { ended(instance, .byTheSandbox, reason: .killed) }
         let stale = state.takeIdle { _ in true }
         for instance in stale { instance.sandbox.close() }
     }
@@ -136,13 +136,13 @@ final class FunctionInstances {
     private func load(_ sandbox: WarmSandbox, key: ObjectIdentifier) {
         let instance = Instance(sandbox: sandbox, redactor: redactor) { [services, id = function.id] in services.write($0, id) }
         sandbox.maximumBodyLength = services.maximumResponseBody
-        sandbox.onClosed = { [self] isProtocolFault in
+        sandbox.onClosed = { [self] closing in
             if starting.removeValue(forKey: key) != nil {
                 instance.finishLogs()
                 destroy(sandbox)
                 return startFailed(Problem(.importFailed, "the function's sandbox ended while it was loaded", reason: "crash"))
             }
-            ended(instance, isProtocolFault: isProtocolFault, reason: nil)
+            ended(instance, closing, reason: nil)
         }
         var fault: ShimFault?
         var traceback = ByteBuffer()
@@ -207,7 +207,7 @@ final class FunctionInstances {
         case .end:
             guard let call = instance.call else { return }
             running[ObjectIdentifier(instance)] = nil
-            instance.finishLogs()
+            services.counters.redactions.increment(by: instance.finishLogs())
             instance.call = nil
             instance.idleSince = .now()
             call.responder.onWritable = nil
@@ -217,12 +217,12 @@ final class FunctionInstances {
     }
 
     private func protocolFault(of instance: Instance) {
-        ended(instance, isProtocolFault: true, reason: nil)
+        ended(instance, .protocolFault, reason: nil)
         instance.sandbox.close()
     }
 
     /// The sandbox is gone. If a call ran, the warden's report says why; it is awaited for a moment.
-    private func ended(_ instance: Instance, isProtocolFault: Bool, reason: EndReason?) {
+    private func ended(_ instance: Instance, _ closing: WarmSandbox.Closing, reason: EndReason?) {
         let wasRunning = running.removeValue(forKey: ObjectIdentifier(instance)) != nil
         let id = instance.sandbox.id
         guard wasRunning, let call = instance.call else {
@@ -231,7 +231,13 @@ final class FunctionInstances {
         }
         instance.finishLogs()
         instance.sandbox.close()
-        if isProtocolFault {
+        if case .tooLong = closing {
+            pool.destroy(id)
+            services.counters.failed.increment()
+            let detail = "the function's response is larger than \(services.maximumResponseBody) bytes"
+            services.write([.platform(detail, at: .now, call: call.id)], function.id)
+            call.fail(Problem(.responseTooLarge, detail))
+        } else if case .protocolFault = closing {
             pool.destroy(id)
             conclude(call, reason: "protocol", "the function's sandbox sent something that is not a reply")
         } else if let reason = reason ?? reported.removeValue(forKey: id) {

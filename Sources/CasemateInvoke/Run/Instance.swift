@@ -67,7 +67,9 @@ final class Instance {
     func isReply(_ header: FrameHeader) -> Bool { header.kind == .reply && header.call == number && call != nil }
 
     /// Takes in all that the call printed, so that it can be read once the answer is out.
-    func finishLogs() {
+    /// Answers how many values were replaced in it.
+    @discardableResult
+    func finishLogs() -> Int {
         sandbox.drainOutput()
         var lines: [LogLine] = []
         let now = Timestamp.now
@@ -78,5 +80,6 @@ final class Instance {
             output.use(redactor)
             error.use(redactor)
         }
+        return output.takeHits() + error.takeHits()
     }
 }

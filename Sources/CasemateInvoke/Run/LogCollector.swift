@@ -15,11 +15,18 @@ struct LogCollector {
     private var partial: [UInt8] = []
     private var taken = 0
     private(set) var dropped = 0
+    private var hits = 0
 
     init(stream: LogLine.Stream, redactor: Redactor) {
         self.stream = stream
         self.redactor = redactor
         redaction = redactor.makeStream()
+    }
+
+    /// How many values were replaced since it was asked last.
+    mutating func takeHits() -> Int {
+        defer { hits = 0 }
+        return hits
     }
 
     /// Between calls, when nothing is held back: what to look for from now on.
@@ -38,6 +45,7 @@ struct LogCollector {
     mutating func finish(at time: Timestamp, call: CallId?, into lines: inout [LogLine]) {
         var clean: [UInt8] = []
         redaction.finish(into: &clean)
+        hits += redaction.hits
         redaction = redactor.makeStream()
         cut(clean, at: time, call: call, into: &lines)
         if !partial.isEmpty {

@@ -13,10 +13,13 @@ public struct FunctionSpec: Hashable, Sendable, Codable {
     public var secrets: [VariableName]
     public var limits: Limits
     public var scale: Scale
+    /// `strict` where the source must bring its whole lock; nil for `auto`.
+    public var dependencyPolicy: String?
 
     public init(
         runtime: String, handler: String, signature: Signature? = nil, access: Access = .private,
-        environment: [VariableName: String] = [:], secrets: [VariableName] = [], limits: Limits = Limits(), scale: Scale = Scale()
+        environment: [VariableName: String] = [:], secrets: [VariableName] = [], limits: Limits = Limits(), scale: Scale = Scale(),
+        dependencyPolicy: String? = nil
     ) {
         self.runtime = runtime
         self.handler = handler
@@ -26,6 +29,7 @@ public struct FunctionSpec: Hashable, Sendable, Codable {
         self.secrets = secrets
         self.limits = limits
         self.scale = scale
+        self.dependencyPolicy = dependencyPolicy
     }
 
     public enum Signature: String, Codable, Sendable, CaseIterable { case cognite, scaleway, kyma, azure }

@@ -21,8 +21,16 @@ public final class WarmSandbox {
         set { handler.onEvent = newValue }
     }
 
-    /// The socket is closed, or what came over it was no frame of ours (`isProtocolFault`).
-    public var onClosed: ((_ isProtocolFault: Bool) -> Void)? {
+    /// Why a sandbox's socket is closed.
+    public enum Closing: Sendable {
+        case byTheSandbox
+        /// What came over it was no frame of ours.
+        case protocolFault
+        /// It announced a body over `maximumBodyLength`.
+        case tooLong
+    }
+
+    public var onClosed: ((Closing) -> Void)? {
         get { handler.onClosed }
         set { handler.onClosed = newValue }
     }
@@ -104,16 +112,16 @@ final class ShimChannelHandler: ChannelInboundHandler {
 
     var decoder = ShimFrameDecoder(maximumBodyLength: 4096)
     var onEvent: ((ShimEvent) -> Void)?
-    var onClosed: ((Bool) -> Void)?
-    private var isFaulty = false
+    var onClosed: ((WarmSandbox.Closing) -> Void)?
+    private var closing = WarmSandbox.Closing.byTheSandbox
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        guard !isFaulty else { return }
+        guard case .byTheSandbox = closing else { return }
         var bytes = unwrapInboundIn(data)
         do {
             try decoder.feed(&bytes) { onEvent?($0) }
         } catch {
-            isFaulty = true
+            closing = error as? WireError == .tooLong ? .tooLong : .protocolFault
             context.close(promise: nil)
         }
     }
@@ -123,7 +131,7 @@ final class ShimChannelHandler: ChannelInboundHandler {
     func channelInactive(context: ChannelHandlerContext) {
         let closed = onClosed
         onClosed = nil
-        closed?(isFaulty)
+        closed?(closing)
     }
 }
 

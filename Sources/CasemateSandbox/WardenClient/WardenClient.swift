@@ -57,6 +57,7 @@ public final class WardenClient: Sendable {
         var nextRequest: UInt32 = 1
         var open: [UInt32: Completion] = [:]
         var isClosed = false
+        var hasEnded = false
         var events: Events?
     }
 
@@ -82,6 +83,12 @@ public final class WardenClient: Sendable {
             state.isClosed = true
             if let socket = state.socket { shutdown(socket.raw, Int32(SHUT_RDWR)) }
         }
+    }
+
+    /// Closes, and returns when the thread has said its last word (a second at most).
+    public func closeAndWait() async {
+        close()
+        for _ in 0..<100 where !state.withLock({ $0.hasEnded }) { try? await Task.sleep(for: .milliseconds(10)) }
     }
 
     /// Sends an order; `done` is called once, on the client's thread or on this one.
@@ -147,6 +154,7 @@ public final class WardenClient: Sendable {
             for done in failed { done(.failure(.disconnected)) }
             events?.disconnected()
         }
+        state.withLock { $0.hasEnded = true }
     }
 
     private func receive(from fd: Int32, _ events: Events?) {

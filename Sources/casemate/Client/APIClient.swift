@@ -86,9 +86,13 @@ struct APIClient: Sendable {
             throw CommandFailure("the answer is larger than \(limit >> 20) MiB")
         } catch let error as NIOConnectionError {
             throw CommandFailure("no server answers at \(error.host):\(error.port); start one with: casemate up", code: 2)
+        } catch let failure as CommandFailure {
+            throw failure
         } catch let error as NIOSSLError {
             throw CommandFailure(
                 "TLS with \(configuration.url) failed: \(error); for a server with --tls auto set CASEMATE_CA to its ca.pem", code: 2)
+        } catch {
+            throw CommandFailure("no server answers at \(configuration.url) (\(error)); start one with: casemate up", code: 2)
         }
     }
 

@@ -80,13 +80,14 @@ struct FunctionCommand: AsyncParsableCommand {
     struct Delete: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "Delete a function with its revisions, secrets, tokens and logs.",
-            discussion: "Its data key goes too: no backup opens its secrets again.")
+            discussion: "Its data key is deleted with it: what is left of its secrets in this database can't be opened again.")
         @Argument(help: "NAMESPACE/FUNCTION") var function: FunctionName
+        @OptionGroup var output: OutputOptions
 
         func run() async throws {
             try await APIClient.with { client in
                 _ = try await client.send(.DELETE, function.apiPath)
-                Terminal.line("\(function) is gone")
+                try output.done("\(function) is gone", ["deleted": function.description])
             }
         }
     }
@@ -184,11 +185,12 @@ struct SecretCommand: AsyncParsableCommand {
         static let configuration = CommandConfiguration(abstract: "Delete a secret.")
         @Argument(help: "NAMESPACE/FUNCTION") var function: FunctionName
         @Argument var name: VariableName
+        @OptionGroup var output: OutputOptions
 
         func run() async throws {
             try await APIClient.with { client in
                 _ = try await client.send(.DELETE, "\(function.apiPath)/secrets/\(name)")
-                Terminal.line("\(function) has no \(name) any more")
+                try output.done("\(function) has no \(name) any more", ["deleted": "\(function)/\(name)"])
             }
         }
     }
@@ -279,12 +281,13 @@ struct TokenCommand: AsyncParsableCommand {
         static let configuration = CommandConfiguration(abstract: "Revoke a token: from now on it is refused.")
         @Argument var namespace: NamespaceName
         @Argument(help: "Its id, from token list.") var id: String
+        @OptionGroup var output: OutputOptions
 
         func run() async throws {
             guard TokenId(id) != nil else { throw CommandFailure("a token's id is a UUID; see: casemate token list \(namespace)", code: 2) }
             try await APIClient.with { client in
                 _ = try await client.send(.DELETE, "/v1/namespaces/\(namespace)/tokens/\(id)")
-                Terminal.line("token \(id) is revoked")
+                try output.done("token \(id) is revoked", ["revoked": id])
             }
         }
     }

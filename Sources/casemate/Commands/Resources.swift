@@ -7,6 +7,14 @@ import NIOHTTP1
 struct OutputOptions: ParsableArguments {
     @Flag(help: "Print the server's answer as JSON.")
     var json = false
+
+    /// For operations whose answer is empty.
+    func done(_ text: String, _ object: [String: String]) throws {
+        guard json else { return Terminal.line(text) }
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+        Terminal.write([UInt8](try encoder.encode(object)) + [10])
+    }
 }
 
 /// `namespace/function` on the command line.
@@ -66,11 +74,12 @@ struct NamespaceCommand: AsyncParsableCommand {
     struct Delete: AsyncParsableCommand {
         static let configuration = CommandConfiguration(abstract: "Delete an empty namespace, and its tokens.")
         @Argument var name: NamespaceName
+        @OptionGroup var output: OutputOptions
 
         func run() async throws {
             try await APIClient.with { client in
                 _ = try await client.send(.DELETE, "/v1/namespaces/\(name)")
-                Terminal.line("namespace \(name) is gone")
+                try output.done("namespace \(name) is gone", ["deleted": name.text])
             }
         }
     }
@@ -142,13 +151,15 @@ struct RuntimeCommand: AsyncParsableCommand {
         static let configuration = CommandConfiguration(abstract: "Make a runtime's root file system from Debian's packages (root).")
         @Argument(help: "python3.11") var name: String
         @Flag(help: "Also when it is installed already: takes newer packages.") var again = false
+        @OptionGroup var output: OutputOptions
 
         func run() async throws {
             let installer = RuntimeInstaller()
-            if installer.isInstalled(name), !again { return Terminal.line("runtime \(name) is installed") }
-            Terminal.step("installing runtime \(name)")
-            try installer.install(name)
-            Terminal.line("runtime \(name) is installed")
+            if again || !installer.isInstalled(name) {
+                Terminal.step("installing runtime \(name)")
+                try installer.install(name)
+            }
+            try output.done("runtime \(name) is installed", ["installed": name])
         }
     }
 
@@ -170,10 +181,11 @@ struct RuntimeCommand: AsyncParsableCommand {
     struct Remove: AsyncParsableCommand {
         static let configuration = CommandConfiguration(abstract: "Remove a runtime (root). Running sandboxes keep it until they end.")
         @Argument var name: String
+        @OptionGroup var output: OutputOptions
 
         func run() async throws {
             try RuntimeInstaller().remove(name)
-            Terminal.line("runtime \(name) is gone")
+            try output.done("runtime \(name) is gone", ["removed": name])
         }
     }
 }

@@ -38,6 +38,18 @@ struct ServerOptions: ParsableArguments {
     var indexURL: String?
     @Option(help: "Further hosts, comma between, where that index keeps its files.")
     var indexHosts: String?
+    @Option(help: "Largest request body of a call, in bytes (6291456).")
+    var maxRequestBytes: Int?
+    @Option(help: "Largest response body of a function, in bytes (33554432).")
+    var maxResponseBytes: Int?
+    @Option(help: "Days that functions' logs are kept (7).")
+    var logRetentionDays: Int?
+    @Option(help: "Bytes of log kept per function (67108864).")
+    var logBytesPerFunction: Int?
+    @Option(help: "mailto: or https: for /.well-known/security.txt.")
+    var securityContact: String?
+    @Option(help: "RFC 3339 date for it; default a year from the start.")
+    var securityExpires: String?
     @Option(help: "trace, debug, info, notice, warning, error or critical (info).")
     var logLevel: String?
 
@@ -48,6 +60,9 @@ struct ServerOptions: ParsableArguments {
             ("gateway-url", gatewayURL), ("tls", tls), ("tls-cert", tlsCert.map(Self.absolute)), ("tls-key", tlsKey.map(Self.absolute)),
             ("trusted-proxy", trustedProxy), ("pool-size", poolSize.map(String.init)), ("index-url", indexURL), ("index-hosts", indexHosts),
             ("log-level", logLevel),
+            ("max-request-bytes", maxRequestBytes.map(String.init)), ("max-response-bytes", maxResponseBytes.map(String.init)),
+            ("log-retention-days", logRetentionDays.map(String.init)), ("log-bytes-per-function", logBytesPerFunction.map(String.init)),
+            ("security-contact", securityContact), ("security-expires", securityExpires),
         ]
         return Dictionary(uniqueKeysWithValues: given.compactMap { entry in entry.1.map { (entry.0, $0) } })
     }

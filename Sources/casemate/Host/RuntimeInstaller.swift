@@ -84,11 +84,24 @@ struct RuntimeInstaller {
         for old in Files.names(in: folder) where old == found.folder || old.hasPrefix(name + "-") { Files.removeTree("\(folder)/\(old)") }
     }
 
-    /// Names the packages and versions inside: the same set has the same name.
+    /// Names the contents: the same files have the same name.
     private static func digest(of rootfs: String) throws -> String {
-        let status = try Files.text(rootfs + "/var/lib/dpkg/status", limit: 64 << 20)
-        let lines = status.split(separator: "\n").filter { $0.hasPrefix("Package: ") || $0.hasPrefix("Version: ") }
-        let hash = SHA256.hash(data: Array(lines.joined(separator: "\n").utf8))
-        return hash.prefix(6).map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
+        var hash = SHA256()
+        try add(rootfs, prefix: "", to: &hash)
+        return hash.finalize().prefix(6).map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
+    }
+
+    private static func add(_ folder: String, prefix: String, to hash: inout SHA256) throws {
+        for name in Files.names(in: folder) where name != "__pycache__" {
+            let path = folder + "/" + name
+            var found = stat()
+            guard lstat(path, &found) == 0 else { continue }
+            hash.update(data: Array("\(prefix)/\(name)\0\(found.st_mode)\0".utf8))
+            switch found.st_mode & S_IFMT {
+            case S_IFDIR: try add(path, prefix: prefix + "/" + name, to: &hash)
+            case S_IFREG: hash.update(data: try Files.read(path, limit: 256 << 20))
+            default: break
+            }
+        }
     }
 }

@@ -1,0 +1,95 @@
+import CasemateIdentity
+import CasemateModel
+import Testing
+
+@testable import CasemateInvoke
+
+@Suite("Who may call what")
+struct AuthorizeTests {
+    private let hidden = InvokeFixture.deployed("team/private")
+    private let open = InvokeFixture.deployed("team/open", access: .public)
+    private let foreign = InvokeFixture.deployed("other/private", in: InvokeFixture.otherNamespace)
+    private let young = InvokeFixture.undeployed("team/young")
+
+    private var index: CredentialIndex {
+        InvokeFixture.index([
+            ("admin", .administrator(KeyId())), ("one", .functionToken(TokenId(), namespace: InvokeFixture.namespace, function: hidden.id)),
+            ("all", .functionToken(TokenId(), namespace: InvokeFixture.namespace, function: nil)),
+            ("crossed", .functionToken(TokenId(), namespace: InvokeFixture.otherNamespace, function: hidden.id)),
+        ])
+    }
+
+    /// The function that was authorized, or the problem.
+    private func outcome(_ target: String, _ credential: PresentedCredential = .none) throws -> Result<FunctionId, Problem> {
+        let catalog = Catalog()
+        for function in [hidden, open, foreign, young] { catalog.put(function) }
+        let authenticated = try Authenticate(index: index)(InvokeFixture.incoming(target, credential))
+        do throws(Problem) {
+            return .success(try Authorize(catalog: catalog)(authenticated).function.id)
+        } catch {
+            return .failure(error)
+        }
+    }
+
+    @Test("without a credential private and unknown functions are alike, to the last word")
+    func alike() throws {
+        var answers: Set<String> = []
+        for target in ["team/private", "team/none", "none/none", "other/private", "team/young", "", "team", "team/", "/", "team/private/"] {
+            guard case .failure(let problem) = try outcome(target) else {
+                Issue.record("\(target) was authorized")
+                continue
+            }
+            #expect(problem.code == .unauthenticated)
+            answers.insert("\(problem) \(problem.reason ?? "") \(problem.retryAfterSeconds ?? 0)")
+        }
+        #expect(answers.count == 1)
+    }
+
+    @Test("anyone may call a public function, with or without a valid credential", arguments: ["admin", "one", "all", "crossed"])
+    func publicFunction(credential: String) throws {
+        #expect(try outcome("team/open") == .success(open.id))
+        #expect(try outcome("team/open", .text(credential)) == .success(open.id))
+    }
+
+    @Test("a token for one function calls that one alone")
+    func oneFunction() throws {
+        #expect(try outcome("team/private", .text("one")) == .success(hidden.id))
+        #expect(try outcome("other/private", .text("one")) == .failure(Problem(.notFound, "")))
+        #expect(try outcome("team/young", .text("one")) == .failure(Problem(.notFound, "")))
+    }
+
+    @Test("a token for a namespace calls all that is in it, and nothing else")
+    func oneNamespace() throws {
+        #expect(try outcome("team/private", .text("all")) == .success(hidden.id))
+        #expect(try outcome("team/young", .text("all")) == .success(young.id))
+        #expect(try outcome("other/private", .text("all")) == .failure(Problem(.notFound, "")))
+    }
+
+    @Test("a token whose function lies in another namespace than its own calls nothing")
+    func crossed() throws {
+        for target in ["team/private", "other/private"] { #expect(try outcome(target, .text("crossed")) == .failure(Problem(.notFound, ""))) }
+    }
+
+    @Test("to a token's holder another's function and an unknown one are alike")
+    func unknown() throws {
+        var answers: Set<String> = []
+        for target in ["other/private", "other/none", "none/none", "team/none"] {
+            guard case .failure(let problem) = try outcome(target, .text("one")) else {
+                Issue.record("\(target) was authorized")
+                continue
+            }
+            answers.insert("\(problem.code.slug) \(problem)")
+        }
+        #expect(answers.count == 1)
+    }
+
+    @Test("the administrator calls everything that exists")
+    func administrator() throws {
+        #expect(try outcome("team/private", .text("admin")) == .success(hidden.id))
+        #expect(try outcome("other/private", .text("admin")) == .success(foreign.id))
+        #expect(try outcome("team/none", .text("admin")) == .failure(Problem(.notFound, "")))
+    }
+
+    @Test("a function's name is taken as it is written", arguments: ["TEAM/private", "team/private/", "team//private", "team%2fprivate", "team/private\0"])
+    func spelling(target: String) throws { #expect(try outcome(target, .text("admin")) == .failure(Problem(.notFound, ""))) }
+}
