@@ -34,6 +34,6 @@ def server(running: Server) -> Iterator[Server]:
     """The shared server. A test that ends it fails, and the next finds it started again."""
     yield running
     if not running.is_running():
-        last = "".join(running.err)[-3000:]
+        last = "".join(l for l in running.err if "[ra]" not in l)[:3000]
         running.start()
         pytest.fail(f"the server ended during this test; its last words: {last}")

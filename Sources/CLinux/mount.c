@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <linux/mount.h>
 #include <sched.h>
+#include <stdio.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -21,16 +22,20 @@ int cl_unmount_detach(const char *target) { return umount2(target, CL_MNT_DETACH
 
 int cl_unshare(int flags) { return unshare(flags) < 0 ? -errno : 0; }
 
-int cl_open_tree_readonly(int dirfd, const char *name) {
-    int tree = (int)syscall(SYS_open_tree, dirfd, name, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_SYMLINK_NOFOLLOW);
-    if (tree < 0) return -errno;
-    struct mount_attr attributes = {.attr_set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV};
-    if (syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH, &attributes, sizeof attributes) < 0) {
-        int failure = errno;
-        close(tree);
-        return -failure;
-    }
-    return tree;
+int cl_overlay_readonly(const char *name) {
+    char lower[256];
+    if (snprintf(lower, sizeof lower, "%s:.empty", name) >= (int)sizeof lower) return -ENAMETOOLONG;
+    int context = (int)syscall(SYS_fsopen, "overlay", FSOPEN_CLOEXEC);
+    if (context < 0) return -errno;
+    int tree = -1;
+    // The kernel shows the option as it was given: a name, no path.
+    if (syscall(SYS_fsconfig, context, FSCONFIG_SET_STRING, "source", "bundle", 0) == 0
+        && syscall(SYS_fsconfig, context, FSCONFIG_SET_STRING, "lowerdir", lower, 0) == 0
+        && syscall(SYS_fsconfig, context, FSCONFIG_CMD_CREATE, NULL, NULL, 0) == 0)
+        tree = (int)syscall(SYS_fsmount, context, FSMOUNT_CLOEXEC, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
+    int failure = errno;
+    close(context);
+    return tree < 0 ? -failure : tree;
 }
 
 int cl_attach_tree(int tree, const char *target) {

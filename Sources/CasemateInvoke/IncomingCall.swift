@@ -24,5 +24,5 @@ package enum PresentedCredential {
     case none
     /// Two different ones, or something that can't be one.
     case malformed
-    case one(Credential)
+    case one(Credential, inBearer: Bool)
 }

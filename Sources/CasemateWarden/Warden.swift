@@ -42,6 +42,7 @@ final class Warden {
         self.settings = settings
         self.listener = listener
         bundles = try BundleStore(path: settings.bundles)
+        guard fchdir(bundles.folder.raw) == 0 else { throw .last("entering the bundles' folder") }
         epoll = try check(cl_epoll_create(), "making an epoll")
         signals = try check(cl_signal_descriptor([SIGCHLD], 1), "blocking signals")
         try check(cl_epoll_add(epoll, listener, Token.listener), "watching the socket")

@@ -23,7 +23,8 @@ enum Terminal {
         var out = ""
         for scalar in text.unicodeScalars {
             let isControl = scalar.value < 32 && scalar != "\t" || (127..<160).contains(scalar.value)
-            let isBidirectional = (0x202a...0x202e).contains(scalar.value) || (0x2066...0x2069).contains(scalar.value)
+            // Bidirectional overrides, and the separators that some terminals take for line ends.
+            let isBidirectional = (0x2028...0x202e).contains(scalar.value) || (0x2066...0x2069).contains(scalar.value)
             if isControl || isBidirectional {
                 out += scalar.value < 256 ? "\\x" + String(format: "%02x", scalar.value) : "\\u{" + String(scalar.value, radix: 16) + "}"
             } else {

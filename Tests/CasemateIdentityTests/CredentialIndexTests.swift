@@ -12,7 +12,8 @@ struct CredentialIndexTests {
 
     private func stored(_ credential: Credential, expires: Timestamp?, _ holder: StoredCredential.Holder) -> StoredCredential {
         StoredCredential(
-            holder: holder, hash: credential.hash.bytes, prefix: "cmt_", description: "", created: Timestamp(milliseconds: 0), expires: expires)
+            holder: holder, hash: credential.hash.bytes, prefix: "cmt_", description: "", created: Timestamp(milliseconds: 0),
+            expires: expires)
     }
 
     private var later: Timestamp { Timestamp.now.advanced(byMilliseconds: 3_600_000) }

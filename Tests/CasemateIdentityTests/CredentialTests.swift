@@ -15,7 +15,9 @@ struct CredentialTests {
     @Test("its hash is SHA-256")
     func hash() throws {
         let hash = try #require(Credential("abc")).hash
-        #expect(hash.bytes.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined() == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad")
+        #expect(
+            hash.bytes.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
+                == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad")
         #expect(try #require(Credential("abd")).hash != hash)
     }
 
@@ -39,7 +41,10 @@ struct CredentialTests {
         var dumped = ""
         dump(credential, to: &dumped)
         dump([credential], to: &dumped)
-        for text in ["\(credential)", String(describing: credential), String(reflecting: credential), "\([credential])", dumped, String(reflecting: Optional(credential))] {
+        for text in [
+            "\(credential)", String(describing: credential), String(reflecting: credential), "\([credential])", dumped,
+            String(reflecting: Optional(credential)),
+        ] {
             #expect(!text.contains("verysecret"), "\(text)")
         }
         #expect(Mirror(reflecting: credential).children.isEmpty)

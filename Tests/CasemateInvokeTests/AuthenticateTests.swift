@@ -35,11 +35,22 @@ struct AuthenticateTests {
         #expect(details.count == 1)
     }
 
+    @Test("a function's token is none in a bearer, where it would be taken for a right to the API; an API key is one")
+    func bearer() throws {
+        let holder = StoredCredential.Holder.functionToken(TokenId(), namespace: InvokeFixture.namespace, function: nil)
+        let authenticate = Authenticate(index: InvokeFixture.index([("cmt_token", holder), ("cma_admin", .administrator(key))]))
+        #expect(throws: Problem(.unauthenticated, "")) {
+            try authenticate(InvokeFixture.incoming("ns/fn", .text("cmt_token", inBearer: true)))
+        }
+        _ = try authenticate(InvokeFixture.incoming("ns/fn", .text("cmt_token")))
+        _ = try authenticate(InvokeFixture.incoming("ns/fn", .text("cma_admin", inBearer: true)))
+    }
+
     private func presented(_ fields: [(String, String)]) -> String {
         switch PresentedCredential(HTTPHeaders(fields)) {
         case .none: "none"
         case .malformed: "malformed"
-        case .one(let credential): String(decoding: credential.utf8, as: UTF8.self)
+        case .one(let credential, let inBearer): String(decoding: credential.utf8, as: UTF8.self) + (inBearer ? " in a bearer" : "")
         }
     }
 
@@ -48,8 +59,8 @@ struct AuthenticateTests {
         #expect(presented([]) == "none")
         #expect(presented([("X-Auth-Token", "t")]) == "t")
         #expect(presented([("x-auth-TOKEN", "t")]) == "t")
-        #expect(presented([("Authorization", "Bearer t")]) == "t")
-        #expect(presented([("authorization", "bEARER   t ")]) == "t")
+        #expect(presented([("Authorization", "Bearer t")]) == "t in a bearer")
+        #expect(presented([("authorization", "bEARER   t ")]) == "t in a bearer")
         #expect(presented([("X-Auth-Token", "t"), ("Authorization", "Bearer t")]) == "t")
     }
 

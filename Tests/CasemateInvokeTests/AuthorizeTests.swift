@@ -67,7 +67,9 @@ struct AuthorizeTests {
 
     @Test("a token whose function lies in another namespace than its own calls nothing")
     func crossed() throws {
-        for target in ["team/private", "other/private"] { #expect(try outcome(target, .text("crossed")) == .failure(Problem(.notFound, ""))) }
+        for target in ["team/private", "other/private"] {
+            #expect(try outcome(target, .text("crossed")) == .failure(Problem(.notFound, "")))
+        }
     }
 
     @Test("to a token's holder another's function and an unknown one are alike")
@@ -90,6 +92,8 @@ struct AuthorizeTests {
         #expect(try outcome("team/none", .text("admin")) == .failure(Problem(.notFound, "")))
     }
 
-    @Test("a function's name is taken as it is written", arguments: ["TEAM/private", "team/private/", "team//private", "team%2fprivate", "team/private\0"])
+    @Test(
+        "a function's name is taken as it is written",
+        arguments: ["TEAM/private", "team/private/", "team//private", "team%2fprivate", "team/private\0"])
     func spelling(target: String) throws { #expect(try outcome(target, .text("admin")) == .failure(Problem(.notFound, ""))) }
 }

@@ -16,7 +16,8 @@ enum CompressedSamples {
         // A second member after one that is clean.
         Sample(
             encoding: "gzip",
-            base64: "H4sIAAAAAAACA6tWSklSslLKyy/JyMxLV8hILUpV0lHKzQdSVkoVwwQo1QIA7F5InucAAAAfiwgAAAAAAAIDq1ZKSVKyUsoozStJLTLShdJKOkq5+UWpQImKYQKUagHHFVX26gAAAA=="
+            base64:
+                "H4sIAAAAAAACA6tWSklSslLKyy/JyMxLV8hILUpV0lHKzQdSVkoVwwQo1QIA7F5InucAAAAfiwgAAAAAAAIDq1ZKSVKyUsoozStJLTLShdJKOkq5+UWpQImKYQKUagHHFVX26gAAAA=="
         ),
     ]
 

@@ -1,3 +1,4 @@
+import CasemateModel
 import NIOHTTP1
 import Testing
 
@@ -5,7 +6,9 @@ import Testing
 
 @Suite("Header fields that a function gets")
 struct ForwardedHeadersTests {
-    private func rebuilt(_ fields: [(String, String)], remote: String = "203.0.113.9", isTLS: Bool = false, trusted: [String] = []) -> HTTPHeaders {
+    private func rebuilt(_ fields: [(String, String)], remote: String = "203.0.113.9", isTLS: Bool = false, trusted: [String] = [])
+        -> HTTPHeaders
+    {
         ForwardedHeaders(remote: remote, isTLS: isTLS, trusted: trusted.compactMap { AddressRange($0) }, call: InvokeFixture.call)
             .rebuilt(HTTPHeaders(fields))
     }
@@ -22,9 +25,11 @@ struct ForwardedHeadersTests {
     @Test(
         "credentials, hop-by-hop fields and forged fields of the platform's do not",
         arguments: [
-            "Authorization", "X-Auth-Token", "SCW-Functions-Token", "X-Functions-Key", "Proxy-Authorization", "Proxy-Connection", "Connection",
+            "Authorization", "X-Auth-Token", "SCW-Functions-Token", "X-Functions-Key", "Proxy-Authorization", "Proxy-Connection",
+            "Connection",
             "Keep-Alive", "TE", "Trailer", "Transfer-Encoding", "Upgrade", "Expect", "Forwarded", "X-Real-IP", "X-Envoy-External-Address",
-            "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Port", "X-Forwarded-Anything", "X-Request-Id", "Casemate-Call-Id", "X-Casemate-Role",
+            "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Port", "X-Forwarded-Anything", "X-Request-Id", "Casemate-Call-Id",
+            "X-Casemate-Role",
         ])
     func dropped(name: String) {
         for spelling in [name, name.lowercased(), name.uppercased()] {
@@ -45,7 +50,8 @@ struct ForwardedHeadersTests {
     @Test("a trusted proxy is believed, and goes to the end of the chain")
     func trusted() {
         let fields = [
-            ("X-Forwarded-For", "198.51.100.7"), ("x-forwarded-for", "198.51.100.8"), ("X-Forwarded-Proto", "https"), ("X-Forwarded-Host", "fn.example"),
+            ("X-Forwarded-For", "198.51.100.7"), ("x-forwarded-for", "198.51.100.8"), ("X-Forwarded-Proto", "https"),
+            ("X-Forwarded-Host", "fn.example"),
         ]
         let out = rebuilt(fields, remote: "10.1.2.3", trusted: ["10.0.0.0/8"])
         #expect(out["x-forwarded-for"] == ["198.51.100.7, 198.51.100.8, 10.1.2.3"])
@@ -56,7 +62,8 @@ struct ForwardedHeadersTests {
 
     @Test("another address is not believed")
     func untrusted() {
-        let out = rebuilt([("X-Forwarded-For", "198.51.100.7"), ("X-Forwarded-Host", "h")], remote: "11.0.0.1", trusted: ["10.0.0.0/8", "fd00::/8"])
+        let out = rebuilt(
+            [("X-Forwarded-For", "198.51.100.7"), ("X-Forwarded-Host", "h")], remote: "11.0.0.1", trusted: ["10.0.0.0/8", "fd00::/8"])
         #expect(out["x-forwarded-for"] == ["11.0.0.1"])
         #expect(out["x-forwarded-host"].isEmpty)
     }

@@ -38,7 +38,8 @@ enum InvokeFixture {
 
     static func incoming(_ target: String, _ credential: PresentedCredential = .none) -> IncomingCall {
         IncomingCall(
-            id: call, method: .POST, target: target[...], path: "/", query: "", headers: HTTPHeaders(), credential: credential, received: .now())
+            id: call, method: .POST, target: target[...], path: "/", query: "", headers: HTTPHeaders(), credential: credential,
+            received: .now())
     }
 
     /// One valid credential per holder.
@@ -69,5 +70,5 @@ enum InvokeFixture {
 }
 
 extension PresentedCredential {
-    static func text(_ text: String) -> PresentedCredential { .one(Credential(text)!) }
+    static func text(_ text: String, inBearer: Bool = false) -> PresentedCredential { .one(Credential(text)!, inBearer: inBearer) }
 }

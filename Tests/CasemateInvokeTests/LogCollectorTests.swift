@@ -38,14 +38,19 @@ struct LogCollectorTests {
     @Test("a line has its stream, call and time")
     func attributes() {
         var collector = LogCollector(stream: .error, redactor: InvokeFixture.redactor())
-        #expect(lines([Array("x\n".utf8)], &collector) == [LogLine(time: time, stream: .error, call: InvokeFixture.call, message: Array("x".utf8))])
+        #expect(
+            lines([Array("x\n".utf8)], &collector) == [
+                LogLine(time: time, stream: .error, call: InvokeFixture.call, message: Array("x".utf8))
+            ])
     }
 
     @Test("a secret is replaced, however it is cut across writes")
     func secret() {
         let text = "before hunter2-hunter2 after\nnext"
         for cut in 0...text.utf8.count {
-            let pieces = [String(decoding: text.utf8.prefix(cut), as: UTF8.self), String(decoding: text.utf8.dropFirst(cut), as: UTF8.self)]
+            let pieces = [
+                String(decoding: text.utf8.prefix(cut), as: UTF8.self), String(decoding: text.utf8.dropFirst(cut), as: UTF8.self),
+            ]
             #expect(texts(pieces) == ["before [secret:DB_URL] after", "next"], "cut at \(cut)")
         }
         #expect(texts(text.map { String($0) }) == ["before [secret:DB_URL] after", "next"])
@@ -69,7 +74,10 @@ struct LogCollectorTests {
     @Test("a long line is cut at 16,384 bytes and goes on in the next, nothing lost", arguments: [16_383, 16_384, 16_385, 32_768, 40_000])
     func long(count: Int) {
         let text = (0..<count).map { UInt8(97 + $0 % 26) }
-        for writes in [[text + [10]], [text], [Array(text[..<100]), Array(text[100...])], stride(from: 0, to: count, by: 1000).map { Array(text[$0..<min($0 + 1000, count)]) }] {
+        for writes in [
+            [text + [10]], [text], [Array(text[..<100]), Array(text[100...])],
+            stride(from: 0, to: count, by: 1000).map { Array(text[$0..<min($0 + 1000, count)]) },
+        ] {
             var collector = LogCollector(stream: .output, redactor: InvokeFixture.redactor())
             let found = lines(writes, &collector)
             #expect(found.allSatisfy { $0.message.count <= LogCollector.maximumLine && !$0.message.isEmpty })
@@ -87,7 +95,8 @@ struct LogCollectorTests {
         let found = lines([[UInt8]](repeating: block, count: blocks) + [Array("one\ntwo\nthree".utf8)], &collector)
         #expect(found.count == blocks * 64 + 1)
         #expect(found.last?.stream == .platform)
-        #expect(String(decoding: found.last?.message ?? [], as: UTF8.self).hasPrefix("3 lines of stderr dropped"))
+        let last = String(decoding: found.last?.message ?? [], as: UTF8.self)
+        #expect(last.hasPrefix("3 lines of stderr dropped"))
         #expect(lines([Array("again\n".utf8)], &collector).map(\.message) == [Array("again".utf8)])
     }
 }

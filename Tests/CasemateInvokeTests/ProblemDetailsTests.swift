@@ -29,7 +29,10 @@ struct ProblemDetailsTests {
 
     @Test(
         "any text comes out as it went in",
-        arguments: ["", "\"", "\\", "\\\"", "a\nb", "\r\t\u{8}\u{c}", "\0", "\u{1}\u{1f}\u{7f}", "größer 😀", "\u{2028}\u{2029}", "</script>", "\\u0041", "e\u{301}", "\r\n"])
+        arguments: [
+            "", "\"", "\\", "\\\"", "a\nb", "\r\t\u{8}\u{c}", "\0", "\u{1}\u{1f}\u{7f}", "größer 😀", "\u{2028}\u{2029}", "</script>",
+            "\\u0041", "e\u{301}", "\r\n",
+        ])
     func escapes(text: String) throws {
         let json = try parsed(Problem(.invalidRequest, text, reason: text))
         #expect(try Array(#require(json["detail"] as? String).unicodeScalars) == Array(text.unicodeScalars))

@@ -9,10 +9,12 @@ import Testing
 
 @Suite("What leaves of a response")
 struct RedactTests {
-    private let redact = Redact(redactor: InvokeFixture.redactor())
-    private let bare = Redact(redactor: InvokeFixture.redactor([:]))
+    private let redact = Redact(redactor: InvokeFixture.redactor(), hasSecrets: true)
+    private let bare = Redact(redactor: InvokeFixture.redactor([:]), hasSecrets: false)
 
-    private func answer(_ reply: Reply, _ redact: Redact? = nil) throws -> RedactedReply { try (redact ?? self.redact)(reply, of: InvokeFixture.call) }
+    private func answer(_ reply: Reply, _ redact: Redact? = nil) throws -> RedactedReply {
+        try (redact ?? self.redact)(reply, of: InvokeFixture.call)
+    }
 
     private func expectBlocked(_ reply: Reply, _ what: Comment? = nil) {
         let problem = #expect(throws: Problem.self, what) { try answer(reply) }
@@ -38,9 +40,23 @@ struct RedactTests {
 
     @Test("the caller's own token is replaced")
     func token() throws {
-        let redact = Redact(redactor: InvokeFixture.redactor(token: "cmt_callers-own-token"))
+        let redact = Redact(redactor: InvokeFixture.redactor(token: "cmt_callers-own-token"), hasSecrets: true)
         let reply = try answer(InvokeFixture.reply("you sent cmt_callers-own-token"), redact)
         #expect(String(buffer: reply.body) == "you sent [token]")
+    }
+
+    /// A function without secrets, called with a token.
+    private let tokenOnly = Redact(redactor: InvokeFixture.redactor([:], token: "hunter2-hunter2"), hasSecrets: false)
+
+    @Test("without secrets the caller's token is still looked for inside gzip, but what can't be looked into passes")
+    func tokenInside() throws {
+        let gzip = InvokeFixture.reply(CompressedSamples.withSecret[0].bytes, headers: [("Content-Encoding", "gzip")])
+        let problem = #expect(throws: Problem.self) { try answer(gzip, tokenOnly) }
+        #expect(problem?.code == .secretInResponse)
+        for encoding in ["br", "gzip"] {
+            let opaque = InvokeFixture.reply([1, 2, 3, 4, 5, 6], headers: [("Content-Encoding", encoding)])
+            #expect(try answer(opaque, tokenOnly).body.readableBytes == 6)
+        }
     }
 
     @Test("a secret in a body that is no text blocks the response")
@@ -52,7 +68,8 @@ struct RedactTests {
     @Test("a secret in gzip, zlib or raw deflate blocks the response", arguments: CompressedSamples.withSecret)
     func compressed(sample: CompressedSamples.Sample) {
         expectBlocked(InvokeFixture.reply(sample.bytes, headers: [("Content-Encoding", sample.encoding)]), "\(sample.encoding)")
-        expectBlocked(InvokeFixture.reply(sample.bytes, headers: [("content-encoding", sample.encoding.uppercased())]), "\(sample.encoding)")
+        expectBlocked(
+            InvokeFixture.reply(sample.bytes, headers: [("content-encoding", sample.encoding.uppercased())]), "\(sample.encoding)")
     }
 
     @Test("gzip is looked into also when the response does not say that it is gzip")
@@ -70,7 +87,9 @@ struct RedactTests {
         #expect(reply.headers["content-encoding"] == ["gzip"])
     }
 
-    @Test("an encoding that can't be looked into is blocked for a function with secrets, and passes for one without", arguments: ["br", "zstd", "compress", "gzip, br", "x"])
+    @Test(
+        "an encoding that can't be looked into is blocked for a function with secrets, and passes for one without",
+        arguments: ["br", "zstd", "compress", "gzip, br", "x"])
     func opaque(encoding: String) throws {
         let reply = InvokeFixture.reply([1, 2, 3, 4, 5, 6], headers: [("Content-Encoding", encoding)])
         expectBlocked(reply)

@@ -6,7 +6,7 @@ import Testing
 
 @Suite("Responses that are redacted as they pass")
 struct RedactedStreamTests {
-    private let redact = Redact(redactor: InvokeFixture.redactor())
+    private let redact = Redact(redactor: InvokeFixture.redactor(), hasSecrets: true)
 
     private func stream(_ start: [UInt8], _ redact: Redact? = nil, headers: [(String, String)] = []) throws -> RedactedStream {
         try (redact ?? self.redact).stream(
@@ -69,7 +69,7 @@ struct RedactedStreamTests {
 
     @Test("a function without secrets streams anything as it is")
     func bare() throws {
-        let bare = Redact(redactor: InvokeFixture.redactor([:]))
+        let bare = Redact(redactor: InvokeFixture.redactor([:]), hasSecrets: false)
         let bytes: [UInt8] = [0x1f, 0x8b] + text
         #expect(passed([bytes], try stream(bytes, bare, headers: [("content-encoding", "gzip")])) == bytes)
     }

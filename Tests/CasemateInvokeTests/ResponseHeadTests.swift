@@ -7,7 +7,8 @@ import Testing
 @Suite("Status and header fields of a response")
 struct ResponseHeadTests {
     private func head(_ status: Int = 200, _ headers: [(String, String)] = []) throws -> ResponseHead {
-        try ResponseHead(InvokeFixture.reply("", status: status, headers: headers), call: InvokeFixture.call, redactor: InvokeFixture.redactor())
+        try ResponseHead(
+            InvokeFixture.reply("", status: status, headers: headers), call: InvokeFixture.call, redactor: InvokeFixture.redactor())
     }
 
     @Test("a status from 200 to 599 is one", arguments: [200, 204, 299, 302, 404, 418, 500, 599])
@@ -22,7 +23,8 @@ struct ResponseHeadTests {
     @Test(
         "a field with a character that HTTP forbids is refused",
         arguments: [
-            ("", "v"), ("a b", "v"), ("a:", "v"), ("a\r\nb", "v"), ("a\0", "v"), ("ä", "v"), ("a(", "v"), ("\"a\"", "v"), ("a", "v\r\nset-cookie: x"),
+            ("", "v"), ("a b", "v"), ("a:", "v"), ("a\r\nb", "v"), ("a\0", "v"), ("ä", "v"), ("a(", "v"), ("\"a\"", "v"),
+            ("a", "v\r\nset-cookie: x"),
             ("a", "v\n"), ("a", "v\r"), ("a", "v\0"), ("a", "\u{7f}"), ("a", "\u{1b}[2J"),
         ])
     func characters(name: String, value: String) {
@@ -36,7 +38,8 @@ struct ResponseHeadTests {
     @Test(
         "fields that are the gateway's are dropped",
         arguments: [
-            "Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization", "Proxy-Connection", "TE", "Trailer", "Transfer-Encoding",
+            "Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization", "Proxy-Connection", "TE", "Trailer",
+            "Transfer-Encoding",
             "Upgrade", "Content-Length", "Date", "Server", "Strict-Transport-Security", "Alt-Svc", "Casemate-Call-Id", "casemate-anything",
         ])
     func dropped(name: String) throws {
@@ -47,7 +50,9 @@ struct ResponseHeadTests {
     }
 
     @Test("fields of one name stay several")
-    func several() throws { #expect(try head(200, [("Set-Cookie", "a=1"), ("Set-Cookie", "b=2")]).headers["set-cookie"] == ["a=1", "b=2"]) }
+    func several() throws {
+        #expect(try head(200, [("Set-Cookie", "a=1"), ("Set-Cookie", "b=2")]).headers["set-cookie"] == ["a=1", "b=2"])
+    }
 
     @Test("a secret in a value is replaced")
     func secretInValue() throws {

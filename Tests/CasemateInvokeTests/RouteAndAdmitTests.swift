@@ -1,5 +1,6 @@
 import CasemateIdentity
 import CasemateModel
+import CasemateWire
 import NIOCore
 import Testing
 

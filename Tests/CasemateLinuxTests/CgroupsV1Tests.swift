@@ -8,9 +8,13 @@ struct CgroupsV1Tests {
     private static let group = "/casemate/blue/s7"
 
     /// A hybrid tree as Debian shows it with `systemd.unified_cgroup_hierarchy=0`, with one group of ours.
-    private func withTree<R>(memory: String = "9223372036854771712\n", hasSwapAccounting: Bool = true, _ body: (String) throws -> R) throws -> R {
+    private func withTree<R>(memory: String = "9223372036854771712\n", hasSwapAccounting: Bool = true, _ body: (String) throws -> R) throws
+        -> R
+    {
         try withFolder { root throws in
-            for controller in ["memory", "pids", "cpu,cpuacct", "unified", "systemd"] { try put("", at: "\(root)/\(controller)/cgroup.procs") }
+            for controller in ["memory", "pids", "cpu,cpuacct", "unified", "systemd"] {
+                try put("", at: "\(root)/\(controller)/cgroup.procs")
+            }
             try FileManager.default.createSymbolicLink(atPath: root + "/cpu", withDestinationPath: "cpu,cpuacct")
             let own = "\(root)/memory\(Self.group)"
             try put(memory, at: own + "/memory.limit_in_bytes")

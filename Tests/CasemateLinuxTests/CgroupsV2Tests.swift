@@ -34,7 +34,9 @@ struct CgroupsV2Tests {
         }
     }
 
-    @Test("a limit that can't be set is an error, not a sandbox without it", arguments: ["memory.max", "memory.swap.max", "cpu.max", "pids.max"])
+    @Test(
+        "a limit that can't be set is an error, not a sandbox without it",
+        arguments: ["memory.max", "memory.swap.max", "cpu.max", "pids.max"])
     func missingFile(name: String) throws {
         try withTree { root throws in
             try FileManager.default.removeItem(atPath: "\(root)/casemate/blue/s7/\(name)")

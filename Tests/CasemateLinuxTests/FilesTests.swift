@@ -42,7 +42,8 @@ struct FilesTests {
     @Test("folders are made with the mode that was asked for, and those there already keep theirs")
     func directories() throws {
         try withFolder { folder throws in
-            try FileManager.default.createDirectory(atPath: folder + "/a", withIntermediateDirectories: false, attributes: [.posixPermissions: 0o750])
+            try FileManager.default.createDirectory(
+                atPath: folder + "/a", withIntermediateDirectories: false, attributes: [.posixPermissions: 0o750])
             try Files.makeDirectories(folder + "/a/b/c", mode: 0o711)
             #expect(try mode(at: folder + "/a") == 0o750)
             #expect(try mode(at: folder + "/a/b") == 0o711)

@@ -26,7 +26,10 @@ struct SpawnTests {
     func environment() throws {
         let (output, status) = try run("/usr/bin/env", environment: ["ONLY=this"])
         #expect(status == 0)
-        #expect(output.split(separator: "\n").filter { !$0.hasPrefix("PWD=") && !$0.hasPrefix("_=") && !$0.hasPrefix("SHLVL=") } == ["ONLY=this"])
+        #expect(
+            output.split(separator: "\n").filter { !$0.hasPrefix("PWD=") && !$0.hasPrefix("_=") && !$0.hasPrefix("SHLVL=") } == [
+                "ONLY=this"
+            ])
     }
 
     @Test("a child has exactly the descriptors it was given")
@@ -34,7 +37,9 @@ struct SpawnTests {
         // Without close-on-exec, so that only the list keeps it out.
         let stray = Descriptor(open("/dev/null", O_RDONLY))
         let given = Descriptor(open("/dev/zero", O_RDONLY | O_CLOEXEC))
-        let (output, _) = try run("for fd in 0 1 2 3 4 5 6 7 8 9 \(stray.raw); do [ -e /proc/self/fd/$fd ] && echo $fd; done", environment: [], extra: [given.raw])
+        let (output, _) = try run(
+            "for fd in 0 1 2 3 4 5 6 7 8 9 \(stray.raw); do [ -e /proc/self/fd/$fd ] && echo $fd; done", environment: [], extra: [given.raw]
+        )
         // The shell may keep a descriptor of its own from 10 on.
         #expect(output.split(separator: "\n").compactMap { Int($0) }.filter { $0 < 10 } == [0, 1, 2, 3])
     }

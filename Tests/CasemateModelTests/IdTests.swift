@@ -32,7 +32,8 @@ struct IdTests {
     @Test(
         "what isn't 8-4-4-4-12 hexadecimal digits is none",
         arguments: [
-            "", "0f8fad5bd9cb469fa16570867728950e", "{\(known)}", "\(known)0", String(known.dropLast()), "0f8fad5b-d9cb-469f-a165-70867728950g",
+            "", "0f8fad5bd9cb469fa16570867728950e", "{\(known)}", "\(known)0", String(known.dropLast()),
+            "0f8fad5b-d9cb-469f-a165-70867728950g",
             "0f8fad5-bd9cb-469f-a165-70867728950e", "urn:uuid:\(known)", " \(known)", "\(known)\n", "0f8fad5b_d9cb_469f_a165_70867728950e",
             "ａf8fad5b-d9cb-469f-a165-70867728950e", "0f8fad5b-d9cb-469f-a165-7086772895-e",
         ])

@@ -4,10 +4,13 @@ import Testing
 
 @Suite("Names of namespaces and functions")
 struct LabelNameTests {
-    static let good = ["a", "7", "a-b", "a--b", "resize", "0-9", String(repeating: "a", count: 63), "x" + String(repeating: "-", count: 61) + "y"]
+    static let good = [
+        "a", "7", "a-b", "a--b", "resize", "0-9", String(repeating: "a", count: 63), "x" + String(repeating: "-", count: 61) + "y",
+    ]
 
     static let bad = [
-        "", String(repeating: "a", count: 64), "-", "-a", "a-", "--", "A", "aB", "a_b", "a.b", "a/b", "..", "a b", " a", "a ", "a\n", "a\0", "\0a",
+        "", String(repeating: "a", count: 64), "-", "-a", "a-", "--", "A", "aB", "a_b", "a.b", "a/b", "..", "a b", " a", "a ", "a\n", "a\0",
+        "\0a",
         "a\0b", "\u{430}", "\u{ff41}", "a\u{301}", "é", "a\u{200b}", "a\u{2010}b", "\u{17f}", "\u{212a}", "\u{663}", "%61", "a\u{ad}b",
     ]
 
@@ -33,7 +36,9 @@ struct LabelNameTests {
         #expect(name.description == "team/resize")
     }
 
-    @Test("more or fewer slashes are none", arguments: ["", "/", "team", "team/", "/resize", "team//resize", "team/resize/", "/team/resize", "a/b/c"])
+    @Test(
+        "more or fewer slashes are none",
+        arguments: ["", "/", "team", "team/", "/resize", "team//resize", "team/resize/", "/team/resize", "a/b/c"])
     func slashes(text: String) { #expect(FunctionName(text) == nil) }
 
     @Test("names are in the order of their bytes")

@@ -29,7 +29,9 @@ struct ProblemTests {
 
     @Test("a diagnostic names place, fault and fix")
     func diagnostic() {
-        #expect(Diagnostic(file: "casemate.yaml", line: 14, what: "no such field", fix: "remove it").description == "casemate.yaml:14: no such field; remove it")
+        #expect(
+            Diagnostic(file: "casemate.yaml", line: 14, what: "no such field", fix: "remove it").description
+                == "casemate.yaml:14: no such field; remove it")
         #expect(Diagnostic(.warning, file: "casemate.yaml", what: "unused").description == "casemate.yaml: warning: unused")
     }
 }

@@ -13,7 +13,8 @@ struct ShimFrameDecoderTests {
     }
 
     private func frame(_ kind: FrameHeader.Kind, meta: String = "", body: String = "", call: UInt32 = 7) -> [UInt8] {
-        FrameHeader(kind: kind, flags: 1, status: 200, metaLength: meta.utf8.count, bodyLength: body.utf8.count, call: call).encoded + Array(meta.utf8)
+        FrameHeader(kind: kind, flags: 1, status: 200, metaLength: meta.utf8.count, bodyLength: body.utf8.count, call: call).encoded
+            + Array(meta.utf8)
             + Array(body.utf8)
     }
 
@@ -28,7 +29,11 @@ struct ShimFrameDecoderTests {
                 case .head(let header, let meta): found.append(.head(header, String(buffer: meta)))
                 case .body(let bytes):
                     #expect(bytes.readableBytes > 0)
-                    if case .body(let before)? = found.last { found[found.count - 1] = .body(before + String(buffer: bytes)) } else { found.append(.body(String(buffer: bytes))) }
+                    if case .body(let before)? = found.last {
+                        found[found.count - 1] = .body(before + String(buffer: bytes))
+                    } else {
+                        found.append(.body(String(buffer: bytes)))
+                    }
                 case .end: found.append(.end)
                 }
             }
@@ -37,7 +42,8 @@ struct ShimFrameDecoderTests {
     }
 
     private var stream: [UInt8] {
-        frame(.warm, call: 0) + frame(.reply, meta: "a\0b\0", body: "hello") + frame(.reply, meta: "", body: "x", call: 8) + frame(.scanned, meta: "m", body: "")
+        frame(.warm, call: 0) + frame(.reply, meta: "a\0b\0", body: "hello") + frame(.reply, meta: "", body: "x", call: 8)
+            + frame(.scanned, meta: "m", body: "")
     }
 
     private var wanted: [Event] {
@@ -55,7 +61,9 @@ struct ShimFrameDecoderTests {
 
     @Test("a stream cut at any byte gives the same events")
     func cut() throws {
-        for place in 0...stream.count { #expect(try events([Array(stream[..<place]), Array(stream[place...])]) == wanted, "cut at \(place)") }
+        for place in 0...stream.count {
+            #expect(try events([Array(stream[..<place]), Array(stream[place...])]) == wanted, "cut at \(place)")
+        }
     }
 
     @Test("a stream that comes byte by byte gives the same events")

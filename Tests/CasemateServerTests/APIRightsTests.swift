@@ -11,7 +11,8 @@ struct APIRightsTests {
     private static let golden = URL(fileURLWithPath: #filePath).deletingLastPathComponent().appendingPathComponent("Golden/rights.txt")
 
     private static let roles: [(name: String, principal: Principal)] = [
-        ("anonymous", .anonymous), ("token", .functionToken(TokenId(), namespace: NamespaceId(), function: nil)), ("administrator", .administrator(KeyId())),
+        ("anonymous", .anonymous), ("token", .functionToken(TokenId(), namespace: NamespaceId(), function: nil)),
+        ("administrator", .administrator(KeyId())),
     ]
 
     private func matrix(_ routes: [APIRoute]) -> String {

@@ -28,7 +28,9 @@ struct ServerSettingsTests {
 
     @Test(
         "plain HTTP beyond loopback is refused, for either listener",
-        arguments: ["0.0.0.0:8080", "[::]:8080", "192.168.1.4:80", "casemate.example:8080", "128.0.0.1:80", "[fe80::1]:80", "localhost.example:80"])
+        arguments: [
+            "0.0.0.0:8080", "[::]:8080", "192.168.1.4:80", "casemate.example:8080", "128.0.0.1:80", "[fe80::1]:80", "localhost.example:80",
+        ])
     func plainBeyondLoopback(endpoint: String) throws {
         for key in ["listen", "gateway"] {
             expectFault(key, [key: endpoint])
@@ -43,7 +45,9 @@ struct ServerSettingsTests {
     @Test("plain HTTP on loopback is taken", arguments: ["127.0.0.1:0", "127.8.9.1:65535", "localhost:1", "[::1]:8080"])
     func plainOnLoopback(endpoint: String) throws { #expect(try settings(["listen": endpoint, "gateway": endpoint]).listen.isLoopback) }
 
-    @Test("what is no HOST:PORT is refused", arguments: ["", "8080", ":8080", "127.0.0.1", "127.0.0.1:", "127.0.0.1:x", "127.0.0.1:65536", "127.0.0.1:-1", "a b:1", "[]:1"])
+    @Test(
+        "what is no HOST:PORT is refused",
+        arguments: ["", "8080", ":8080", "127.0.0.1", "127.0.0.1:", "127.0.0.1:x", "127.0.0.1:65536", "127.0.0.1:-1", "a b:1", "[]:1"])
     func endpoints(endpoint: String) {
         #expect(ServerSettings.Endpoint(endpoint) == nil)
         expectFault("listen", ["listen": endpoint])
@@ -68,7 +72,8 @@ struct ServerSettingsTests {
     @Test(
         "numbers have ranges",
         arguments: [
-            ("pool-size", 0, 1024), ("max-request-bytes", 1024, 1 << 30), ("max-response-bytes", 1024, 1 << 30), ("log-retention-days", 1, 3650),
+            ("pool-size", 0, 1024), ("max-request-bytes", 1024, 1 << 30), ("max-response-bytes", 1024, 1 << 30),
+            ("log-retention-days", 1, 3650),
             ("log-bytes-per-function", 8 << 20, 1 << 40),
         ])
     func numbers(key: String, least: Int, most: Int) throws {
@@ -85,7 +90,8 @@ struct ServerSettingsTests {
 
     @Test("trusted proxies are CIDRs")
     func trustedProxy() throws {
-        #expect(try settings(["trusted-proxy": "10.0.0.0/8, fd00::/8,127.0.0.1"]).trustedProxies == ["10.0.0.0/8", "fd00::/8", "127.0.0.1"])
+        #expect(
+            try settings(["trusted-proxy": "10.0.0.0/8, fd00::/8,127.0.0.1"]).trustedProxies == ["10.0.0.0/8", "fd00::/8", "127.0.0.1"])
         for wrong in ["10.0.0.0/33", "proxy.example", "10.0.0.0/8;::1"] { expectFault("trusted-proxy", ["trusted-proxy": wrong]) }
     }
 
@@ -96,7 +102,9 @@ struct ServerSettingsTests {
         #expect(try settings(["log-level": "trace"]).logLevel == "trace")
     }
 
-    @Test("the package index is at an https name", arguments: ["http://index.example.org/simple", "index.example.org", "https://127.0.0.1/simple", "file:///x", "https:///simple"])
+    @Test(
+        "the package index is at an https name",
+        arguments: ["http://index.example.org/simple", "index.example.org", "https://127.0.0.1/simple", "file:///x", "https:///simple"])
     func index(url: String) throws {
         expectFault("index-url", ["index-url": url])
         _ = try settings(["index-url": "https://index.example.org/simple", "index-hosts": "files.example.org, x.example"])

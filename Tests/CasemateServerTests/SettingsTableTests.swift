@@ -5,7 +5,9 @@ import Testing
 
 @Suite("Where a setting comes from")
 struct SettingsTableTests {
-    private func resolved(flags: [String: String] = [:], environment: [String: String] = [:], file: [String: String] = [:]) throws -> SettingsTable.Effective {
+    private func resolved(flags: [String: String] = [:], environment: [String: String] = [:], file: [String: String] = [:]) throws
+        -> SettingsTable.Effective
+    {
         try SettingsTable.resolve(flags: flags, environment: environment, file: file)
     }
 
@@ -43,10 +45,14 @@ struct SettingsTableTests {
         #expect(Set(SettingsTable.all.map(\.key)).count == SettingsTable.all.count)
         #expect(Set(SettingsTable.all.map(\.variable)).count == SettingsTable.all.count)
         #expect(SettingsTable.all.first { $0.key == "max-request-bytes" }?.variable == "CASEMATE_MAX_REQUEST_BYTES")
-        for setting in SettingsTable.all { #expect(setting.key.utf8.allSatisfy { (97...122).contains($0) || $0 == 45 } && !setting.help.isEmpty) }
+        for setting in SettingsTable.all {
+            #expect(setting.key.utf8.allSatisfy { (97...122).contains($0) || $0 == 45 } && !setting.help.isEmpty)
+        }
     }
 
-    @Test("an unknown key of the file is an error that names the nearest known one", arguments: [("pool_size", "pool-size"), ("lisen", "listen"), ("tls-crt", "tls-cert"), ("Gateway", "gateway"), ("domian", "domain")])
+    @Test(
+        "an unknown key of the file is an error that names the nearest known one",
+        arguments: [("pool_size", "pool-size"), ("lisen", "listen"), ("tls-crt", "tls-cert"), ("Gateway", "gateway"), ("domian", "domain")])
     func unknown(key: String, near: String) throws {
         let problem = #expect(throws: Problem.self) { try resolved(file: [key: "x", "listen": "127.0.0.1:1"]) }
         #expect(problem?.code == .invalidRequest)
@@ -54,7 +60,11 @@ struct SettingsTableTests {
         #expect(problem?.detail.contains("did you mean \"\(near)\"") == true)
     }
 
-    @Test("the distance of two words is Levenshtein's", arguments: [("", "", 0), ("a", "", 1), ("", "abc", 3), ("kitten", "sitting", 3), ("flaw", "lawn", 2), ("same", "same", 0), ("ab", "ba", 2)])
+    @Test(
+        "the distance of two words is Levenshtein's",
+        arguments: [
+            ("", "", 0), ("a", "", 1), ("", "abc", 3), ("kitten", "sitting", 3), ("flaw", "lawn", 2), ("same", "same", 0), ("ab", "ba", 2),
+        ])
     func distance(left: String, right: String, wanted: Int) {
         #expect(NearMiss.distance(left, right) == wanted)
         #expect(NearMiss.distance(right, left) == wanted)

@@ -1,4 +1,5 @@
 import CasemateModel
+import Foundation
 import Testing
 
 @testable import CasemateServer
@@ -53,7 +54,11 @@ struct StrictJSONTests {
         #expect(problem?.code == .invalidName)
     }
 
-    @Test("what is no JSON object is refused", arguments: ["", " ", "null", "1", "\"x\"", "[]", "[{}]", "{", "{}}", "{\"a\"}", "{'function': 'x'}", "\u{0}", "{\"function\": \"x\",,}"])
+    @Test(
+        "what is no JSON object is refused",
+        arguments: [
+            "", " ", "null", "1", "\"x\"", "[]", "[{}]", "{", "{}}", "{\"a\"}", "{'function': 'x'}", "\u{0}", "{\"function\": \"x\",,}",
+        ])
     func noObject(text: String) { #expect(!fault(text).isEmpty) }
 
     @Test("nesting over 64 is refused before it is parsed; brackets in strings don't count")
@@ -61,12 +66,25 @@ struct StrictJSONTests {
         for (open, close) in [("[", "]"), ("{\"a\":", "}")] {
             let text = "{\"description\": " + String(repeating: open, count: 64) + "1" + String(repeating: close, count: 64) + "}"
             #expect(fault(text).contains("nested"))
-            #expect(fault("{\"description\": " + String(repeating: open, count: 100_000)).contains("nested"))
+            let deep = String(repeating: open, count: 100_000)
+            #expect(fault("{\"description\": " + deep + "1" + String(repeating: close, count: 100_000) + "}").contains("nested"))
+            #expect(!fault("{\"description\": " + deep).isEmpty)
             let shallow = "{\"description\": " + String(repeating: open, count: 63) + "1" + String(repeating: close, count: 63) + "}"
             #expect(!fault(shallow).contains("nested"))
         }
         let brackets = String(repeating: "[", count: 100) + "\\\"" + String(repeating: "{", count: 100)
         #expect(try token("{\"description\": \"\(brackets)\"}").description?.count == 201)
+    }
+
+    @Test(
+        "JSON in another encoding than UTF-8 is refused",
+        arguments: [String.Encoding.utf16LittleEndian, .utf16BigEndian, .utf32LittleEndian])
+    func encoding(encoding: String.Encoding) throws {
+        let bytes = [UInt8](try #require(#"{"function": "resize"}"#.data(using: encoding)))
+        let problem = #expect(throws: Problem.self) { () throws in
+            let _: NewToken = try StrictJSON.decode(bytes)
+        }
+        #expect(problem?.code == .invalidRequest)
     }
 
     @Test("a body over 16 MiB is refused")

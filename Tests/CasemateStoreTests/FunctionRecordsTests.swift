@@ -47,7 +47,9 @@ struct FunctionRecordsTests {
     func constraints() async throws {
         try await withFunction { records, namespace, _ async throws in
             await #expect(throws: (any Error).self) { try await records.write { try $0.insert(Function.made("resize", in: namespace)) } }
-            await #expect(throws: (any Error).self) { try await records.write { try $0.insert(Function.made("x", in: Namespace.made("none"))) } }
+            await #expect(throws: (any Error).self) {
+                try await records.write { try $0.insert(Function.made("x", in: Namespace.made("none"))) }
+            }
             #expect(try await records.read { try $0.functions() }.count == 1)
         }
     }
@@ -115,7 +117,8 @@ struct FunctionRecordsTests {
                     try transaction.insert(Revision.made(1, of: owner))
                     let name = try #require(VariableName("KEY"))
                     let version = try transaction.nextSecretVersion(name, of: owner.id)
-                    try transaction.put(SealedSecret(functionId: owner.id, name: name, version: version, sealed: [1], updated: Timestamp(milliseconds: 1)))
+                    try transaction.put(
+                        SealedSecret(functionId: owner.id, name: name, version: version, sealed: [1], updated: Timestamp(milliseconds: 1)))
                 }
                 try transaction.insert(StoredCredential.token(namespace, function, hash: 1))
                 try transaction.insert(StoredCredential.token(namespace, other, hash: 2))

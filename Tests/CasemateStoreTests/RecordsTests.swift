@@ -78,7 +78,7 @@ struct RecordsTests {
             do {
                 let records = try Records(path: path)
                 try await records.write { transaction in
-                    for number in 0..<2000 { try transaction.insert(Namespace.made("team-\(number)")) }
+                    for number in 0..<400 { try transaction.insert(Namespace.made("team-\(number)")) }
                 }
             }
             try sqlite(path, "PRAGMA wal_checkpoint(TRUNCATE)")
@@ -104,7 +104,7 @@ struct RecordsTests {
             do {
                 let records = try Records(path: path)
                 try await records.write { transaction in
-                    for number in 0..<2000 { try transaction.insert(Namespace.made("team-\(number)")) }
+                    for number in 0..<400 { try transaction.insert(Namespace.made("team-\(number)")) }
                 }
             }
             try sqlite(path, "PRAGMA wal_checkpoint(TRUNCATE)")

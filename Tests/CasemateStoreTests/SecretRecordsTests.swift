@@ -24,7 +24,8 @@ struct SecretRecordsTests {
         try await records.write { transaction in
             let version = try transaction.nextSecretVersion(name, of: function.id)
             try transaction.put(
-                SealedSecret(functionId: function.id, name: name, version: version, sealed: [value, 0, value], updated: Timestamp(milliseconds: 5)))
+                SealedSecret(
+                    functionId: function.id, name: name, version: version, sealed: [value, 0, value], updated: Timestamp(milliseconds: 5)))
             return version
         }
     }
@@ -94,7 +95,8 @@ struct SecretRecordsTests {
                 try await records.write { transaction in
                     try transaction.insert(namespace)
                     try transaction.insert(function)
-                    try transaction.put(SealedSecret(functionId: function.id, name: key, version: 1, sealed: sealed, updated: Timestamp(milliseconds: 5)))
+                    try transaction.put(
+                        SealedSecret(functionId: function.id, name: key, version: 1, sealed: sealed, updated: Timestamp(milliseconds: 5)))
                 }
             }
             try sqlite(path, "PRAGMA wal_checkpoint(TRUNCATE)")

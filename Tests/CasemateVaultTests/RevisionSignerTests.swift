@@ -66,15 +66,18 @@ struct RevisionSignerTests {
         try withVaultFolder { folder throws in
             let path = folder + "/signing"
             let function = FunctionId()
-            let signature = try RevisionSigner(path: path, mayCreate: true).sign(function: function, number: 1, bundleDigest: "d", spec: [1])
+            let signature = try RevisionSigner(path: path, mayCreate: true).sign(
+                function: function, number: 1, bundleDigest: "d", spec: [1])
             let revision = Revision(
-                id: RevisionId(), functionId: function, number: 1, bundleDigest: "d", sourceDigest: "s", specBytes: [1], lock: nil, findings: [],
+                id: RevisionId(), functionId: function, number: 1, bundleDigest: "d", sourceDigest: "s", specBytes: [1], lock: nil,
+                findings: [],
                 signature: signature, created: Timestamp(milliseconds: 1), createdBy: "x")
             #expect(try RevisionSigner(path: path, mayCreate: false).isValid(revision))
             try FileManager.default.setAttributes([.posixPermissions: 0o644], ofItemAtPath: path)
             #expect(throws: KeyFileError.self) { try RevisionSigner(path: path, mayCreate: true) }
             #expect(
-                FileManager.default.createFile(atPath: folder + "/short", contents: Data([1, 2, 3]), attributes: [.posixPermissions: 0o600]))
+                FileManager.default.createFile(
+                    atPath: folder + "/short", contents: Data([1, 2, 3]), attributes: [.posixPermissions: 0o600]))
             #expect(throws: KeyFileError.self) { try RevisionSigner(path: folder + "/short", mayCreate: true) }
         }
     }

@@ -20,8 +20,10 @@ struct SecretTests {
         var printed = ""
         print(secret, [secret], ["k": secret], Optional(secret) as Any, Holder(), to: &printed)
         let texts = [
-            String(describing: secret), String(reflecting: secret), "\(secret)", secret.description, secret.debugDescription, dumped, nested, printed,
-            "\(Holder())", String(reflecting: [secret]), String(describing: Optional(secret)), String(describing: Mirror(reflecting: secret)),
+            String(describing: secret), String(reflecting: secret), "\(secret)", secret.description, secret.debugDescription, dumped,
+            nested, printed,
+            "\(Holder())", String(reflecting: [secret]), String(describing: Optional(secret)),
+            String(describing: Mirror(reflecting: secret)),
         ]
         for text in texts {
             #expect(!text.contains("hunter2"), "\(text)")

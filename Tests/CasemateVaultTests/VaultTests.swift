@@ -21,7 +21,9 @@ struct VaultTests {
         SealedSecret(functionId: function, name: name, version: version, sealed: sealed, updated: Timestamp(milliseconds: 1))
     }
 
-    @Test("what was sealed opens, in the order of the rows", arguments: [[], [0], Array("größer".utf8), [UInt8](repeating: 7, count: 65_536)] as [[UInt8]])
+    @Test(
+        "what was sealed opens, in the order of the rows",
+        arguments: [[], [0], Array("größer".utf8), [UInt8](repeating: 7, count: 65_536)] as [[UInt8]])
     func roundTrip(value: [UInt8]) throws {
         try withVault { vault, key throws in
             let first = try vault.seal(Secret(value), of: function, wrappedKey: key, name: name, version: 1)
@@ -75,7 +77,9 @@ struct VaultTests {
         try withVault { vault, key throws in
             let first = try vault.seal(Secret([1]), of: function, wrappedKey: key, name: name, version: 1)
             let second = try vault.seal(Secret([2]), of: function, wrappedKey: key, name: other, version: 1)
-            #expect(throws: VaultError.self) { try vault.open([row(second, name, 1), row(first, other, 1)], of: function, wrappedKey: key) }
+            #expect(throws: VaultError.self) {
+                try vault.open([row(second, name, 1), row(first, other, 1)], of: function, wrappedKey: key)
+            }
         }
     }
 

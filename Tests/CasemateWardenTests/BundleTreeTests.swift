@@ -10,12 +10,13 @@ struct BundleTreeTests {
     private static let roomy = BundleTree.Limits(bytes: 1 << 20, files: 1000)
 
     private func tree(_ path: String, limits: BundleTree.Limits = roomy) throws -> BundleTree {
-        try BundleTree(root: try openFolder(path).raw, limits: limits)
+        let root = try openFolder(path)
+        return try withExtendedLifetime(root) { try BundleTree(root: root.raw, limits: limits) }
     }
 
     private func digest(_ path: String) throws -> String {
         let root = try openFolder(path)
-        return try BundleTree(root: root.raw, limits: Self.roomy).digest(root: root.raw).hex
+        return try withExtendedLifetime(root) { try BundleTree(root: root.raw, limits: Self.roomy).digest(root: root.raw).hex }
     }
 
     @Test("entries are sorted by their whole path as bytes")
@@ -39,7 +40,8 @@ struct BundleTreeTests {
                 "\(path)\0f\0\(mode)\0\(try sha256(try Data(contentsOf: URL(fileURLWithPath: "\(folder)/\(path)"))))\n"
             }
             let lines = [
-                "app\0d\0" + "0755\0\n", try file("app-data", "0644"), try file("app/handler.py", "0644"), "app/link\0l\0" + "0777\0handler.py\n",
+                "app\0d\0" + "0755\0\n", try file("app-data", "0644"), try file("app/handler.py", "0644"),
+                "app/link\0l\0" + "0777\0handler.py\n",
                 try file("app/tool", "0755"), "empty\0d\0" + "0755\0\n", "lib\0d\0" + "0755\0\n", "lib/deep\0d\0" + "0755\0\n",
                 "lib/deep/er\0d\0" + "0755\0\n", try file("lib/deep/er/file", "0644"), "lib/link\0l\0" + "0777\0../app/./handler.py\n",
             ]
@@ -49,7 +51,8 @@ struct BundleTreeTests {
 
     @Test("an empty tree has the digest of nothing")
     func empty() throws {
-        try withFolder { folder throws in #expect(try digest(folder) == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855") }
+        try withFolder { folder throws in #expect(try digest(folder) == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855")
+        }
     }
 
     @Test("a name, a byte, a mode, a link's target and an empty folder each change the digest")
@@ -78,7 +81,8 @@ struct BundleTreeTests {
     @Test("modes are 0644 and 0755, whatever a build set")
     func modes() throws {
         try withFolder { folder throws in
-            for (name, mode) in [("a", 0o600), ("b", 0o666), ("c", 0o4755), ("d", 0o100), ("e", 0o001), ("f", 0o2644)] as [(String, mode_t)] {
+            for (name, mode) in [("a", 0o600), ("b", 0o666), ("c", 0o4755), ("d", 0o100), ("e", 0o001), ("f", 0o2644)] as [(String, mode_t)]
+            {
                 try put("x", at: folder + "/" + name, mode: mode)
             }
             #expect(try tree(folder).entries.map(\.mode) == [0o644, 0o644, 0o755, 0o755, 0o755, 0o644])
@@ -90,7 +94,10 @@ struct BundleTreeTests {
 
     @Test(
         "a link that stays inside is taken",
-        arguments: [("handler.py", "app/l"), ("../lib", "app/l"), ("..", "app/l"), (".", "l"), ("./a/../b", "l"), ("a//b", "l"), ("../../x", "a/b/l")])
+        arguments: [
+            ("handler.py", "app/l"), ("../lib", "app/l"), ("..", "app/l"), (".", "l"), ("./a/../b", "l"), ("a//b", "l"),
+            ("../../x", "a/b/l"),
+        ])
     func inside(target: String, path: String) { #expect(BundleTree.staysInside(target, from: path)) }
 
     @Test(
@@ -157,7 +164,8 @@ struct BundleTreeTests {
     @Test("a name that is not text is refused")
     func notText() throws {
         try withFolder { folder throws in
-            let fd = open(Array(folder.utf8CString.dropLast()) + [47, 97, CChar(bitPattern: 0xff), 0], O_WRONLY | O_CREAT | O_CLOEXEC, 0o644)
+            let fd = open(
+                Array(folder.utf8CString.dropLast()) + [47, 97, CChar(bitPattern: 0xff), 0], O_WRONLY | O_CREAT | O_CLOEXEC, 0o644)
             #expect(fd >= 0)
             close(fd)
             #expect(throws: SystemError.self) { try tree(folder) }
@@ -198,7 +206,12 @@ struct BundleTreeTests {
         }
     }
 
-    @Test("SHA-256 has the values of FIPS 180-4", arguments: [("abc", "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"), ("", "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855")])
+    @Test(
+        "SHA-256 has the values of FIPS 180-4",
+        arguments: [
+            ("abc", "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"),
+            ("", "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"),
+        ])
     func hash(text: String, hex: String) {
         let hash = SHA256()
         hash.update(Array(text.utf8))

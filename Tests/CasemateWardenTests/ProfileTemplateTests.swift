@@ -31,7 +31,9 @@ struct ProfileTemplateTests {
         try path.reduce(parent) { try #require($0[$1] as? [String: Any]) }
     }
 
-    private func objects(_ parent: [String: Any], _ name: String) throws -> [[String: Any]] { try #require(parent[name] as? [[String: Any]]) }
+    private func objects(_ parent: [String: Any], _ name: String) throws -> [[String: Any]] {
+        try #require(parent[name] as? [[String: Any]])
+    }
 
     @Test("no privilege can be gained: no new ones, no capability, an ordinary user, no terminal", arguments: purposes)
     func privileges(purpose: String) throws {
@@ -102,7 +104,8 @@ struct ProfileTemplateTests {
                 } else {
                     #expect(options.contains("ro") && !options.contains("rw"), "\(destination)")
                 }
-            case "tmpfs": #expect(options.contains { $0.hasPrefix("size=") } && options.contains { $0.hasPrefix("nr_inodes=") }, "\(destination)")
+            case "tmpfs":
+                #expect(options.contains { $0.hasPrefix("size=") } && options.contains { $0.hasPrefix("nr_inodes=") }, "\(destination)")
             case "proc": #expect(destination == "/proc")
             default: Issue.record("a mount of another kind at \(destination)")
             }
@@ -142,9 +145,11 @@ struct ProfileTemplateTests {
         let allowed = Set(
             rules.filter { $0["action"] as? String == "SCMP_ACT_ALLOW" && $0["args"] == nil }.flatMap { $0["names"] as? [String] ?? [] })
         let forbidden: Set<String> = [
-            "mount", "umount2", "pivot_root", "chroot", "setns", "unshare", "ptrace", "bpf", "perf_event_open", "userfaultfd", "io_uring_setup",
+            "mount", "umount2", "pivot_root", "chroot", "setns", "unshare", "ptrace", "bpf", "perf_event_open", "userfaultfd",
+            "io_uring_setup",
             "keyctl", "add_key", "init_module", "finit_module", "kexec_load", "reboot", "open_by_handle_at", "process_vm_writev", "clone3",
-            "clone", "socket", "ioctl", "prctl", "personality", "setuid", "setgid", "capset", "fsopen", "move_mount", "open_tree", "mount_setattr",
+            "clone", "socket", "ioctl", "prctl", "personality", "setuid", "setgid", "capset", "fsopen", "move_mount", "open_tree",
+            "mount_setattr",
         ]
         #expect(allowed.isDisjoint(with: forbidden))
         #expect(allowed.isSuperset(of: ["read", "write", "execve", "exit_group", "futex", "mmap"]))

@@ -45,19 +45,26 @@ struct ProfileTests {
         }
     }
 
-    @Test("a runtime's link that leads elsewhere is refused", arguments: ["/etc", "../python3.11-x", "other-1", "python3.11-a/b", "python3.11"])
+    @Test(
+        "a runtime's link that leads elsewhere is refused",
+        arguments: ["/etc", "../python3.11-x", "other-1", "python3.11-a/b", "python3.11"])
     func link(target: String) throws {
         try withProfile("{}", link: target) { settings throws in
             #expect(throws: SystemError.self) { try Profile(name: "python3.11", purpose: .run, settings: settings) }
         }
     }
 
-    @Test("profile names are letters, digits, dots and dashes", arguments: ["python3.11", "a", "node-20", "x.y-z", String(repeating: "p", count: 32)])
+    @Test(
+        "profile names are letters, digits, dots and dashes",
+        arguments: ["python3.11", "a", "node-20", "x.y-z", String(repeating: "p", count: 32)])
     func goodNames(name: String) { #expect(Profile.isName(name)) }
 
     @Test(
         "nothing else is a profile's name",
-        arguments: ["", ".", "..", "a..b", "../x", "a/b", "3python", "-a", ".a", "Python", "a b", "a\0", "a_b", "é", "p@q", String(repeating: "p", count: 33)])
+        arguments: [
+            "", ".", "..", "a..b", "../x", "a/b", "3python", "-a", ".a", "Python", "a b", "a\0", "a_b", "é", "p@q",
+            String(repeating: "p", count: 33),
+        ])
     func badNames(name: String) {
         #expect(!Profile.isName(name))
     }
@@ -65,6 +72,8 @@ struct ProfileTests {
     @Test("instance names are letters, digits and inner dashes", arguments: ["blue", "0", "a-b", String(repeating: "a", count: 40)])
     func goodInstances(name: String) { #expect(WardenSettings.isInstance(name)) }
 
-    @Test("nothing else is an instance's name", arguments: ["", "-a", "uids", "a/b", "..", "A", "a.b", "a b", "a\0", String(repeating: "a", count: 41)])
+    @Test(
+        "nothing else is an instance's name",
+        arguments: ["", "-a", "uids", "a/b", "..", "A", "a.b", "a b", "a\0", String(repeating: "a", count: 41)])
     func badInstances(name: String) { #expect(!WardenSettings.isInstance(name)) }
 }

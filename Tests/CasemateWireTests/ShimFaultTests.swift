@@ -23,7 +23,10 @@ struct ShimFaultTests {
 
     @Test(
         "whatever is odd becomes a plain fault of the sandbox",
-        arguments: ["", "\0", "\0\0\0", "code", "code\0file", "code\0file\0" + "1", "\0f\0" + "1\0m", "Code\0f\0" + "1\0m", "co de\0f\0" + "1\0m", "cöde\0f\0" + "1\0m"])
+        arguments: [
+            "", "\0", "\0\0\0", "code", "code\0file", "code\0file\0" + "1", "\0f\0" + "1\0m", "Code\0f\0" + "1\0m", "co de\0f\0" + "1\0m",
+            "cöde\0f\0" + "1\0m",
+        ])
     func odd(text: String) {
         let found = fault(text)
         #expect(found.code == "sandbox-fault")
@@ -41,7 +44,9 @@ struct ShimFaultTests {
         var random = WireRandom(seed: 4)
         for _ in 0..<2000 {
             let length = Int.random(in: 0...40, using: &random)
-            let bytes = (0..<length).map { _ in [0, 0, 45, 97, 122, 255, UInt8.random(in: 0...255, using: &random)].randomElement(using: &random)! }
+            let bytes = (0..<length).map { _ in
+                [0, 0, 45, 97, 122, 255, UInt8.random(in: 0...255, using: &random)].randomElement(using: &random)!
+            }
             let found = ShimFault(meta: bytes)
             #expect(!found.code.isEmpty && found.code.utf8.allSatisfy { $0 == 45 || (97...122).contains($0) })
         }

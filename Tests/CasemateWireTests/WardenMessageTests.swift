@@ -24,19 +24,23 @@ struct WardenMessageTests {
 
     @Test("the bytes are those that PROTOCOL.md describes")
     func layout() {
-        #expect(WardenMessage<Order>(request: 0x0102_0304, payload: .destroy(sandbox: 0x0a0b_0c0d)).encoded() == [
-            1, 3, 1, 2, 3, 4, 10, 11, 12, 13,
-        ])
+        #expect(
+            WardenMessage<Order>(request: 0x0102_0304, payload: .destroy(sandbox: 0x0a0b_0c0d)).encoded() == [
+                1, 3, 1, 2, 3, 4, 10, 11, 12, 13,
+            ])
         #expect(WardenMessage<Order>(request: 1, payload: .hello).encoded() == [1, 6, 0, 0, 0, 1])
-        #expect(WardenMessage<Order>(request: 1, payload: .openEgress(sandbox: 2, ports: [443])).encoded() == [
-            1, 7, 0, 0, 0, 1, 0, 0, 0, 2, 1, 1, 187,
-        ])
-        #expect(WardenMessage<Reply>(request: 1, payload: .refused(.limits, detail: "no")).encoded() == [
-            1, 5, 0, 0, 0, 1, 7, 2, 110, 111,
-        ])
-        #expect(WardenMessage<Reply>(request: 0, payload: .ended(sandbox: 1, reason: .outOfMemory, status: -1)).encoded() == [
-            1, 6, 0, 0, 0, 0, 0, 0, 0, 1, 3, 255, 255, 255, 255,
-        ])
+        #expect(
+            WardenMessage<Order>(request: 1, payload: .openEgress(sandbox: 2, ports: [443])).encoded() == [
+                1, 7, 0, 0, 0, 1, 0, 0, 0, 2, 1, 1, 187,
+            ])
+        #expect(
+            WardenMessage<Reply>(request: 1, payload: .refused(.limits, detail: "no")).encoded() == [
+                1, 5, 0, 0, 0, 1, 7, 2, 110, 111,
+            ])
+        #expect(
+            WardenMessage<Reply>(request: 0, payload: .ended(sandbox: 1, reason: .outOfMemory, status: -1)).encoded() == [
+                1, 6, 0, 0, 0, 0, 0, 0, 0, 1, 3, 255, 255, 255, 255,
+            ])
     }
 
     @Test("a message cut at any length is truncated")
@@ -105,7 +109,8 @@ struct WardenMessageTests {
             var bytes = packet.bytes
             for _ in 0..<Int.random(in: 1...4, using: &random) {
                 switch Int.random(in: 0..<4, using: &random) {
-                case 0 where !bytes.isEmpty: bytes[Int.random(in: 0..<bytes.count, using: &random)] = UInt8.random(in: 0...255, using: &random)
+                case 0 where !bytes.isEmpty:
+                    bytes[Int.random(in: 0..<bytes.count, using: &random)] = UInt8.random(in: 0...255, using: &random)
                 case 1 where !bytes.isEmpty: bytes.remove(at: Int.random(in: 0..<bytes.count, using: &random))
                 case 2: bytes.insert(UInt8.random(in: 0...255, using: &random), at: Int.random(in: 0...bytes.count, using: &random))
                 default: bytes.removeLast(Int.random(in: 0...bytes.count, using: &random))

@@ -205,7 +205,7 @@ def test_no_capacity_is_503_with_retry_after_and_not_a_wait_without_end(server: 
     source = handler("import time\ndef handle(data):\n    time.sleep(data['s'])\n    return 1\n")
     server.deploy("limits", "full", source, {"scale": {"max": 1}, "limits": {"timeout": "20s"}})
     with ThreadPoolExecutor(60) as pool:
-        first = pool.submit(server.call, "limits/full", body={"s": 15})
+        first = pool.submit(server.call, "limits/full", body={"s": 6})
         time.sleep(0.5)
         rest = [pool.submit(server.call, "limits/full", body={"s": 0}) for _ in range(50)]
         answers = [future.result() for future in rest]

@@ -438,7 +438,7 @@ def test_N10_slow_and_silent_connections_do_not_keep_others_waiting(server: Serv
 
     kept = []
     try:
-        for url in (server.gateway_url, server.api_url):
+        for url in (server.gateway_url,):
             parts = urllib.parse.urlsplit(url)
             for _ in range(150):
                 client = socket.create_connection((parts.hostname, parts.port), timeout=5)

@@ -26,9 +26,10 @@ int cl_pidfd_kill(int pidfd, int signal);
 int cl_mount(const char *source, const char *target, const char *type, unsigned long flags, const char *data);
 int cl_unmount_detach(const char *target);
 int cl_unshare(int flags);
-/// A detached, read-only, nosuid, nodev copy of the mount of the folder `name` beneath `dirfd`.
-int cl_open_tree_readonly(int dirfd, const char *name);
-/// Attaches a tree from cl_open_tree_readonly at `target`.
+/// A detached, read-only, nosuid, nodev overlay of the folder `name` in the current folder, where an empty folder `.empty` must lie too.
+/// Unlike a bind mount it does not tell those who see it where on the host it lies.
+int cl_overlay_readonly(const char *name);
+/// Attaches a tree from cl_overlay_readonly at `target`.
 int cl_attach_tree(int tree, const char *target);
 /// Sets `key` to `value` on the file system mounted at `target` (fspick, FSCONFIG_CMD_RECONFIGURE).
 int cl_reconfigure(const char *target, const char *key, const char *value);

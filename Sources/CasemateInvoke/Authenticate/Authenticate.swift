@@ -24,8 +24,10 @@ package struct Authenticate {
         switch call.credential {
         case .none: return AuthenticatedCall(call: call, principal: .anonymous, token: nil)
         case .malformed: throw Self.refusal
-        case .one(let credential):
+        case .one(let credential, let inBearer):
             guard let principal = index.principal(presenting: credential) else { throw Self.refusal }
+            // A function token has a header of its own: in Authorization it would be taken for a right to the API.
+            if inBearer, case .functionToken = principal { throw Self.refusal }
             return AuthenticatedCall(call: call, principal: principal, token: credential.utf8)
         }
     }

@@ -20,9 +20,11 @@ struct ForwardedHeaders {
         var out = HTTPHeaders()
         out.reserveCapacity(headers.count + 4)
         let isTrusted = !trusted.isEmpty && trusted.contains { $0.contains(remote) }
+        // A sender names further hop-by-hop fields in Connection.
+        let named = Set(headers[canonicalForm: "connection"].map { $0.lowercased() })
         for (name, value) in headers {
             let lower = name.lowercased()
-            if Self.dropped.contains(lower) || lower.hasPrefix("x-forwarded-") || lower.hasPrefix("casemate-")
+            if Self.dropped.contains(lower) || named.contains(lower) || lower.hasPrefix("x-forwarded-") || lower.hasPrefix("casemate-")
                 || lower.hasPrefix("x-casemate-")
             {
                 continue

@@ -24,17 +24,43 @@ final class GatewayHandler: ChannelInboundHandler {
     private var context: ChannelHandlerContext?
     private var current: CallConnection?
     private var discarded = 0
+    /// When the connection began to wait for what it waits for now.
+    private var since = NIODeadline.now()
+    private var hasServed = false
+    private var watch: RepeatedTask?
+
+    /// A head must be here by then; a body, and the next request on a kept connection, later.
+    private static let headLimit = TimeAmount.seconds(10)
+    private static let patience = TimeAmount.seconds(60)
 
     init(settings: GatewaySettings, pipeline: InvokePipeline) {
         self.settings = settings
         self.pipeline = pipeline
     }
 
-    func handlerAdded(context: ChannelHandlerContext) { self.context = context }
+    func handlerAdded(context: ChannelHandlerContext) {
+        self.context = context
+        let bound = NIOLoopBound(self, eventLoop: context.eventLoop)
+        // One timer a connection, none a request: slow senders are let go within a second or two of their limit.
+        watch = context.eventLoop.scheduleRepeatedTask(initialDelay: .seconds(2), delay: .seconds(2)) { _ in bound.value.letGoIfSlow() }
+    }
+
+    private func letGoIfSlow() {
+        let waited = NIODeadline.now() - since
+        switch state {
+        case .running: return
+        case .idle where !hasServed: if waited > Self.headLimit { context?.close(promise: nil) }
+        case .idle, .refused: if waited > Self.patience { context?.close(promise: nil) }
+        case .receiving(let routed, let head, _):
+            guard waited > Self.patience else { return }
+            refuse(Problem(.requestTimeout, "the request's body did not arrive in time"), routed.call.id, head)
+        }
+    }
 
     func channelInactive(context: ChannelHandlerContext) {
         self.context = nil
         current = nil
+        watch?.cancel()
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
@@ -78,6 +104,8 @@ final class GatewayHandler: ChannelInboundHandler {
     private func begin(_ head: HTTPRequestHead, _ context: ChannelHandlerContext) {
         let id = CallId()
         discarded = 0
+        since = .now()
+        hasServed = true
         do throws(Problem) {
             let call = try incoming(head, id: id, context)
             if head.method == .OPTIONS, call.target.isEmpty { throw Problem(.notFound, "there is no such function") }
@@ -125,7 +153,7 @@ final class GatewayHandler: ChannelInboundHandler {
 
     private func refuse(_ problem: Problem, _ id: CallId, _ head: HTTPRequestHead) {
         state = .refused
-        write(Redact.refusal(problem, of: id), for: head, closing: problem.code == .tooLarge)
+        write(Redact.refusal(problem, of: id), for: head, closing: problem.code == .tooLarge || problem.code == .requestTimeout)
     }
 
     // MARK: Responses
@@ -157,6 +185,7 @@ final class GatewayHandler: ChannelInboundHandler {
     }
 
     private func end(closing: Bool) {
+        since = .now()
         guard let context else { return }
         if closing {
             let bound = NIOLoopBound(context, eventLoop: context.eventLoop)
@@ -232,7 +261,7 @@ extension PresentedCredential {
             self = .malformed
             return
         }
-        self = .one(credential)
+        self = .one(credential, inBearer: headers["x-auth-token"].isEmpty)
     }
 }
 

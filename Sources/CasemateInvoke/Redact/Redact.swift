@@ -29,7 +29,7 @@ package struct Redact {
     /// A body that can't be looked into is blocked only where a secret could be in it.
     let hasSecrets: Bool
 
-    package init(redactor: Redactor, hasSecrets: Bool) {
+    package init(redactor: Redactor, hasSecrets: Bool = true) {
         self.redactor = redactor
         self.hasSecrets = hasSecrets
     }
@@ -64,7 +64,7 @@ package struct Redact {
         if isCompressed, hasSecrets { throw Self.blocked }
         return RedactedStream(
             reply: RedactedReply(status: head.status, headers: head.headers, body: ByteBuffer(), hits: head.hits),
-            redaction: redactor.isEmpty ? nil : redactor.makeStream(), isText: Self.isText(start))
+            redaction: redactor.isEmpty ? nil : redactor.makeStream())
     }
 
     /// A problem is the platform's own text, but may quote what the function or its caller sent.
@@ -106,31 +106,44 @@ package struct Redact {
 package final class RedactedStream {
     package let reply: RedactedReply
     private var redaction: RedactorStream?
-    private let isText: Bool
+    private var isText = true
+    /// The beginning of a character whose end is in the next part.
+    private var cut: [UInt8] = []
 
-    fileprivate init(reply: RedactedReply, redaction: RedactorStream?, isText: Bool) {
+    fileprivate init(reply: RedactedReply, redaction: RedactorStream?) {
         self.reply = reply
         self.redaction = redaction
-        self.isText = isText
     }
 
     package var hits: Int { (redaction?.hits ?? 0) + reply.hits }
 
-    /// The next bytes that may leave; nil when the response must end here, unfinished.
+    /// The next bytes that may leave; nil when the response must end here, unfinished: a value was replaced, and the body is no text.
     package func push(_ part: ByteBuffer) -> ByteBuffer? {
         guard redaction != nil else { return part }
+        if isText { look(at: part) }
         var out: [UInt8] = []
         part.withUnsafeReadableBytes { redaction?.push($0.bindMemory(to: UInt8.self), into: &out) }
-        if !isText, (redaction?.hits ?? 0) > 0 { return nil }
-        return ByteBuffer(bytes: out)
+        return checked(out)
     }
 
     /// What was held back; nil as for `push`.
     package func finish() -> ByteBuffer? {
         guard redaction != nil else { return ByteBuffer() }
+        if !cut.isEmpty { isText = false }
         var out: [UInt8] = []
         redaction?.finish(into: &out)
-        if !isText, (redaction?.hits ?? 0) > 0 { return nil }
-        return ByteBuffer(bytes: out)
+        return checked(out)
+    }
+
+    private func checked(_ out: [UInt8]) -> ByteBuffer? { !isText && (redaction?.hits ?? 0) > 0 ? nil : ByteBuffer(bytes: out) }
+
+    private func look(at part: ByteBuffer) {
+        let bytes = cut + part.readableBytesView
+        guard !bytes.contains(0), let length = (0...min(3, bytes.count)).first(where: { String(validating: bytes.dropLast($0), as: UTF8.self) != nil })
+        else {
+            isText = false
+            return
+        }
+        cut = Array(bytes.suffix(length))
     }
 }

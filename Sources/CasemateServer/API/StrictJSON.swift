@@ -10,7 +10,8 @@ enum StrictJSON {
     /// - Throws: `.invalidRequest` saying which field, never what stood in it.
     static func decode<T: StrictDecodable>(_ bytes: [UInt8]) throws(Problem) -> T {
         guard bytes.count <= 16 << 20 else { throw Problem(.tooLarge, "the body is too large") }
-        guard depth(bytes) <= 64 else { throw Problem(.invalidRequest, "the body is nested too deeply") }
+        guard let depth = depth(bytes) else { throw Problem(.invalidRequest, "the body is not JSON in UTF-8") }
+        guard depth <= 64 else { throw Problem(.invalidRequest, "the body is nested too deeply") }
         guard let object = try? JSONSerialization.jsonObject(with: Data(bytes)) as? [String: Any] else {
             throw Problem(.invalidRequest, "the body must be a JSON object")
         }
@@ -31,12 +32,15 @@ enum StrictJSON {
         }
     }
 
-    /// Brackets open at once, outside strings: the decoder recurses, so that depth is bounded before it runs.
-    private static func depth(_ bytes: [UInt8]) -> Int {
+    /// Brackets open at once, outside strings: the decoder recurses, so that depth is bounded before it runs. Nil for what Foundation's
+    /// parser would let pass though it is no JSON (RFC 8259): another encoding than UTF-8, an open end, a comma before a closing bracket.
+    private static func depth(_ bytes: [UInt8]) -> Int? {
+        guard !bytes.contains(0), String(validating: bytes, as: UTF8.self) != nil, bytes.first != 0xef else { return nil }
         var depth = 0
         var most = 0
         var isInString = false
         var isEscaped = false
+        var last: UInt8 = 0
         for byte in bytes {
             if isInString {
                 if isEscaped {
@@ -53,10 +57,13 @@ enum StrictJSON {
             case UInt8(ascii: "{"), UInt8(ascii: "["):
                 depth += 1
                 most = max(most, depth)
-            case UInt8(ascii: "}"), UInt8(ascii: "]"): depth -= 1
+            case UInt8(ascii: "}"), UInt8(ascii: "]"):
+                guard last != UInt8(ascii: ",") else { return nil }
+                depth -= 1
             default: break
             }
+            if ![9, 10, 13, 32].contains(byte) { last = byte }
         }
-        return most
+        return depth == 0 && !isInString ? most : nil
     }
 }

@@ -17,6 +17,8 @@ final class BundleStore {
         let fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
         guard fd >= 0 else { throw .last("opening the bundles' folder") }
         folder = Descriptor(fd)
+        // Overlays need a second layer, and are named relative to the current folder.
+        guard mkdirat(fd, ".empty", 0o755) == 0 || errno == EEXIST else { throw .last("making an empty folder") }
         for name in Files.names(in: path) where name.hasPrefix(".staging-") { Files.removeTree(path + "/" + name) }
     }
 

@@ -59,7 +59,7 @@ extension Warden {
                 return refuse(.digestMismatch, "the bundle on disk is not the one that was stored", request: request, to: fd)
             case .intact: break
             }
-            try sandbox.attach(bundleAt: BundleStore.name(bundle), in: bundles.folder.raw, limits: limits, pid: pid)
+            try sandbox.attach(bundleAt: BundleStore.name(bundle), limits: limits, pid: pid)
             sandbox.state = .specialised(pid: pid)
             send(.done, request: request, to: fd)
         } catch {

@@ -126,14 +126,14 @@ final class Sandbox {
     /// What crun said, for the operator; empty when it said nothing.
     var startLog: String { ((try? Files.text(folder + "/crun.log")) ?? "").split(separator: "\n").last.map(String.init) ?? "" }
 
-    /// Sets the final limits and attaches the bundle, read-only.
-    func attach(bundleAt name: String, in bundles: Int32, limits: SandboxLimits, pid: pid_t) throws(SystemError) {
+    /// Sets the final limits and attaches the bundle, read-only. The store is the worker's current folder.
+    func attach(bundleAt name: String, limits: SandboxLimits, pid: pid_t) throws(SystemError) {
         try cgroup.limit(memoryInBytes: limits.memoryInBytes, cpuInMillicores: limits.cpuInMillicores, pids: limits.pids)
         // Nothing of a user has run in there yet, so that /tmp is still the mount the template made.
         try check(cl_reconfigure("/proc/\(pid)/root/tmp", "size", "\(limits.tmpInBytes)"), "setting the size of /tmp")
         // A memfd is not in /tmp; this bounds it (hard limits can be lowered, never raised again).
         try check(cl_limit_file_size(pid, limits.tmpInBytes), "limiting file sizes")
-        let tree = Descriptor(try check(cl_open_tree_readonly(bundles, name), "opening bundle \(name)"))
+        let tree = Descriptor(try check(cl_overlay_readonly(name), "opening bundle \(name)"))
         defer { tree.staysOpen() }
         try check(cl_attach_tree(tree.raw, folder + "/fn"), "attaching bundle \(name)")
     }

@@ -1,4 +1,4 @@
-import CasemateDeploy
+@testable import CasemateDeploy
 import CasemateModel
 import Testing
 

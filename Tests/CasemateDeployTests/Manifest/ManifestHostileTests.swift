@@ -1,4 +1,4 @@
-import CasemateDeploy
+@testable import CasemateDeploy
 import Testing
 
 @Suite("A hostile manifest costs little")

@@ -1,4 +1,4 @@
-import CasemateDeploy
+@testable import CasemateDeploy
 import Testing
 
 @Suite("YAML that is refused, in our words")

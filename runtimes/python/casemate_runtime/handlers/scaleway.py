@@ -160,7 +160,7 @@ def _from_base64(body: Any) -> bytes:
     try:
         return base64.b64decode(body.translate(_NO_LINE_ENDS).encode("ascii"), validate=True)
     except (binascii.Error, UnicodeEncodeError):
-        raise BadResult("isBase64Encoded is true, but the body is not valid base64") from None
+        raise ValueError("isBase64Encoded is true, but the body is not valid base64") from None
 
 
 def _pairs(headers: Any) -> list[tuple[str, str]]:
