@@ -123,7 +123,9 @@ public final class DeployPipeline: Sendable {
                 inFlight[bundle] = nil
                 return true
             }
-            if isLast, (try? await records.read { try $0.isBundleUsed(bundle.hex) }) == false { _ = try? await warden.order(.removeBundle(bundle)) }
+            if isLast, (try? await records.read { try $0.isBundleUsed(bundle.hex) }) == false {
+                _ = try? await warden.order(.removeBundle(bundle))
+            }
         }
         if let source, (try? await records.read { try $0.isSourceUsed(source) }) == false { artifacts.remove(source) }
     }

@@ -87,7 +87,8 @@ package final class InvokePipeline {
             services.counters.calls.increment()
             instances.run(
                 RunningCall(
-                    admitted: admitted, responder: responder, redact: Redact(
+                    admitted: admitted, responder: responder,
+                    redact: Redact(
                         redactor: redactor(instances, token: routed.authorized.token), hasSecrets: !instances.redactor.isEmpty),
                     deadline: .now() + .milliseconds(Int64(routed.spec.limits.timeoutInMilliseconds))))
         } catch {

@@ -50,8 +50,8 @@ public struct ByteWriter: Sendable {
 
     /// Cuts at 255 bytes: these strings are for people.
     public mutating func shortString(_ text: String) {
-        let utf8 = text.utf8.prefix(255)
-        let valid = String(decoding: utf8, as: UTF8.self).utf8.prefix(255)
+        var valid = Array(text.utf8.prefix(255))
+        while String(validating: valid, as: UTF8.self) == nil { valid.removeLast() }
         integer(UInt8(valid.count))
         append(valid)
     }

@@ -12,7 +12,7 @@ public struct PackageIndex: Sendable {
     /// - Throws: `.invalidRequest` for an index that is not at an https name.
     public init(url: String, fileHosts: [String]) throws(Problem) {
         guard let parts = URLComponents(string: url), parts.scheme == "https", let host = parts.host,
-            let index = AllowedHost(name: host, port: UInt16(parts.port ?? 443))
+            let port = UInt16(exactly: parts.port ?? 443), port > 0, let index = AllowedHost(name: host, port: port)
         else { throw Problem(.invalidRequest, "the package index must be an https URL with a host name") }
         self.url = url
         var hosts = [index]

@@ -38,8 +38,8 @@ package struct Redact {
     package func callAsFunction(_ reply: Reply, of call: CallId) throws(Problem) -> RedactedReply {
         var head = try ResponseHead(reply, call: call, redactor: redactor)
         var body = reply.body
-        if !redactor.isEmpty {
-            let encoding = head.headers.first(name: "content-encoding")
+        if !redactor.isEmpty, body.readableBytes > 0 {
+            let encoding = Self.encoding(head)
             if hasSecrets || CompressedBody.isInflatable(contentEncoding: encoding),
                 let plain = try CompressedBody.inflated(body, contentEncoding: encoding, mustBeSeen: hasSecrets)
             {
@@ -59,12 +59,18 @@ package struct Redact {
     /// - Parameter start: the first bytes of the body, at least `wholeBodyLimit`.
     package func stream(_ reply: Reply, start: ByteBuffer, of call: CallId) throws(Problem) -> RedactedStream {
         let head = try ResponseHead(reply, call: call, redactor: redactor)
-        let isCompressed = CompressedBody.isCompressed(start, contentEncoding: head.headers.first(name: "content-encoding"))
+        let isCompressed = CompressedBody.isCompressed(start, contentEncoding: Self.encoding(head))
         // What is inside can't be seen before it is gone.
         if isCompressed, hasSecrets { throw Self.blocked }
         return RedactedStream(
             reply: RedactedReply(status: head.status, headers: head.headers, body: ByteBuffer(), hits: head.hits),
             redaction: redactor.isEmpty ? nil : redactor.makeStream())
+    }
+
+    /// Several fields of that name, or several encodings in one, are one that can't be looked into.
+    private static func encoding(_ head: ResponseHead) -> String? {
+        let all = head.headers[canonicalForm: "content-encoding"].filter { !$0.isEmpty && $0.lowercased() != "identity" }
+        return all.isEmpty ? nil : all.joined(separator: ",")
     }
 
     /// A problem is the platform's own text, but may quote what the function or its caller sent.
@@ -139,7 +145,8 @@ package final class RedactedStream {
 
     private func look(at part: ByteBuffer) {
         let bytes = cut + part.readableBytesView
-        guard !bytes.contains(0), let length = (0...min(3, bytes.count)).first(where: { String(validating: bytes.dropLast($0), as: UTF8.self) != nil })
+        guard !bytes.contains(0),
+            let length = (0...min(3, bytes.count)).first(where: { String(validating: bytes.dropLast($0), as: UTF8.self) != nil })
         else {
             isText = false
             return

@@ -55,14 +55,8 @@ final class FunctionInstances {
         for instance in Array(running.values) {
             guard let call = instance.call, now >= call.deadline else { continue }
             running[ObjectIdentifier(instance)] = nil
-            instance.finishLogs()
-            services.write(
-                [.platform("the call ran into its limit of \(spec.limits.timeoutInMilliseconds) ms", at: .now, call: call.id)], function.id)
-            destroy(instance.sandbox)
-            services.counters.failed.increment()
-            call.fail(
-                Problem(.functionTimeout, "the function did not answer within \(spec.limits.timeoutInMilliseconds) ms", reason: "timeout"))
-            carryOut(state.lostBusy())
+            pool.destroy(instance.sandbox.id)
+            instance.sandbox.whenDrained { [self] in timedOut(call, instance) }
         }
         for (key, entry) in starting where now >= entry.deadline {
             starting[key] = nil
@@ -74,6 +68,16 @@ final class FunctionInstances {
         }
         let idleLimit = TimeAmount.milliseconds(Int64(spec.scale.idleInMilliseconds))
         for instance in state.takeIdle(where: { now - $0.idleSince > idleLimit }) { destroy(instance.sandbox) }
+    }
+
+    private func timedOut(_ call: RunningCall, _ instance: Instance) {
+        instance.finishLogs()
+        instance.sandbox.close()
+        let limit = spec.limits.timeoutInMilliseconds
+        services.write([.platform("the call ran into its limit of \(limit) ms", at: .now, call: call.id)], function.id)
+        services.counters.failed.increment()
+        call.fail(Problem(.functionTimeout, "the function did not answer within \(limit) ms", reason: "timeout"))
+        carryOut(state.lostBusy())
     }
 
     private func carryOut(_ actions: InstanceSetState<Instance, RunningCall>.Actions) {
@@ -138,9 +142,11 @@ final class FunctionInstances {
         sandbox.maximumBodyLength = services.maximumResponseBody
         sandbox.onClosed = { [self] closing in
             if starting.removeValue(forKey: key) != nil {
-                instance.finishLogs()
-                destroy(sandbox)
-                return startFailed(Problem(.importFailed, "the function's sandbox ended while it was loaded", reason: "crash"))
+                return sandbox.whenDrained { [self] in
+                    instance.finishLogs()
+                    destroy(sandbox)
+                    startFailed(Problem(.importFailed, "the function's sandbox ended while it was loaded", reason: "crash"))
+                }
             }
             ended(instance, closing, reason: nil)
         }
@@ -155,19 +161,26 @@ final class FunctionInstances {
             case .body(var bytes): traceback.writeBuffer(&bytes)
             case .end:
                 starting[key] = nil
-                instance.finishLogs()
-                if let fault {
-                    destroy(sandbox)
-                    services.write(Self.lines(of: fault, traceback: traceback, redactor: redactor), function.id)
-                    let place = fault.file.map { file in " (\(file)\(fault.line.map { ":\($0)" } ?? ""))" } ?? ""
-                    return startFailed(
-                        Problem(.importFailed, "the function can't be loaded\(place); its log says why", reason: fault.code))
-                }
-                lastStartProblem = nil
-                carryOut(state.started(instance))
+                sandbox.whenDrained { [self] in loaded(instance, fault: fault, traceback: traceback) }
             }
         }
         sandbox.send(FrameHeader(kind: .specialise, metaLength: fields.readableBytes), meta: fields, body: nil)
+    }
+
+    /// The shim has said what came of loading, and all that was printed meanwhile is here.
+    private func loaded(_ instance: Instance, fault: ShimFault?, traceback: ByteBuffer) {
+        instance.finishLogs()
+        guard let fault else {
+            guard instance.sandbox.isOpen else {
+                return startFailed(Problem(.importFailed, "the function's sandbox ended while it was loaded", reason: "crash"))
+            }
+            lastStartProblem = nil
+            return carryOut(state.started(instance))
+        }
+        destroy(instance.sandbox)
+        services.write(Self.lines(of: fault, traceback: traceback, redactor: redactor), function.id)
+        let place = fault.file.map { file in " (\(file)\(fault.line.map { ":\($0)" } ?? ""))" } ?? ""
+        startFailed(Problem(.importFailed, "the function can't be loaded\(place); its log says why", reason: fault.code))
     }
 
     private static func lines(of fault: ShimFault, traceback: ByteBuffer, redactor: Redactor) -> [LogLine] {
@@ -205,32 +218,50 @@ final class FunctionInstances {
             call.responder.onWritable = { [weak instance] in instance?.sandbox.setReading($0) }
         case .body(let bytes): instance.call?.part(bytes)
         case .end:
-            guard let call = instance.call else { return }
-            running[ObjectIdentifier(instance)] = nil
-            services.counters.redactions.increment(by: instance.finishLogs())
-            instance.call = nil
-            instance.idleSince = .now()
-            call.responder.onWritable = nil
-            services.counters.redactions.increment(by: call.conclude())
-            carryOut(state.finished(instance))
+            guard instance.call != nil, !instance.isConcluding else { return }
+            instance.isConcluding = true
+            instance.sandbox.whenDrained { [self] in conclude(instance) }
         }
     }
 
-    private func protocolFault(of instance: Instance) {
-        ended(instance, .protocolFault, reason: nil)
-        instance.sandbox.close()
+    /// The reply is complete, and all that the call printed is here.
+    private func conclude(_ instance: Instance) {
+        // It may have run into its time limit meanwhile.
+        guard let call = instance.call, running.removeValue(forKey: ObjectIdentifier(instance)) != nil else { return }
+        services.counters.redactions.increment(by: instance.finishLogs())
+        instance.call = nil
+        instance.isConcluding = false
+        instance.idleSince = .now()
+        call.responder.onWritable = nil
+        services.counters.redactions.increment(by: call.conclude())
+        guard instance.isGone else { return carryOut(state.finished(instance)) }
+        destroy(instance.sandbox)
+        carryOut(state.lostBusy())
     }
+
+    private func protocolFault(of instance: Instance) { ended(instance, .protocolFault, reason: nil) }
 
     /// The sandbox is gone. If a call ran, the warden's report says why; it is awaited for a moment.
     private func ended(_ instance: Instance, _ closing: WarmSandbox.Closing, reason: EndReason?) {
+        if instance.isConcluding, case .byTheSandbox = closing {
+            // It answered in full before it ended.
+            instance.isGone = true
+            return
+        }
         let wasRunning = running.removeValue(forKey: ObjectIdentifier(instance)) != nil
-        let id = instance.sandbox.id
         guard wasRunning, let call = instance.call else {
             state.lostIdle { $0 === instance }
             return destroy(instance.sandbox)
         }
-        instance.finishLogs()
-        instance.sandbox.close()
+        instance.sandbox.whenDrained { [self] in
+            instance.finishLogs()
+            instance.sandbox.close()
+            conclude(call, of: instance.sandbox.id, closing, reason: reason)
+            carryOut(state.lostBusy())
+        }
+    }
+
+    private func conclude(_ call: RunningCall, of id: UInt32, _ closing: WarmSandbox.Closing, reason: EndReason?) {
         if case .tooLong = closing {
             pool.destroy(id)
             services.counters.failed.increment()
@@ -250,14 +281,14 @@ final class FunctionInstances {
                 conclude(call, .killed)
             }
         }
-        carryOut(state.lostBusy())
     }
 
     /// The warden's report on a sandbox that ended by itself.
     func report(_ sandbox: UInt32, _ reason: EndReason) {
         if let call = crashed.removeValue(forKey: sandbox) { return conclude(call, reason) }
         // The report came before the end of the socket did.
-        if running.values.contains(where: { $0.sandbox.id == sandbox }) { reported[sandbox] = reason }
+        if reported.count > 1024 { reported.removeAll() }
+        reported[sandbox] = reason
     }
 
     private func conclude(_ call: RunningCall, _ reason: EndReason) {

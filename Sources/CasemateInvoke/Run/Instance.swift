@@ -10,6 +10,10 @@ final class Instance {
     let sandbox: WarmSandbox
     var call: RunningCall?
     var idleSince = NIODeadline.now()
+    /// The reply is complete; what was printed is still coming in.
+    var isConcluding = false
+    /// The sandbox ended by itself after a complete reply.
+    var isGone = false
     private var number: UInt32 = 0
     private var output: LogCollector
     private var error: LogCollector
@@ -64,13 +68,12 @@ final class Instance {
     }
 
     /// Whether a reply's header answers the call that runs.
-    func isReply(_ header: FrameHeader) -> Bool { header.kind == .reply && header.call == number && call != nil }
+    func isReply(_ header: FrameHeader) -> Bool { header.kind == .reply && header.call == number && call != nil && !isConcluding }
 
     /// Takes in all that the call printed, so that it can be read once the answer is out.
     /// Answers how many values were replaced in it.
     @discardableResult
     func finishLogs() -> Int {
-        sandbox.drainOutput()
         var lines: [LogLine] = []
         let now = Timestamp.now
         output.finish(at: now, call: call?.id, into: &lines)

@@ -6,6 +6,8 @@ public struct AllowedHost: Hashable, Sendable {
 
     /// Nil for what is no host name (RFC 1123) or an address: names only.
     public init?(name: String, port: UInt16) {
+        // Checked first: some letters of other scripts become ASCII when lowered.
+        guard name.utf8.allSatisfy({ $0 < 128 }) else { return nil }
         let lower = name.lowercased()
         let labels = lower.split(separator: ".", omittingEmptySubsequences: false)
         guard lower.utf8.count <= 253, labels.allSatisfy(Self.isLabel), labels.last?.utf8.allSatisfy({ (48...57).contains($0) }) == false

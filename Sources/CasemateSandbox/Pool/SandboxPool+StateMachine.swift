@@ -79,6 +79,7 @@ struct SandboxPoolState<Sandbox, Waiter> {
     }
 
     private mutating func refill() -> Actions {
+        guard isConnected else { return Actions() }
         let missing = target + waiters.count - ready.count - starting
         let count = max(0, min(missing, mostStarting - starting))
         starting += count

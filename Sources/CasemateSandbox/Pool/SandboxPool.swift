@@ -98,8 +98,10 @@ public final class SandboxPool {
                 let sandbox = WarmSandbox(
                     id: id, hostUID: uid, control: controlChannel, handler: handler, output: (outputChannel, output),
                     error: (errorChannel, error))
-                outputHandler.onRead = { [weak sandbox] in sandbox?.onOutput?(false, $0) }
-                errorHandler.onRead = { [weak sandbox] in sandbox?.onOutput?(true, $0) }
+                outputHandler.onRead = { [weak sandbox] in sandbox?.took($0, isError: false) }
+                outputHandler.onEnd = { [weak sandbox] in sandbox?.pipeEnded() }
+                errorHandler.onRead = { [weak sandbox] in sandbox?.took($0, isError: true) }
+                errorHandler.onEnd = { [weak sandbox] in sandbox?.pipeEnded() }
                 pool.awaitWarm(sandbox)
             }
         } catch {

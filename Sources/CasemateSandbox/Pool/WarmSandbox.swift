@@ -1,5 +1,6 @@
 import CasemateLinux
 import CasemateWire
+import Glibc
 import NIOCore
 import NIOPosix
 
@@ -14,6 +15,8 @@ public final class WarmSandbox {
     private let outputRaw: Int32
     private let errorRaw: Int32
     public private(set) var isOpen = true
+    private var received = (output: 0, error: 0)
+    private var drain: (output: Int, error: Int, body: () -> Void)?
 
     /// Frames from the shim. Set by whoever owns the sandbox now.
     public var onEvent: ((ShimEvent) -> Void)? {
@@ -81,22 +84,46 @@ public final class WarmSandbox {
         set { handler.decoder.maximumBodyLength = newValue }
     }
 
-    /// Reads what is in the pipes right now: after a reply's frame, that is all that the call printed.
-    public func drainOutput() {
-        for (raw, isError) in [(outputRaw, false), (errorRaw, true)] {
-            while isOpen {
-                var buffer = control.allocator.buffer(capacity: 65_536)
-                // The descriptor is the pipe channel's, non-blocking, and read on this loop alone.
-                let got = buffer.writeWithUnsafeMutableBytes(minimumWritableBytes: 65_536) { max(0, read(raw, $0.baseAddress!, $0.count)) }
-                if got == 0 { break }
-                onOutput?(isError, buffer)
+    /// Calls `body` once all is handed on that is in the pipes right now: after a reply's frame, that is all that the call printed.
+    /// At once where the pipes are empty, as they mostly are.
+    public func whenDrained(_ body: @escaping () -> Void) {
+        let targets = (received.output + pending(outputRaw), received.error + pending(errorRaw))
+        guard isOpen, received.output < targets.0 || received.error < targets.1 else { return body() }
+        let before = drain
+        drain = (
+            max(targets.0, before?.output ?? 0), max(targets.1, before?.error ?? 0),
+            {
+                before?.body()
+                body()
             }
-        }
+        )
+    }
+
+    /// Bytes that wait in a pipe. The descriptor is the pipe channel's; reading it behind the channel's back would break its bookkeeping.
+    private func pending(_ raw: Int32) -> Int {
+        var count: Int32 = 0
+        return isOpen && ioctl(raw, UInt(FIONREAD), &count) == 0 ? Int(count) : 0
+    }
+
+    func took(_ bytes: ByteBuffer, isError: Bool) {
+        onOutput?(isError, bytes)
+        if isError { received.error += bytes.readableBytes } else { received.output += bytes.readableBytes }
+        guard let drain, received.output >= drain.output, received.error >= drain.error else { return }
+        self.drain = nil
+        drain.body()
+    }
+
+    /// A pipe is closed: nothing more comes.
+    func pipeEnded() {
+        guard let drain else { return }
+        self.drain = nil
+        drain.body()
     }
 
     /// Closes our ends; the shim ends at the end of its socket, the warden kills the rest.
     public func close() {
         guard isOpen else { return }
+        pipeEnded()
         isOpen = false
         handler.onClosed = nil
         handler.onEvent = nil
@@ -140,7 +167,9 @@ final class PipeHandler: ChannelInboundHandler {
     typealias InboundIn = ByteBuffer
 
     var onRead: ((ByteBuffer) -> Void)?
+    var onEnd: (() -> Void)?
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) { onRead?(unwrapInboundIn(data)) }
+    func channelInactive(context: ChannelHandlerContext) { onEnd?() }
     func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
 }

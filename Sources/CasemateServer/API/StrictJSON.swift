@@ -26,7 +26,8 @@ enum StrictJSON {
             throw Problem(.invalidRequest, "field \"\(key.stringValue)\" is missing")
         } catch DecodingError.typeMismatch(let type, let context), DecodingError.valueNotFound(let type, let context) {
             throw Problem(
-                .invalidRequest, "field \"\(context.codingPath.map(\.stringValue).joined(separator: "."))\" must be a \(type)".lowercased())
+                .invalidRequest,
+                "field \"\(context.codingPath.map(\.stringValue).joined(separator: "."))\" must be a \("\(type)".lowercased())")
         } catch {
             throw Problem(.invalidRequest, "the body is not what this operation takes")
         }
@@ -41,7 +42,10 @@ enum StrictJSON {
         var isInString = false
         var isEscaped = false
         var last: UInt8 = 0
-        for byte in bytes {
+        var begin = 0
+        var string: ArraySlice<UInt8> = []
+        var keys: [Set<ArraySlice<UInt8>>] = []
+        for (index, byte) in bytes.enumerated() {
             if isInString {
                 if isEscaped {
                     isEscaped = false
@@ -49,17 +53,27 @@ enum StrictJSON {
                     isEscaped = true
                 } else if byte == UInt8(ascii: "\"") {
                     isInString = false
+                    string = bytes[begin..<index]
                 }
                 continue
             }
             switch byte {
-            case UInt8(ascii: "\""): isInString = true
+            case UInt8(ascii: "\""):
+                isInString = true
+                begin = index + 1
+            case UInt8(ascii: ":"):
+                // The same name twice: which one counts is anyone's guess (RFC 8259 §4).
+                guard !keys.isEmpty, keys[keys.count - 1].insert(string).inserted else { return nil }
             case UInt8(ascii: "{"), UInt8(ascii: "["):
                 depth += 1
+                guard depth <= 64 else { return depth }
+                keys.append([])
                 most = max(most, depth)
             case UInt8(ascii: "}"), UInt8(ascii: "]"):
                 guard last != UInt8(ascii: ",") else { return nil }
                 depth -= 1
+                guard depth >= 0 else { return nil }
+                keys.removeLast()
             default: break
             }
             if ![9, 10, 13, 32].contains(byte) { last = byte }

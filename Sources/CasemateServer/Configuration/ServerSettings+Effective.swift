@@ -39,6 +39,7 @@ extension ServerSettings {
         domain = effective.text("domain")
         apiURL = try url("api-url")
         gatewayURL = try url("gateway-url")
+        guard ["off", "auto"].contains(effective.text("tls")) else { throw fault("tls", "must be off or auto") }
         switch (effective.text("tls"), optional("tls-cert"), optional("tls-key")) {
         case (_, .some(let certificate), .some(let key)): tls = .files(certificate: certificate, key: key)
         case (_, .some, nil), (_, nil, .some): throw fault("tls-cert", "--tls-cert and --tls-key go together")

@@ -50,7 +50,13 @@ public struct ServerSettings: Sendable, Equatable {
             self.init(host: host, port: port)
         }
 
-        public var isLoopback: Bool { host == "localhost" || host == "::1" || host.hasPrefix("127.") }
+        /// 127.0.0.0/8, ::1 or localhost; a name that only begins like that is not.
+        public var isLoopback: Bool {
+            let parts = host.split(separator: ".", omittingEmptySubsequences: false)
+            return host == "localhost" || host == "::1"
+                || parts.count == 4 && parts[0] == "127"
+                    && parts.allSatisfy { UInt8($0) != nil && $0.utf8.allSatisfy { (48...57).contains($0) } }
+        }
         public var description: String { host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)" }
     }
 }

@@ -11,6 +11,15 @@ final class LogFiles: Sendable {
     init(folder: String, limits: LogStore.Limits) {
         self.folder = folder
         self.limits = limits
+        cutTornEnd()
+    }
+
+    /// A record that a crash cut off would hide all that is written after it.
+    private func cutTornEnd() {
+        guard let last = segments.last, let bytes = try? Files.read(path(last), limit: Self.segmentBytes * 4) else { return }
+        var end = 0
+        while let (_, next) = LogRecord.parse(bytes, at: end) { end = next }
+        if end < bytes.count { truncate(path(last), end) }
     }
 
     private var segments: [UInt64] { Files.names(in: folder).compactMap { UInt64($0.prefix { $0 != "." }) }.sorted() }

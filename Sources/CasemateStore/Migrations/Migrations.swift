@@ -14,7 +14,8 @@ enum Migrations {
                         id TEXT PRIMARY KEY NOT NULL,
                         namespace_id TEXT NOT NULL REFERENCES namespaces(id) ON DELETE RESTRICT,
                         name TEXT NOT NULL, active_revision TEXT, wrapped_data_key BLOB NOT NULL,
-                        created INTEGER NOT NULL, updated INTEGER NOT NULL, UNIQUE (namespace_id, name)
+                        created INTEGER NOT NULL, updated INTEGER NOT NULL,
+                        last_revision INTEGER NOT NULL DEFAULT 0, UNIQUE (namespace_id, name)
                     ) STRICT;
                     CREATE TABLE revisions (
                         id TEXT PRIMARY KEY NOT NULL,

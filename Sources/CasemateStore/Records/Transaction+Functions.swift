@@ -27,7 +27,7 @@ extension Transaction {
 
     public func insert(_ function: Function) throws {
         try db.execute(
-            sql: "INSERT INTO functions VALUES (?, ?, ?, ?, ?, ?, ?)",
+            sql: "INSERT INTO functions VALUES (?, ?, ?, ?, ?, ?, ?, 0)",
             arguments: [
                 function.id.text, function.namespaceId.text, function.name.function.text, function.activeRevision?.text,
                 Data(function.wrappedDataKey), function.created.milliseconds, function.updated.milliseconds,
@@ -58,7 +58,7 @@ extension Transaction {
 
     /// Numbers are never used twice, also when the newest revision was removed.
     public func nextRevisionNumber(of function: FunctionId) throws -> Int {
-        (try Int.fetchOne(db, sql: "SELECT max(number) FROM revisions WHERE function_id = ?", arguments: [function.text]) ?? 0) + 1
+        (try Int.fetchOne(db, sql: "SELECT last_revision FROM functions WHERE id = ?", arguments: [function.text]) ?? 0) + 1
     }
 
     public func insert(_ revision: Revision) throws {
@@ -69,6 +69,9 @@ extension Transaction {
                 Data(revision.specBytes), revision.lock, try JSONEncoder().encode(revision.findings), Data(revision.signature),
                 revision.created.milliseconds, revision.createdBy,
             ])
+        try db.execute(
+            sql: "UPDATE functions SET last_revision = max(last_revision, ?) WHERE id = ?",
+            arguments: [revision.number, revision.functionId.text])
     }
 
     /// Whether any function has a revision with this bundle.

@@ -29,6 +29,7 @@ struct BundleTree {
     init(root: Int32, limits: Limits) throws(SystemError) {
         try walk(root, prefix: "", depth: 0, limits: limits)
         entries.sort { $0.path.utf8.lexicographicallyPrecedes($1.path.utf8) }
+        try refuseLinksByWayOfLinks()
     }
 
     private mutating func walk(_ folder: Int32, prefix: String, depth: Int, limits: Limits) throws(SystemError) {
@@ -71,6 +72,22 @@ struct BundleTree {
                 entry.target = text
                 entries.append(entry)
             default: throw SystemError("walking \(path): neither file, folder nor link", errno: EINVAL)
+            }
+        }
+    }
+
+    /// What a link passes on its way must be folders: by way of another link, `..` would lead elsewhere than it reads.
+    private func refuseLinksByWayOfLinks() throws(SystemError) {
+        let links = entries.filter { $0.kind == UInt8(ascii: "l") }
+        let paths = Set(links.map(\.path))
+        for link in links {
+            var place = Array(link.path.split(separator: "/").dropLast())
+            let steps = link.target.split(separator: "/").filter { $0 != "." }
+            for (index, step) in steps.enumerated() {
+                if step == ".." { _ = place.popLast() } else { place.append(step) }
+                guard index + 1 == steps.count || !paths.contains(place.joined(separator: "/")) else {
+                    throw SystemError("walking \(link.path): a link by way of another link", errno: EXDEV)
+                }
             }
         }
     }

@@ -31,6 +31,17 @@ public enum Ingest {
         let source = try BundleTree(root: output, limits: limits)
         let staging = ".staging-\(getpid())"
         guard mkdirat(bundles, staging, 0o755) == 0 else { throw .last("making a staging folder") }
+        do throws(SystemError) {
+            return try fill(staging, with: source, from: output, in: bundles, limits: limits)
+        } catch {
+            Files.removeTree("/proc/self/fd/\(bundles)/\(staging)")
+            throw error
+        }
+    }
+
+    private static func fill(_ staging: String, with source: BundleTree, from output: Int32, in bundles: Int32, limits: BundleTree.Limits)
+        throws(SystemError) -> (BundleDigest, BundleTree)
+    {
         let target = Descriptor(
             try check(cl_open_beneath(bundles, staging, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0), "opening the staging folder"))
         defer { target.staysOpen() }
