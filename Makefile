@@ -6,7 +6,7 @@ PACKAGES := crun mmdebstrap libsqlite3-dev libssl-dev zlib1g-dev libarchive-dev 
 	ca-certificates iproute2 uidmap
 SWIFT_CHECK := --explicit-target-dependency-import-check error
 
-.PHONY: help setup build debug demo test unit runtime-tests journeys check layers format up bench install clean
+.PHONY: help setup build debug demo test unit runtime-tests recipes journeys check layers format up bench install clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -23,7 +23,7 @@ debug: setup
 demo: build ## build, start a server in a temporary folder, deploy two functions, and watch the guarantees at work
 	@python3 scripts/demo .build/release/casemate
 
-test: debug check unit runtime-tests journeys ## everything that CI runs
+test: debug check unit runtime-tests recipes journeys ## everything that CI runs
 
 unit: ## the rules, in Swift
 	swift test --skip-build
@@ -31,7 +31,11 @@ unit: ## the rules, in Swift
 runtime-tests: ## what runs inside a sandbox, in Python
 	cd runtimes/python && /usr/bin/python3 -m pytest -q -p no:cacheprovider tests
 
+recipes: ## the cookbook's handlers by themselves
+	/usr/bin/python3 -m pytest -q -p no:cacheprovider cookbook
+
 journeys: ## the real server, over HTTP, as root
+	.build/debug/casemate runtime install python3.11
 	CASEMATE_BIN=$(CURDIR)/.build/debug/casemate /usr/bin/python3 -m pytest -q -p no:cacheprovider Tests
 
 check: layers format ## layers, format
