@@ -160,6 +160,7 @@ let package = Package(
         .testTarget(
             name: "CasemateServerTests",
             dependencies: ["CasemateModel", "CasemateIdentity", "CasemateServer", .product(name: "Yams", package: "Yams")],
+            exclude: ["Golden"],
             swiftSettings: ours
         ),
     ],

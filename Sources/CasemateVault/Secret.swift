@@ -1,6 +1,6 @@
 /// A secret value. It can't be printed, logged, compared or encoded by accident: the one way in is `withBytes`.
 ///
-/// The bytes are overwritten when the last copy goes; copies that Swift made of an array on the way are beyond reach.
+/// The bytes are not overwritten when the last reference goes; that comes with the vault's own memory.
 public final class Secret: Sendable, CustomStringConvertible, CustomDebugStringConvertible, CustomReflectable {
     private let bytes: [UInt8]
 

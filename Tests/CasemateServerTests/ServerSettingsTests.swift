@@ -114,7 +114,8 @@ struct ServerSettingsTests {
     @Test("a package index with a port that is none is refused, not a crash")
     func indexPort() async {
         await #expect(processExitsWith: .success) {
-            let effective = try SettingsTable.resolve(flags: ["index-url": "https://index.example.org:70000/simple"], environment: [:], file: [:])
+            let effective = try SettingsTable.resolve(
+                flags: ["index-url": "https://index.example.org:70000/simple"], environment: [:], file: [:])
             guard (try? ServerSettings(effective)) == nil else { throw Problem(.internalError, "taken") }
         }
     }

@@ -160,6 +160,20 @@ struct LogStoreTests {
         }
     }
 
+    @Test("after a write that stopped half way, as on a full disk, lines of the same running store follow")
+    func tornWhileRunning() async throws {
+        try await withFolder { folder async throws in
+            let store = try LogStore(folder: folder)
+            store.append([line("a"), line("torn")], to: function)
+            _ = await store.read(function, after: 0)
+            let segment = try #require(try names(in: "\(folder)/\(function)").first { $0.hasSuffix(".log") })
+            let path = "\(folder)/\(function)/\(segment)"
+            #expect(truncate(path, off_t(try contents(path).count - 5)) == 0)
+            store.append([line("b"), line("c")], to: function)
+            #expect(texts(await store.read(function, after: 0).lines) == ["a", "b", "c"])
+        }
+    }
+
     @Test("deleting a function's lines leaves no file of them")
     func delete() async throws {
         try await withFolder { folder async throws in

@@ -81,7 +81,7 @@ struct BundleTreeTests {
     @Test("modes are 0644 and 0755, whatever a build set")
     func modes() throws {
         try withFolder { folder throws in
-            for (name, mode) in [("a", 0o600), ("b", 0o666), ("c", 0o4755), ("d", 0o100), ("e", 0o001), ("f", 0o2644)] as [(String, mode_t)]
+            for (name, mode) in [("a", 0o600), ("b", 0o666), ("c", 0o4755), ("d", 0o500), ("e", 0o401), ("f", 0o2644)] as [(String, mode_t)]
             {
                 try put("x", at: folder + "/" + name, mode: mode)
             }

@@ -47,7 +47,9 @@ public struct CredentialHash: Hashable, Sendable {
 }
 
 /// A new function token: shown once, then only its hash is known.
-public struct FreshToken: Sendable {
+public struct FreshToken: Sendable, CustomStringConvertible, CustomReflectable {
+    public var description: String { "<redacted>" }
+    public var customMirror: Mirror { Mirror(self, children: []) }
     public let text: String
     public let hash: CredentialHash
     public let prefix: String

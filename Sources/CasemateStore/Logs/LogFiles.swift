@@ -50,6 +50,11 @@ final class LogFiles: Sendable {
             var current = all[all.count - 1]
             var found = stat()
             var size = stat(path(current), &found) == 0 ? Int(found.st_size) : 0
+            if let known = remembered?.size, known != size {
+                // Not as the last write left it: something stopped half way.
+                cutTornEnd()
+                size = stat(path(current), &found) == 0 ? Int(found.st_size) : 0
+            }
             var next = try sequenceAfterLast(current, size: size)
             var out: [UInt8] = []
             for line in lines {
@@ -64,7 +69,7 @@ final class LogFiles: Sendable {
                 next += 1
             }
             try write(out, to: current)
-            remember(next)
+            remember(next, size: stat(path(current), &found) == 0 ? Int(found.st_size) : 0)
             shrink(all)
         } catch {
             // A full disk costs log lines, never a call. The operator sees it in the disk's own metrics.
@@ -76,16 +81,32 @@ final class LogFiles: Sendable {
         let fd = open(path(segment), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o600)
         guard fd >= 0 else { throw SystemError.last("opening a log segment") }
         defer { close(fd) }
-        try Files.writeAll(fd, bytes, naming: "a log segment")
+        var before = stat()
+        guard fstat(fd, &before) == 0 else { throw SystemError.last("looking at a log segment") }
+        do {
+            try Files.writeAll(fd, bytes, naming: "a log segment")
+        } catch {
+            // Half a record would hide all that is written after it.
+            ftruncate(fd, before.st_size)
+            throw error
+        }
     }
 
     /// The next number, from a file of one line: reading a segment to its end on every append would be quadratic.
     private func sequenceAfterLast(_ segment: UInt64, size: Int) throws -> UInt64 {
-        if let text = try? Files.text(folder + "/next"), let number = UInt64(text) { return number }
+        if let number = remembered?.next { return number }
         return (records(segment).last?.sequence).map { $0 + 1 } ?? segment
     }
 
-    private func remember(_ next: UInt64) { try? Files.write("\(next)", to: folder + "/next") }
+    private func remember(_ next: UInt64, size: Int) { try? Files.write("\(next) \(size)", to: folder + "/next") }
+
+    /// The next line's number, and the newest segment's size after the last write.
+    private var remembered: (next: UInt64, size: Int)? {
+        guard let parts = (try? Files.text(folder + "/next"))?.split(separator: " "), parts.count == 2, let next = UInt64(parts[0]),
+            let size = Int(parts[1])
+        else { return nil }
+        return (next, size)
+    }
 
     private func shrink(_ all: [UInt64]) {
         let most = max(2, limits.bytesPerFunction / Self.segmentBytes)
