@@ -1,5 +1,6 @@
 import CasemateIdentity
 import Hummingbird
+import HummingbirdCore
 import HummingbirdTLS
 import Logging
 import NIOCore
@@ -21,8 +22,9 @@ struct APIListener {
         let scheme = tls == nil ? "http" : "https"
         // The URLs in answers need the port, which is known only once it listens; requests before that wait for the responder.
         let responder = LateResponder()
+        let http = HTTPServerBuilder.http1(configuration: .init(additionalChannelHandlers: [SlowSenderLimit()]))
         let application = Application(
-            responder: responder, server: try tls.map { try .tls(.http1(), tlsConfiguration: $0) } ?? .http1(),
+            responder: responder, server: try tls.map { try .tls(http, tlsConfiguration: $0) } ?? http,
             configuration: ApplicationConfiguration(
                 address: .hostname(settings.listen.host, port: settings.listen.port), serverName: nil),
             onServerRunning: { channel in

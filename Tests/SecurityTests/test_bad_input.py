@@ -438,9 +438,9 @@ def test_N10_slow_and_silent_connections_do_not_keep_others_waiting(server: Serv
 
     kept = []
     try:
-        for url in (server.gateway_url,):
+        for url, count in ((server.gateway_url, 150), (server.api_url, 150)):
             parts = urllib.parse.urlsplit(url)
-            for _ in range(150):
+            for _ in range(count):
                 client = socket.create_connection((parts.hostname, parts.port), timeout=5)
                 client.sendall(b"POST /f/canary/canary HTTP/1.1\r\nHost: x\r\nContent-Le")
                 kept.append(client)
