@@ -50,6 +50,13 @@ struct RedactorTests {
         #expect(redactor.cleaned(#"del\u007fdel\u007f"#) == "[secret:C]")
     }
 
+    @Test("JSON as a string inside JSON is found")
+    func jsonTwice() {
+        let redactor = Redactor([.secret("A", #"pass"word\é"#)])
+        #expect(redactor.cleaned(#"{"dump": "{\"k\": \"pass\\\"word\\\\é\"}"}"#) == #"{"dump": "{\"k\": \"[secret:A]\"}"}"#)
+        #expect(redactor.cleaned(#"pass\\\"word\\\\\\u00e9"#) == "[secret:A]")
+    }
+
     @Test("a byte that is not UTF-8 is found as Python writes it")
     func surrogateEscape() {
         let redactor = Redactor([.secret(name: "A", value: Array("key=".utf8) + [0xFF, 0xC3] + Array("=yek".utf8))])

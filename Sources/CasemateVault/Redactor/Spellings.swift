@@ -41,7 +41,11 @@ struct Spellings: Sendable {
 
     private mutating func addNeedle(_ value: [UInt8], mark: Int) {
         addPieces(of: value, mark: mark)
-        for spelling in JSONSpelling.all(of: value) { addPieces(of: spelling, mark: mark) }
+        for spelling in JSONSpelling.all(of: value) {
+            addPieces(of: spelling, mark: mark)
+            // JSON as a string inside JSON: `{"dump": json.dumps(…)}`, or a log line of JSON in a structured log.
+            for twice in JSONSpelling.all(of: spelling) { addPieces(of: twice, mark: mark) }
+        }
         for spelling in (0..<3).flatMap({ Base64Spelling.all(of: value, at: $0) }) {
             addPieces(of: spelling.inner, mark: mark)
             for closed in spelling.closed { addEnd(of: closed, mark: mark) }
