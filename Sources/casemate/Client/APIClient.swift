@@ -16,6 +16,8 @@ struct APIClient: Sendable {
         let configuration = try ClientConfiguration.load()
         var settings = HTTPClient.Configuration()
         settings.timeout.connect = .seconds(10)
+        // A closed port is said at once, not after ten seconds of trying.
+        settings.connectionPool.retryConnectionEstablishment = false
         settings.decompression = .disabled
         settings.redirectConfiguration = .disallow
         if let ca = configuration.ca {
@@ -86,6 +88,8 @@ struct APIClient: Sendable {
             throw CommandFailure("the answer is larger than \(limit >> 20) MiB")
         } catch let error as NIOConnectionError {
             throw CommandFailure("no server answers at \(error.host):\(error.port); start one with: casemate up", code: 2)
+        } catch is IOError {
+            throw CommandFailure("no server answers at \(configuration.url); start one with: casemate up", code: 2)
         } catch let failure as CommandFailure {
             throw failure
         } catch let error as NIOSSLError {
