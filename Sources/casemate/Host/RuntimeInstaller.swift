@@ -92,7 +92,7 @@ struct RuntimeInstaller {
     }
 
     private static func add(_ folder: String, prefix: String, to hash: inout SHA256) throws {
-        for name in Files.names(in: folder) where name != "__pycache__" {
+        for name in Files.names(in: folder) {
             let path = folder + "/" + name
             var found = stat()
             guard lstat(path, &found) == 0 else { continue }
@@ -100,6 +100,10 @@ struct RuntimeInstaller {
             switch found.st_mode & S_IFMT {
             case S_IFDIR: try add(path, prefix: prefix + "/" + name, to: &hash)
             case S_IFREG: hash.update(data: try Files.read(path, limit: 256 << 20))
+            case S_IFLNK:
+                var target = [CChar](repeating: 0, count: 4096)
+                let length = max(0, readlink(path, &target, target.count))
+                hash.update(data: target.prefix(length).map { UInt8(bitPattern: $0) })
             default: break
             }
         }
