@@ -108,7 +108,9 @@ def appearances(value: str) -> list[bytes]:
     """The encodings in which a leaked value would be found; of base64 the part that all neighbours leave unchanged."""
     raw = value.encode()
     found = [raw, raw.hex().encode(), raw.hex().upper().encode(), urllib.parse.quote(value, safe="").encode()]
-    found += [json.dumps(value)[1:-1].encode(), json.dumps(value, ensure_ascii=False)[1:-1].encode()]
+    for ascii_only in (True, False):
+        escaped = json.dumps(value, ensure_ascii=ascii_only)[1:-1]
+        found += [escaped.encode(), json.dumps(escaped, ensure_ascii=ascii_only)[1:-1].encode()]
     for before in (b"", b"x", b"xx"):
         for encode in (base64.b64encode, base64.urlsafe_b64encode):
             encoded = encode(before + raw).rstrip(b"=")
@@ -157,9 +159,8 @@ def test_S4_a_printed_secret_never_reaches_the_log(leaky: Server, way: str, form
         (way, form)
         for way in ("body", "status", "json", "header")
         for form in FORMS
-        # Not ASCII: it can't stand in a header unencoded. Escaped twice: out of what is promised (threat model).
+        # Not ASCII: it can't stand in a header unencoded.
         if not (way == "header" and form in ("raw", "json utf8"))
-        and not (way == "json" and form in ("json", "json utf8"))
     ],
 )
 def test_COG_14_a_returned_secret_never_reaches_the_caller(leaky: Server, way: str, form: str) -> None:
@@ -352,6 +353,15 @@ def test_S1_after_create_call_rotate_and_delete_nothing_in_the_data_folder_or_an
         server.namespace("n")
         made = server.cli("secret", "set", "n/f", "KEY", "--json", input=first)
         look("after create")
+
+        def kept() -> set[Path]:
+            """Uploads and bundles. The upload is compressed, so that a search for the value would not see into it."""
+            return {file for file in server.folder.rglob("*") if {"warden", "artifacts"} & set(file.parts) and file.is_file()}
+
+        before = kept()
+        assert server.try_deploy("n", "g", handler(f"KEY = '{first}'\ndef handle(data):\n    return 1\n")).code == 1
+        look("after a refused deploy")
+        assert kept() == before, "a refused source, or what was built of it, is still there"
         source = handler("def handle(data, secrets):\n    print(secrets['KEY'])\n    return {'leak': secrets['KEY']}\n")
         server.deploy("n", "f", source, {"secrets": ["KEY"]})
         answer = server.call("n/f", body={})
