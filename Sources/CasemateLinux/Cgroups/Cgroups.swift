@@ -52,6 +52,14 @@ public struct Cgroup: Sendable {
         }
     }
 
+    /// How much CPU the group gets beside others: `low` for what nobody waits for.
+    public func weigh(low: Bool) throws(SystemError) {
+        switch cgroups.version {
+        case .v1: try Files.set(file("cpu", "cpu.shares"), to: low ? "64" : "1024")
+        case .v2: try Files.set(file("", "cpu.weight"), to: low ? "6" : "100")
+        }
+    }
+
     /// Memory (swap is counted in, so there is none), CPU time per 100 ms, number of tasks.
     public func limit(memoryInBytes: UInt64, cpuInMillicores: UInt32, pids: UInt32) throws(SystemError) {
         switch cgroups.version {
@@ -77,9 +85,38 @@ public struct Cgroup: Sendable {
 
     /// How often the kernel killed in this group for want of memory.
     public var outOfMemoryKills: Int {
-        let name = cgroups.version == .v1 ? file("memory", "memory.oom_control") : file("", "memory.events")
-        guard let text = try? Files.text(name) else { return 0 }
-        for line in text.split(separator: "\n") where line.hasPrefix("oom_kill ") { return Int(line.dropFirst("oom_kill ".count)) ?? 0 }
+        Self.value("oom_kill", in: cgroups.version == .v1 ? file("memory", "memory.oom_control") : file("", "memory.events"))
+    }
+
+    /// Stops or goes on with all processes of the group. On v1 a frozen process dies of SIGKILL only when it is thawed.
+    public func freeze(_ isFrozen: Bool) throws(SystemError) {
+        switch cgroups.version {
+        case .v1: try Files.set(file("freezer", "freezer.state"), to: isFrozen ? "FROZEN" : "THAWED")
+        case .v2: try Files.set(file("", "cgroup.freeze"), to: isFrozen ? "1" : "0")
+        }
+    }
+
+    /// In bytes.
+    public var memoryInUse: UInt64 {
+        let name = cgroups.version == .v1 ? file("memory", "memory.usage_in_bytes") : file("", "memory.current")
+        return (try? Files.text(name)).flatMap { UInt64($0.prefix { $0.isNumber }) } ?? 0
+    }
+
+    /// How often a process was refused for their number.
+    public var refusedProcesses: Int { Self.value("max", in: file("pids", "pids.events")) }
+
+    /// How long the CPU limit held the group back, in milliseconds.
+    public var throttledInMilliseconds: Int {
+        switch cgroups.version {
+        case .v1: Self.value("throttled_time", in: file("cpu", "cpu.stat")) / 1_000_000
+        case .v2: Self.value("throttled_usec", in: file("", "cpu.stat")) / 1000
+        }
+    }
+
+    /// The number after `key` in a file of lines "key number"; 0 without one.
+    private static func value(_ key: String, in file: String) -> Int {
+        guard let text = try? Files.text(file) else { return 0 }
+        for line in text.split(separator: "\n") where line.hasPrefix(key + " ") { return Int(line.dropFirst(key.utf8.count + 1)) ?? 0 }
         return 0
     }
 

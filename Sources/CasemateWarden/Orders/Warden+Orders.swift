@@ -19,6 +19,11 @@ extension Warden {
             }
             end(sandbox, then: .collect(request: request, maximumBytes: maximumBytes, maximumFiles: maximumFiles))
         case .openEgress(let id, let ports): openEgress(id, ports, request: request, from: fd)
+        case .freeze(let id): freeze(id, request: request, from: fd)
+        case .thaw(let id): thaw(id, request: request, from: fd)
+        case .count(let id):
+            guard let sandbox = owned(id, by: fd) else { return refuse(.unknownSandbox, "no sandbox \(id)", request: request, to: fd) }
+            send(.counted(sandbox.counts), request: request, to: fd)
         case .removeBundle(let bundle):
             bundles.remove(bundle)
             send(.done, request: request, to: fd)
@@ -65,6 +70,31 @@ extension Warden {
         } catch {
             Journal.write("specialising: \(error)")
             refuse(.failed, "the bundle can't be attached", request: request, to: fd)
+        }
+    }
+
+    private func freeze(_ id: UInt32, request: UInt32, from fd: Int32) {
+        guard let sandbox = owned(id, by: fd), case .specialised = sandbox.state else {
+            return refuse(.wrongState, "sandbox \(id) runs no function", request: request, to: fd)
+        }
+        do throws(SystemError) {
+            send(.frozen(memory: try sandbox.freeze()), request: request, to: fd)
+        } catch {
+            Journal.write("freezing: \(error)")
+            refuse(.failed, "the sandbox can't be frozen", request: request, to: fd)
+        }
+    }
+
+    private func thaw(_ id: UInt32, request: UInt32, from fd: Int32) {
+        guard let sandbox = owned(id, by: fd), case .specialised = sandbox.state else {
+            return refuse(.wrongState, "sandbox \(id) runs no function", request: request, to: fd)
+        }
+        do throws(SystemError) {
+            try sandbox.thaw()
+            send(.done, request: request, to: fd)
+        } catch {
+            Journal.write("thawing: \(error)")
+            refuse(.failed, "the sandbox can't be thawed", request: request, to: fd)
         }
     }
 

@@ -41,6 +41,7 @@ final class Sandbox {
     let owner: Int32
     var state: State
     var hasEgress = false
+    private var isFrozen = false
     private let settings: WardenSettings
     private let cgroup: Cgroup
     private let lease: UIDLease
@@ -129,6 +130,7 @@ final class Sandbox {
     /// Sets the final limits and attaches the bundle, read-only. The store is the worker's current folder.
     func attach(bundleAt name: String, limits: SandboxLimits, pid: pid_t) throws(SystemError) {
         try cgroup.limit(memoryInBytes: limits.memoryInBytes, cpuInMillicores: limits.cpuInMillicores, pids: limits.pids)
+        try cgroup.weigh(low: false)
         // Nothing of a user has run in there yet, so that /tmp is still the mount the template made.
         try check(cl_reconfigure("/proc/\(pid)/root/tmp", "size", "\(limits.tmpInBytes)"), "setting the size of /tmp")
         // A memfd is not in /tmp; this bounds it (hard limits can be lowered, never raised again).
@@ -145,6 +147,26 @@ final class Sandbox {
         case .waiting(let pid), .specialised(let pid), .ending(let pid, _): Glibc.kill(pid, SIGKILL)
         case .collecting(let pid, _, _): Glibc.kill(pid, SIGKILL)
         }
+        // A frozen process takes the signal only when it goes on (v1).
+        if isFrozen { try? thaw() }
+    }
+
+    /// Stops all of its processes. Answers the memory that they hold, in bytes.
+    func freeze() throws(SystemError) -> UInt64 {
+        try cgroup.freeze(true)
+        isFrozen = true
+        return cgroup.memoryInUse
+    }
+
+    func thaw() throws(SystemError) {
+        try cgroup.freeze(false)
+        isFrozen = false
+    }
+
+    var counts: SandboxCounts {
+        SandboxCounts(
+            outOfMemory: UInt32(clamping: cgroup.outOfMemoryKills), pids: UInt32(clamping: cgroup.refusedProcesses),
+            throttledInMilliseconds: UInt64(clamping: cgroup.throttledInMilliseconds))
     }
 
     var outOfMemoryKills: Int { cgroup.outOfMemoryKills }

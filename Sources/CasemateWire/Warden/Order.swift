@@ -14,6 +14,11 @@ public enum Order: Equatable, Sendable {
     case removeBundle(BundleDigest)
     /// Say who you are.
     case hello
+    /// Stop all processes of a sandbox where they are.
+    case freeze(sandbox: UInt32)
+    case thaw(sandbox: UInt32)
+    /// Say how often a sandbox ran into its limits.
+    case count(sandbox: UInt32)
 }
 
 /// What a sandbox is for; it decides which template the warden fills in.
@@ -42,6 +47,22 @@ public struct SandboxLimits: Equatable, Sendable {
     public var isAcceptable: Bool {
         (16 << 20...64 << 30).contains(memoryInBytes) && (10...64_000).contains(cpuInMillicores) && (2...4096).contains(pids)
             && (1 << 20...8 << 30).contains(tmpInBytes)
+    }
+}
+
+/// What a sandbox's control group has counted since it was made.
+public struct SandboxCounts: Equatable, Sendable {
+    /// Processes killed for want of memory.
+    public var outOfMemory: UInt32
+    /// Processes refused by the limit on their number.
+    public var pids: UInt32
+    /// How long the CPU limit held it back.
+    public var throttledInMilliseconds: UInt64
+
+    public init(outOfMemory: UInt32, pids: UInt32, throttledInMilliseconds: UInt64) {
+        self.outOfMemory = outOfMemory
+        self.pids = pids
+        self.throttledInMilliseconds = throttledInMilliseconds
     }
 }
 

@@ -6,6 +6,9 @@ public enum Reply: Equatable, Sendable {
     case collected(bundle: BundleDigest, files: UInt32, bytes: UInt64)
     case hello(instance: String, cgroupVersion: UInt8)
     case refused(RefusalCode, detail: String)
+    /// With the memory that the frozen processes hold, in bytes.
+    case frozen(memory: UInt64)
+    case counted(SandboxCounts)
     /// Not an answer: sandbox `sandbox` is gone.
     case ended(sandbox: UInt32, reason: EndReason, status: Int32)
 }

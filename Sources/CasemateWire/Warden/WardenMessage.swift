@@ -51,6 +51,15 @@ extension WardenMessage where Payload == Order {
             out.integer(sandbox)
             out.integer(UInt8(min(ports.count, maximumEgressPorts)))
             for port in ports.prefix(maximumEgressPorts) { out.integer(port) }
+        case .freeze(let sandbox):
+            head(8)
+            out.integer(sandbox)
+        case .thaw(let sandbox):
+            head(9)
+            out.integer(sandbox)
+        case .count(let sandbox):
+            head(10)
+            out.integer(sandbox)
         }
         return out.bytes
     }
@@ -82,6 +91,9 @@ extension WardenMessage where Payload == Order {
             for _ in 0..<count { ports.append(try input.integer()) }
             guard !ports.contains(0) else { throw .outOfRange }
             order = .openEgress(sandbox: sandbox, ports: ports)
+        case 8: order = .freeze(sandbox: try input.integer())
+        case 9: order = .thaw(sandbox: try input.integer())
+        case 10: order = .count(sandbox: try input.integer())
         default: throw .unknownKind
         }
         try input.finish()
@@ -121,6 +133,14 @@ extension WardenMessage where Payload == Reply {
             out.integer(sandbox)
             out.integer(reason.rawValue)
             out.integer(UInt32(bitPattern: status))
+        case .frozen(let memory):
+            head(8)
+            out.integer(memory)
+        case .counted(let counts):
+            head(9)
+            out.integer(counts.outOfMemory)
+            out.integer(counts.pids)
+            out.integer(counts.throttledInMilliseconds)
         }
         return out.bytes
     }
@@ -148,6 +168,13 @@ extension WardenMessage where Payload == Reply {
             let sandbox = try input.integer(UInt32.self)
             guard let reason = EndReason(rawValue: try input.integer()) else { throw .outOfRange }
             reply = .ended(sandbox: sandbox, reason: reason, status: Int32(bitPattern: try input.integer()))
+        case 8: reply = .frozen(memory: try input.integer())
+        case 9:
+            let outOfMemory = try input.integer(UInt32.self)
+            let pids = try input.integer(UInt32.self)
+            reply = .counted(
+                SandboxCounts(
+                    outOfMemory: outOfMemory, pids: pids, throttledInMilliseconds: try input.integer()))
         default: throw .unknownKind
         }
         try input.finish()
