@@ -143,6 +143,29 @@ struct SandboxPoolStateTests {
         #expect(state.wardenConnected().start == 1)
     }
 
+    @Test("a burst raises the target at once up to the most, and a lull lowers it look by look")
+    func adapts() {
+        var state = State(target: 1, most: 4)
+        _ = state.wardenConnected()
+        _ = state.becameReady(0)
+        for number in 0..<10 { _ = state.wanted(by: "\(number)") }
+        #expect(state.target == 4)
+        for sandbox in 1...13 { _ = state.becameReady(sandbox) }
+        #expect(state.waiters.isEmpty && state.ready.count == 4)
+        var ended: [Int] = []
+        for _ in 0..<30 { ended += state.look().end }
+        #expect(state.target == 1 && state.ready.count == 1)
+        #expect(ended.count == 3 && Set(ended).isDisjoint(with: state.ready))
+    }
+
+    @Test("without a most the target stays")
+    func fixed() {
+        var state = connected(target: 2)
+        for number in 0..<10 { _ = state.wanted(by: "\(number)") }
+        _ = state.look()
+        #expect(state.target == 2)
+    }
+
     @Test("in any order of events nothing is given twice, nobody is forgotten, and no limit is passed")
     func anyOrder() {
         var random = SystemRandomNumberGenerator()

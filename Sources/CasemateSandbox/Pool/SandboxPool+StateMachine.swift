@@ -6,10 +6,19 @@ struct SandboxPoolState<Sandbox, Waiter> {
     struct Actions {
         var give: [(Waiter, Sandbox)] = []
         var refuse: [Waiter] = []
+        /// More than are wanted now.
+        var end: [Sandbox] = []
         var start = 0
     }
 
-    let target: Int
+    /// The target never leaves these.
+    let least: Int
+    let most: Int
+    /// How many shall be ready or on their way: what was asked for lately.
+    private(set) var target: Int
+    /// Taken since the last look, and what is remembered of the looks before.
+    private var taken = 0
+    private var demand = 0
     /// More than this many are never started at once: a storm is served by turns.
     let mostStarting: Int
     let mostWaiting: Int
@@ -18,8 +27,11 @@ struct SandboxPoolState<Sandbox, Waiter> {
     private(set) var waiters: [Waiter] = []
     private(set) var isConnected = false
 
-    init(target: Int, mostStarting: Int = 8, mostWaiting: Int = 1000) {
+    /// - Parameter most: bounds the target; by default it stays as it is.
+    init(target: Int, most: Int? = nil, mostStarting: Int = 8, mostWaiting: Int = 1000) {
         self.target = target
+        least = target
+        self.most = max(target, most ?? target)
         self.mostStarting = mostStarting
         self.mostWaiting = mostWaiting
     }
@@ -42,6 +54,9 @@ struct SandboxPoolState<Sandbox, Waiter> {
 
     mutating func wanted(by waiter: Waiter) -> Actions {
         guard isConnected, waiters.count < mostWaiting else { return Actions(refuse: [waiter]) }
+        taken += 1
+        // A burst raises the target at once, a lull lowers it look by look.
+        if ready.isEmpty { target = min(most, max(target, taken)) }
         if let sandbox = ready.popLast() {
             var actions = refill()
             actions.give = [(waiter, sandbox)]
@@ -76,6 +91,17 @@ struct SandboxPoolState<Sandbox, Waiter> {
     mutating func lost(where isLost: (Sandbox) -> Bool) -> Actions {
         ready.removeAll(where: isLost)
         return refill()
+    }
+
+    /// Looks at the demand, every few seconds.
+    mutating func look() -> Actions {
+        demand = max(taken, demand * 3 / 4)
+        taken = 0
+        target = min(most, max(least, demand))
+        var actions = refill()
+        // One a look: whoever asks again soon finds some.
+        if ready.count > target { actions.end = [ready.removeFirst()] }
+        return actions
     }
 
     private mutating func refill() -> Actions {

@@ -20,14 +20,32 @@ public final class SandboxPool {
     /// What pool sandboxes are made with; the warden sets the function's own limits when it attaches a bundle.
     public static let startLimits = SandboxLimits(memoryInBytes: 256 << 20, cpuInMillicores: 1000, pids: 64, tmpInBytes: 64 << 20)
 
-    public init(profile: String, target: Int, loop: any EventLoop, warden: WardenClient) {
+    /// - Parameters:
+    ///   - target: so many wait at least.
+    ///   - most: so many at most, when they are taken quickly.
+    public init(profile: String, target: Int, most: Int, loop: any EventLoop, warden: WardenClient) {
         self.profile = profile
         self.loop = loop
         self.warden = warden
-        state = SandboxPoolState(target: target)
+        state = SandboxPoolState(target: target, most: most)
+        let bound = NIOLoopBound(Weak(self), eventLoop: loop)
+        loop.scheduleRepeatedTask(initialDelay: .seconds(5), delay: .seconds(5)) { task in
+            guard let pool = bound.value.pool else { return task.cancel() }
+            pool.carryOut(pool.state.look())
+        }
+    }
+
+    private struct Weak {
+        weak var pool: SandboxPool?
+        init(_ pool: SandboxPool) { self.pool = pool }
     }
 
     public var readyCount: Int { state.ready.count }
+
+    /// How many there are of which kind, for the metrics.
+    public var counts: (ready: Int, starting: Int, waiting: Int, target: Int) {
+        (state.ready.count, state.starting, state.waiters.count, state.target)
+    }
 
     public func wardenConnected() { carryOut(state.wardenConnected()) }
 
@@ -42,6 +60,11 @@ public final class SandboxPool {
     private func carryOut(_ actions: SandboxPoolState<WarmSandbox, Taker>.Actions) {
         for (taker, sandbox) in actions.give { taker(sandbox) }
         for taker in actions.refuse { taker(nil) }
+        for sandbox in actions.end {
+            sandbox.onClosed = nil
+            sandbox.close()
+            destroy(sandbox.id)
+        }
         for _ in 0..<actions.start { start() }
     }
 
@@ -133,6 +156,44 @@ public final class SandboxPool {
     /// Ends a sandbox that was taken. Never fails: without a warden it is gone already.
     public func destroy(_ id: UInt32, _ done: (@Sendable () -> Void)? = nil) {
         warden.order(.destroy(sandbox: id)) { _ in done?() }
+    }
+
+    /// Stops all of a sandbox's processes where they are. Answers the memory that they hold, nil when they could not be stopped.
+    public func freeze(_ id: UInt32, _ done: @escaping (Int?) -> Void) {
+        ask(.freeze(sandbox: id), done) { reply -> Int? in
+            if case .frozen(let bytes) = reply { Int(clamping: bytes) } else { nil }
+        }
+    }
+
+    public func thaw(_ id: UInt32, _ done: @escaping (Bool) -> Void) {
+        ask(.thaw(sandbox: id), { done($0 ?? false) }) { reply -> Bool? in
+            if case .done = reply { true } else { nil }
+        }
+    }
+
+    /// What a sandbox's control group has counted; nil when it is gone, or the warden takes longer than a moment.
+    public func count(_ id: UInt32, _ done: @escaping (SandboxCounts?) -> Void) {
+        var isDone = false
+        let once = { (counts: SandboxCounts?) in
+            guard !isDone else { return }
+            isDone = true
+            done(counts)
+        }
+        let bound = NIOLoopBound(once, eventLoop: loop)
+        loop.scheduleTask(in: .milliseconds(300)) { bound.value(nil) }
+        ask(.count(sandbox: id), once) { reply -> SandboxCounts? in
+            if case .counted(let counts) = reply { counts } else { nil }
+        }
+    }
+
+    /// Gives an order, and answers on the loop with what `read` makes of the reply; nil when it was refused.
+    private func ask<R: Sendable>(_ order: Order, _ done: @escaping (R?) -> Void, _ read: @Sendable @escaping (Reply) -> R?) {
+        let loop = self.loop
+        let bound = NIOLoopBound(done, eventLoop: loop)
+        warden.order(order) { result in
+            let value = (try? result.get()).flatMap { read($0.0) }
+            loop.execute { bound.value(value) }
+        }
     }
 
     /// Attaches the bundle of one revision and sets its limits.
