@@ -26,7 +26,7 @@ public final class DeployPipeline: Sendable {
     /// - Parameter changed: tells the calling side of a new active revision; returns when the next call sees it.
     public init(
         records: Records, artifacts: ArtifactStore, vault: Vault, signer: RevisionSigner, warden: WardenClient, index: PackageIndex,
-        logger: Logger, changed: @Sendable @escaping (FunctionId) async throws -> Void
+        logger: Logger, changed: @Sendable @escaping (_ id: FunctionId, _ loadInMilliseconds: Int?) async throws -> Void
     ) {
         plan = Plan(records: records, artifacts: artifacts)
         build = Build(warden: warden, artifacts: artifacts, index: index)
@@ -100,7 +100,7 @@ public final class DeployPipeline: Sendable {
                 outcome.stage = "publish"
                 let published = try await publish(signed)
                 outcome.stage = "activate"
-                let active = try await activate(published)
+                let active = try await activate(published, loadInMilliseconds: scanned.loadInMilliseconds)
                 outcome.status = .deployed
                 outcome.revision = active.revision.number
                 outcome.bundleDigest = active.revision.bundleDigest

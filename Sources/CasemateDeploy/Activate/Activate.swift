@@ -12,12 +12,12 @@ public struct ActiveRevision: Sendable {
 struct Activate {
     let records: Records
     /// Tells the calling side; returns when the next call sees the change.
-    let changed: @Sendable (FunctionId) async throws -> Void
+    let changed: @Sendable (_ id: FunctionId, _ loadInMilliseconds: Int?) async throws -> Void
 
-    func callAsFunction(_ published: PublishedRevision) async throws -> ActiveRevision {
+    func callAsFunction(_ published: PublishedRevision, loadInMilliseconds: Int?) async throws -> ActiveRevision {
         let revision = published.revision
         try await records.write { try $0.activate(revision.id, of: revision.functionId, at: .now) }
-        try await changed(revision.functionId)
+        try await changed(revision.functionId, loadInMilliseconds)
         return ActiveRevision(revision: revision)
     }
 }

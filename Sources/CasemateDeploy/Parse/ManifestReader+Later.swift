@@ -14,7 +14,6 @@ extension ManifestReader {
             laterList(field, form: "HOST:PORT", example: "\"api.example.com:443\"", Self.isEgress)
         }
         if let field = fields["secretsInResponse"] { _ = choice(field, of: ["redact"], later: ["block", "allow"]) }
-        if let field = fields["isolate"] { _ = choice(field, of: ["instance"], later: ["call"]) }
         if let field = fields["inputSchema"], let path = text(field), !path.isEmpty, isRelativePath(path, field, example: "schema.json") {
             notAvailable(field)
         }

@@ -18,8 +18,14 @@ extension ManifestReader {
         }) {
             limits.pids = UInt32(pids)
         }
-        if let concurrency = fields["concurrency"], count(concurrency, in: 1...1000, example: "1") ?? 1 > 1 {
-            faults.error(concurrency.line, "limits.concurrency above 1 is not available yet", fix: "remove it")
+        if let field = fields["concurrency"], let concurrency = count(field, in: Limits.concurrencyRange, example: "1"), concurrency > 1 {
+            limits.concurrency = concurrency
+            // Each call runs in a thread, and threads count as processes.
+            if concurrency + 8 > Int(limits.pids) {
+                faults.error(
+                    field.line, "limits.concurrency \(concurrency) needs as many threads, and limits.pids is \(limits.pids)",
+                    fix: "write pids: \(concurrency + 16) beside it")
+            }
         }
         return limits
     }
@@ -30,10 +36,21 @@ extension ManifestReader {
         guard let fields = fields(of: field.node, at: Place(field), known: ["min", "max", "idle"]) else { return scale }
         if let max = fields["max"].flatMap({ count($0, in: Scale.maxRange, example: "10") }) { scale.max = max }
         if let idle = fields["idle"].flatMap({ duration($0, in: Scale.idleRange, example: "10m") }) { scale.idleInMilliseconds = idle }
-        if let min = fields["min"], count(min, in: 0...Scale.maxRange.upperBound, example: "0") ?? 0 > 0 {
-            faults.error(min.line, "scale.min above 0 is not available yet", fix: "remove it")
+        if let field = fields["min"], let min = count(field, in: 0...Scale.maxRange.upperBound, example: "0"), min > 0 {
+            scale.min = min
+            if min > scale.max { faults.error(field.line, "scale.min \(min) is above scale.max \(scale.max)", fix: "raise scale.max") }
         }
         return scale
+    }
+
+    /// `isolate: call`: a process per call, and so one call at a time in an instance.
+    mutating func isolation(_ field: Field, _ limits: FunctionSpec.Limits) -> FunctionSpec.Isolation? {
+        guard choice(field, of: ["instance", "call"]) == "call" else { return nil }
+        if (limits.concurrency ?? 1) > 1 {
+            faults.error(
+                field.line, "isolate: call runs one call at a time in an instance", fix: "remove limits.concurrency; raise scale.max")
+        }
+        return .call
     }
 
     // MARK: Quantities

@@ -64,6 +64,7 @@ struct ManifestReader {
         spec.secrets = fields["secrets"].map { secrets($0, function: label, environment: environment) } ?? []
         spec.limits = fields["limits"].map { limits($0) } ?? spec.limits
         spec.scale = fields["scale"].map { scale($0) } ?? spec.scale
+        spec.isolation = fields["isolate"].flatMap { isolation($0, spec.limits) }
         let policy = fields["dependencies"].flatMap { dependencyPolicy($0) } ?? .auto
         checkLater(fields)
 

@@ -18,7 +18,9 @@ struct HandlerLoadsCheck: ScanCheck {
             try await session.waitUntilWarm()
             _ = try await warden.order(
                 .specialise(sandbox: session.handle.id, bundle: subject.bundle.digest, limits: SandboxLimits(subject.spec.limits)))
+            let begin = ContinuousClock.now
             answer = try await session.ask(.specialise, try await fields(subject), expecting: .specialised, within: 60, maximumBody: 65_536)
+            subject.loadInMilliseconds = Int((ContinuousClock.now - begin) / .milliseconds(1))
         } catch ShimSession.Failure.timeout {
             await session.close()
             throw Problem(.handlerFailed, "loading the handler took longer than 60 s", reason: "timeout")
@@ -73,6 +75,12 @@ struct HandlerLoadsCheck: ScanCheck {
         fields.add(.revision, "0")
         fields.add(.memoryInMiB, "\(spec.limits.memoryInBytes >> 20)")
         for (name, value) in spec.environment { fields.add(.environment, name: name.text, value: Array(value.utf8)) }
+        if let concurrency = spec.limits.concurrency { fields.add(.concurrency, "\(concurrency)") }
+        // With a process per call, the one that loads the handler has no secrets.
+        if spec.isolation == .call {
+            fields.add(.isolation, "call")
+            return fields
+        }
         for secret in try await stored(subject) where spec.secrets.contains(secret.name) {
             secret.value.withBytes { fields.add(.secret, name: secret.name.text, value: $0) }
         }

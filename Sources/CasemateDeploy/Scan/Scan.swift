@@ -10,11 +10,14 @@ public struct ScannedBundle: Sendable {
     /// The spec as it will be signed: with the signature that the handler turned out to have.
     public let spec: FunctionSpec
     public let findings: [Diagnostic]
+    /// How long the handler took to load; nil when it could not be.
+    public let loadInMilliseconds: Int?
 
-    fileprivate init(bundle: Bundle, spec: FunctionSpec, findings: [Diagnostic]) {
-        self.bundle = bundle
-        self.spec = spec
-        self.findings = findings
+    fileprivate init(_ subject: ScanSubject) {
+        bundle = subject.bundle
+        spec = subject.spec
+        findings = subject.findings
+        loadInMilliseconds = subject.loadInMilliseconds
     }
 }
 
@@ -30,7 +33,7 @@ struct Scan {
             let errors = subject.findings.filter { $0.severity == .error }
             if !errors.isEmpty { throw Problem(.gateFailed, "the bundle has \(errors.count) finding(s)", diagnostics: subject.findings) }
         }
-        return ScannedBundle(bundle: bundle, spec: subject.spec, findings: subject.findings)
+        return ScannedBundle(subject)
     }
 }
 
@@ -39,6 +42,7 @@ struct ScanSubject: Sendable {
     let bundle: Bundle
     var spec: FunctionSpec
     var findings: [Diagnostic]
+    var loadInMilliseconds: Int?
 }
 
 /// One check with one job. Its order in the list is its order in time.

@@ -15,11 +15,13 @@ public struct FunctionSpec: Hashable, Sendable, Codable {
     public var scale: Scale
     /// `strict` where the source must bring its whole lock; nil for `auto`.
     public var dependencyPolicy: String?
+    /// Nil for a process that serves one call after the other.
+    public var isolation: Isolation?
 
     public init(
         runtime: String, handler: String, signature: Signature? = nil, access: Access = .private,
         environment: [VariableName: String] = [:], secrets: [VariableName] = [], limits: Limits = Limits(), scale: Scale = Scale(),
-        dependencyPolicy: String? = nil
+        dependencyPolicy: String? = nil, isolation: Isolation? = nil
     ) {
         self.runtime = runtime
         self.handler = handler
@@ -30,7 +32,11 @@ public struct FunctionSpec: Hashable, Sendable, Codable {
         self.limits = limits
         self.scale = scale
         self.dependencyPolicy = dependencyPolicy
+        self.isolation = isolation
     }
+
+    /// `call`: a fresh process per call, which alone gets the secrets.
+    public enum Isolation: String, Codable, Sendable { case call }
 
     public enum Signature: String, Codable, Sendable, CaseIterable { case cognite, scaleway, kyma, azure }
     public enum Access: String, Codable, Sendable { case `private`, `public` }
@@ -42,16 +48,19 @@ public struct FunctionSpec: Hashable, Sendable, Codable {
         public var timeoutInMilliseconds: Int
         public var tmpInBytes: UInt64
         public var pids: UInt32
+        /// Calls that one instance runs at once; nil for one.
+        public var concurrency: Int?
 
         public init(
             memoryInBytes: UInt64 = 256 << 20, cpuInMillicores: UInt32 = 1000, timeoutInMilliseconds: Int = 60_000,
-            tmpInBytes: UInt64 = 64 << 20, pids: UInt32 = 64
+            tmpInBytes: UInt64 = 64 << 20, pids: UInt32 = 64, concurrency: Int? = nil
         ) {
             self.memoryInBytes = memoryInBytes
             self.cpuInMillicores = cpuInMillicores
             self.timeoutInMilliseconds = timeoutInMilliseconds
             self.tmpInBytes = tmpInBytes
             self.pids = pids
+            self.concurrency = concurrency
         }
 
         public static let memoryRange: ClosedRange<UInt64> = 32 << 20...16 << 30
@@ -59,15 +68,19 @@ public struct FunctionSpec: Hashable, Sendable, Codable {
         public static let timeoutRange: ClosedRange<Int> = 100...900_000
         public static let tmpRange: ClosedRange<UInt64> = 1 << 20...4 << 30
         public static let pidsRange: ClosedRange<UInt32> = 4...1024
+        public static let concurrencyRange = 1...256
     }
 
     /// How many instances there may be.
     public struct Scale: Hashable, Sendable, Codable {
         public var max: Int
         public var idleInMilliseconds: Int
+        /// Kept up, called or not; nil for none.
+        public var min: Int?
 
-        public init(max: Int = 10, idleInMilliseconds: Int = 600_000) {
+        public init(max: Int = 10, idleInMilliseconds: Int = 600_000, min: Int? = nil) {
             self.max = max
+            self.min = min
             self.idleInMilliseconds = idleInMilliseconds
         }
 

@@ -26,13 +26,14 @@ struct ManifestAcceptedTests {
                 gate: {}
                 env: {REGION: north, DEBUG: "true", "N": '1', EMPTY: "", LINES: "a\\tb\\nc", URL: http://x/?a=1&b=*c}
                 isolate: instance
-                limits: {memory: 1GiB, cpu: 0.25, timeout: 500ms, concurrency: 1, tmp: "65536KiB", pids: 128}
-                scale: {min: 0, max: 100, idle: 1h}
+                limits: {memory: 1GiB, cpu: 0.25, timeout: 500ms, concurrency: 4, tmp: "65536KiB", pids: 128}
+                scale: {min: 2, max: 100, idle: 1h}
                 triggers: []
               apple:
                 source: .
                 runtime: "python3.11"
                 handler: a.b
+                isolate: call
             """
         let manifest = try ManifestParser.parse(text, file: "casemate.yaml")
         let zebra = FunctionSpec(
@@ -42,8 +43,9 @@ struct ManifestAcceptedTests {
                     "REGION": "north", "DEBUG": "true", "N": "1", "EMPTY": "", "LINES": "a\tb\nc", "URL": "http://x/?a=1&b=*c",
                 ].map { (VariableName($0)!, $1) }),
             secrets: ["API_KEY", "DB", "TOKEN"].map { VariableName($0)! },
-            limits: .init(memoryInBytes: 1 << 30, cpuInMillicores: 250, timeoutInMilliseconds: 500, tmpInBytes: 64 << 20, pids: 128),
-            scale: .init(max: 100, idleInMilliseconds: 3_600_000))
+            limits: .init(
+                memoryInBytes: 1 << 30, cpuInMillicores: 250, timeoutInMilliseconds: 500, tmpInBytes: 64 << 20, pids: 128, concurrency: 4),
+            scale: .init(max: 100, idleInMilliseconds: 3_600_000, min: 2))
         let expected = Manifest(
             namespace: NamespaceName("plant"),
             functions: [
@@ -51,7 +53,7 @@ struct ManifestAcceptedTests {
                     label: FunctionLabel("zebra")!, line: 4, source: "./anomaly", sourceLine: 5, spec: zebra, dependencyPolicy: .strict),
                 FunctionManifest(
                     label: FunctionLabel("apple")!, line: 23, source: ".", sourceLine: 24,
-                    spec: FunctionSpec(runtime: "python3.11", handler: "a.b")),
+                    spec: FunctionSpec(runtime: "python3.11", handler: "a.b", isolation: .call)),
             ])
         #expect(manifest == expected)
     }

@@ -124,12 +124,13 @@ struct ManifestFaultsTests {
         .line6("limits: {pids: 064}", "limits.pids takes a whole number, not \"064\"; write it as 64"),
         .line6("limits: {pids: -1}", "limits.pids takes a whole number, not \"-1\"; write it as 64"),
         .line6("limits: {pids: 1025}", "limits.pids \"1025\" is out of range; choose from 4 to 1024"),
-        .line6("limits: {concurrency: 0}", "limits.concurrency \"0\" is out of range; choose from 1 to 1000"),
-        .line6("limits: {concurrency: 2}", "limits.concurrency above 1 is not available yet; remove it"),
+        .line6("limits: {concurrency: 0}", "limits.concurrency \"0\" is out of range; choose from 1 to 256"),
+        .line6(
+            "limits: {concurrency: 60}", "limits.concurrency 60 needs as many threads, and limits.pids is 64; write pids: 76 beside it"),
         .line6("scale: {max: 0}", "scale.max \"0\" is out of range; choose from 1 to 100"),
         .line6("scale: {idle: 10}", "scale.idle \(duration) \"10\"; write it as \"10s\""),
         .line6("scale: {idle: 25h}", "scale.idle \"25h\" is out of range; choose from 1s to 24h"),
-        .line6("scale: {min: 1}", "scale.min above 0 is not available yet; remove it"),
+        .line6("scale: {min: 3, max: 2}", "scale.min 3 is above scale.max 2; raise scale.max"),
         .line6("scale: {mim: 1}", "unknown key \"mim\"; did you mean \"min\"?"),
     ]
 

@@ -35,7 +35,6 @@ struct ManifestLaterTests {
         .line6("gate: {test: pytest, type: mypy, lint: ruff}", "gate is not available yet; remove it"),
         .line6("gate: {tests: pytest}", "unknown key \"tests\"; did you mean \"test\"?"),
         .line6("gate: {lint: false}", "gate.lint is read as a boolean, not as a text; write it in quotes: \"false\""),
-        .line6("isolate: call", "isolate \"call\" is not available yet; remove it"),
         .line6("isolate: proces", "unknown isolate \"proces\"; known here: instance, call"),
         .line6("triggers: [{cron: \"0 * * * *\", timezone: Etc/UTC, input: {a: ~}}]", "triggers is not available yet; remove it"),
         .line6("triggers: [{timezone: Etc/UTC}]", "this trigger has no cron; add cron: \"0 * * * *\""),
