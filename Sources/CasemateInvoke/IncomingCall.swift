@@ -17,6 +17,8 @@ package struct IncomingCall {
     package let headers: HTTPHeaders
     package let credential: PresentedCredential
     package let received: NIODeadline
+    /// The caller asked for `Server-Timing`.
+    package var wantsTiming = false
 }
 
 /// What the caller showed.

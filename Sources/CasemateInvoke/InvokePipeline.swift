@@ -14,16 +14,21 @@ package struct CallServices {
     package let counters: CallCounters
     /// In bytes.
     package let maximumResponseBody: Int
+    let recorder = CallRecorder()
+    let frozen: FrozenInstances
     let loop: any EventLoop
 
+    /// - Parameter frozenBytes: what frozen instances may take together.
     package init(
-        vault: Vault, signer: RevisionSigner, logs: LogStore, counters: CallCounters, maximumResponseBody: Int, loop: any EventLoop
+        vault: Vault, signer: RevisionSigner, logs: LogStore, counters: CallCounters, maximumResponseBody: Int, frozenBytes: Int,
+        loop: any EventLoop
     ) {
         self.vault = vault
         self.signer = signer
         self.logs = logs
         self.counters = counters
         self.maximumResponseBody = maximumResponseBody
+        frozen = FrozenInstances(limit: frozenBytes)
         self.loop = loop
     }
 
@@ -74,30 +79,38 @@ package final class InvokePipeline {
         do {
             return try route(try authorize(try authenticate(call)))
         } catch {
-            services.counters.refused.increment()
+            refused(error)
             throw error
         }
+    }
+
+    /// Counts a call that was refused before it ran.
+    package func refused(_ problem: Problem) {
+        services.counters.refused.increment()
+        services.recorder.metrics.refused(problem.code)
+        if let limit = CallMetrics.Limit(problem) { services.recorder.metrics.ranInto(limit) }
     }
 
     /// Runs the call; the responder hears once.
     package func run(_ routed: RoutedCall, body: ByteBuffer?, responder: any CallResponder) {
         do throws(Problem) {
             let admitted = try admit(routed, body: body)
-            let instances = try instances(of: routed)
+            let instances = try instances(of: routed.routing)
             services.counters.calls.increment()
             instances.run(
                 RunningCall(
                     admitted: admitted, responder: responder,
                     redact: Redact(
                         redactor: redactor(instances, token: routed.authorized.token), hasSecrets: !instances.redactor.isEmpty),
-                    deadline: .now() + .milliseconds(Int64(routed.spec.limits.timeoutInMilliseconds))))
+                    times: CallTimes(received: routed.call.received, authorized: routed.at),
+                    deadline: .now() + .milliseconds(Int64(routed.spec.limits.timeoutInMilliseconds)), recorder: services.recorder))
         } catch {
-            services.counters.refused.increment()
+            refused(error)
             responder.answer(Redact.refusal(error, of: routed.call.id))
         }
     }
 
-    private func instances(of routed: RoutedCall) throws(Problem) -> FunctionInstances {
+    private func instances(of routed: Routing) throws(Problem) -> FunctionInstances {
         let generation = routed.function.generation
         if let known = current[routed.function.id] {
             if known.generation == generation { return known.instances }
@@ -109,7 +122,7 @@ package final class InvokePipeline {
             throw Problem(.unavailable, "runtime \(routed.spec.runtime) is not installed; casemate runtime install \(routed.spec.runtime)")
         }
         do {
-            let made = try FunctionInstances(routed: routed, services: services, pool: pool)
+            let made = try FunctionInstances(routed, services: services, pool: pool)
             current[routed.function.id] = (generation, made)
             return made
         } catch {
@@ -138,8 +151,22 @@ package final class InvokePipeline {
 
     /// A function was deployed, changed or deleted.
     package func changed(_ id: FunctionId) {
-        guard let known = current[id], catalog.function(id)?.generation != known.generation else { return }
-        retire(id)
+        let function = catalog.function(id)
+        if let known = current[id], function?.generation != known.generation { retire(id) }
+        guard let function, let routing = Routing(function) else { return }
+        // Before the first call: what is to be kept up, and what was heavy to load.
+        if (routing.spec.scale.min ?? 0) > 0 { return keepUp(id) }
+        if services.frozen.isEnabled, (function.loadInMilliseconds ?? 0) >= Self.heavyLoadInMilliseconds {
+            (try? instances(of: routing))?.prepare()
+        }
+    }
+
+    /// Handlers that take longer to load are loaded when they are deployed, and wait frozen.
+    private static let heavyLoadInMilliseconds = 150
+
+    private func keepUp(_ id: FunctionId) {
+        guard let function = catalog.function(id), let routing = Routing(function) else { return }
+        _ = try? instances(of: routing)
     }
 
     package func tick() {
@@ -154,7 +181,36 @@ package final class InvokePipeline {
         for instances in retired { instances.report(id, reason) }
     }
 
-    package func wardenConnected() { for pool in pools.values { pool.wardenConnected() } }
+    package func wardenConnected() {
+        for pool in pools.values { pool.wardenConnected() }
+        for id in catalog.keptUp { keepUp(id) }
+    }
+
+    /// A function tried a system call that the sandbox does not allow.
+    package func sandboxAttempted(_ id: UInt32, _ call: String) {
+        services.recorder.metrics.blocked(call)
+        for entry in current.values where entry.instances.note(id, call) { return }
+        for instances in retired where instances.note(id, call) { return }
+    }
+
+    /// For `GET /metrics`.
+    package var snapshot: (metrics: CallMetrics, gauges: CallGauges) {
+        var gauges = CallGauges()
+        gauges.pools = pools.values.map { pool in
+            let counts = pool.counts
+            return CallGauges.Pool(
+                profile: pool.profile, ready: counts.ready, starting: counts.starting, waiting: counts.waiting, target: counts.target)
+        }.sorted { $0.profile < $1.profile }
+        for instances in current.values.map(\.instances) + retired {
+            gauges.running += instances.state.busy
+            gauges.waiting += instances.state.waiters.count
+            gauges.instances += instances.state.live
+            gauges.starting += instances.state.starting
+        }
+        gauges.frozen = services.frozen.count
+        gauges.frozenBytes = services.frozen.bytes
+        return (services.recorder.metrics, gauges)
+    }
 
     package func wardenDisconnected() {
         for pool in pools.values { pool.wardenDisconnected() }

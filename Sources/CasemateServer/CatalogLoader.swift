@@ -13,14 +13,15 @@ struct CatalogLoader: Sendable {
     }
 
     /// Returns when the next call sees the function as it is stored now.
-    func reload(_ id: FunctionId) async throws {
+    /// - Parameter loadInMilliseconds: how long its handler took to load just now, if it was.
+    func reload(_ id: FunctionId, loadInMilliseconds: Int? = nil) async throws {
         let found = try await records.read { transaction -> Deployed? in
             guard let function = try transaction.function(id) else { return nil }
             let revision = try function.activeRevision.flatMap { try transaction.revision($0) }
             return Deployed(
                 id: function.id, namespaceId: function.namespaceId, name: function.name, revision: revision,
                 spec: try revision.map { try CanonicalSpec.decode($0.specBytes) }, wrappedDataKey: function.wrappedDataKey,
-                secrets: try transaction.secrets(of: id))
+                secrets: try transaction.secrets(of: id), loadInMilliseconds: loadInMilliseconds)
         }
         if let found { catalog.put(found) } else { catalog.remove(id) }
     }

@@ -62,8 +62,11 @@ public struct Server: Sendable {
                 credentials: credentials, catalog: catalog,
                 services: CallServices(
                     vault: vault, signer: signer, logs: logs, counters: counters, maximumResponseBody: settings.maximumResponseBytes,
-                    loop: loop),
-                pools: ["python3.11": SandboxPool(profile: "python3.11", target: settings.poolSize, loop: loop, warden: warden)],
+                    frozenBytes: settings.frozenBytes, loop: loop),
+                pools: [
+                    "python3.11": SandboxPool(
+                        profile: "python3.11", target: settings.poolSize, most: settings.poolMaximum, loop: loop, warden: warden)
+                ],
                 maximumRequestBody: settings.maximumRequestBytes)
         }
         let scheme = tls == nil ? "http" : "https"
@@ -71,7 +74,7 @@ public struct Server: Sendable {
         let deploy = DeployPipeline(
             records: records, artifacts: artifacts, vault: vault, signer: signer, warden: warden,
             index: try PackageIndex(url: settings.indexURL ?? "", fileHosts: settings.indexHosts), logger: logger,
-            changed: { try await loader.reload($0) })
+            changed: { try await loader.reload($0, loadInMilliseconds: $1) })
         let makeServices: @Sendable (String) -> APIServices = { apiURL in
             APIServices(
                 records: records, artifacts: artifacts, logs: logs, vault: vault, credentials: credentials, catalog: loader, deploy: deploy,

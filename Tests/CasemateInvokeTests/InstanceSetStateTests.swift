@@ -75,9 +75,9 @@ struct InstanceSetStateTests {
         _ = state.callArrived("a")
         _ = state.started(1)
         _ = state.callArrived("b")
-        #expect(state.lostBusy().start == 1)
+        #expect(state.lost(1).start == 1)
         #expect(state.started(2).run.map(\.0) == ["b"])
-        #expect(state.lostBusy().start == 0)
+        #expect(state.lost(2).start == 0)
         #expect(state.isEmpty)
     }
 
@@ -87,7 +87,7 @@ struct InstanceSetStateTests {
         _ = state.callArrived("a")
         _ = state.started(1)
         _ = state.finished(1)
-        state.lostIdle { $0 == 1 }
+        #expect(state.lost(1, running: 0).start == 0)
         #expect(state.isEmpty)
         #expect(state.callArrived("b").start == 1)
     }
@@ -143,6 +143,84 @@ struct InstanceSetStateTests {
         #expect(state.isEmpty)
     }
 
+    @Test("an instance with several slots takes as many calls, and starts no other for them")
+    func concurrency() {
+        var state = State(most: 2, concurrency: 3)
+        for waiter in ["a", "b", "c", "d"] { _ = state.callArrived(waiter) }
+        #expect(state.starting == 2)
+        #expect(state.started(1).run.map(\.0) == ["a", "b", "c"])
+        #expect(state.started(2).run.map(\.0) == ["d"])
+        #expect(state.busy == 4 && state.idle == [2, 2])
+        #expect(state.callArrived("e").run.map(\.1) == [2])
+        #expect(state.takeIdle { _ in true }.isEmpty)
+        for _ in 0..<3 { _ = state.finished(1) }
+        #expect(state.takeIdle { _ in true } == [1])
+        #expect(state.live == 1)
+    }
+
+    @Test("a drained instance takes no more calls, and counts until it is gone")
+    func drain() {
+        var state = State(most: 1, concurrency: 2)
+        _ = state.callArrived("a")
+        _ = state.started(1)
+        state.drain(1)
+        #expect(state.callArrived("b").start == 0)
+        #expect(state.lost(1).start == 1)
+        #expect(state.started(2).run.map(\.0) == ["b"])
+    }
+
+    @Test("the least are kept up without a call, and grow stale but never fewer")
+    func least() {
+        var state = State(most: 3, least: 2)
+        #expect(state.keepLeast().start == 2)
+        #expect(state.keepLeast().start == 0)
+        for instance in [1, 2] { _ = state.started(instance) }
+        #expect(state.takeIdle { _ in true }.isEmpty)
+        _ = state.lost(1, running: 0)
+        #expect(state.keepLeast().start == 1)
+        #expect(state.retire().end == [2])
+        #expect(state.keepLeast().start == 0)
+    }
+
+    @Test("a frozen instance is thawed for a call before another is started")
+    func freeze() {
+        var state = State(most: 2)
+        #expect(state.prepare().start == 1)
+        #expect(state.prepare().start == 0)
+        _ = state.started(1)
+        let frozen = [state.freeze(1), state.freeze(1)]
+        #expect(frozen == [true, false])
+        #expect(state.idle.isEmpty && state.frozen == [1])
+        let actions = state.callArrived("a")
+        #expect(actions.thaw == [1] && actions.start == 0)
+        #expect(state.callArrived("b").start == 1)
+        #expect(state.thawed(1).run.map(\.0) == ["a"])
+        let isBusyFrozen = state.freeze(1)
+        #expect(!isBusyFrozen)
+        #expect(state.started(2).run.map(\.0) == ["b"])
+    }
+
+    @Test("one that can't be thawed is replaced")
+    func thawFailed() {
+        var state = State(most: 1)
+        _ = state.prepare()
+        _ = state.started(1)
+        _ = state.freeze(1)
+        _ = state.callArrived("a")
+        #expect(state.thawFailed().start == 1)
+        #expect(state.started(2).run.map(\.0) == ["a"])
+    }
+
+    @Test("a retired set ends frozen instances at once")
+    func retireFrozen() {
+        var state = State(most: 2)
+        _ = state.prepare()
+        _ = state.started(1)
+        _ = state.freeze(1)
+        #expect(state.retire().end == [1])
+        #expect(state.isEmpty)
+    }
+
     @Test("in any order of events no instance runs two calls, nobody is forgotten, and no limit is passed")
     func anyOrder() {
         for _ in 0..<200 {
@@ -182,8 +260,8 @@ struct InstanceSetStateTests {
                     guard let instance = busy.popFirst() else { continue }
                     take(state.finished(instance))
                 case 8:
-                    guard busy.popFirst() != nil else { continue }
-                    take(state.lostBusy())
+                    guard let instance = busy.popFirst() else { continue }
+                    take(state.lost(instance))
                 default:
                     let last = "\(Int.random(in: 0...9))"
                     answered += state.expireWaiters { $0.hasSuffix(last) }

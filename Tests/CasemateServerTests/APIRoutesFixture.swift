@@ -26,7 +26,7 @@ func withRoutes(_ body: ([APIRoute]) throws -> Void) async throws {
         deploy: DeployPipeline(
             records: records, artifacts: artifacts, vault: vault, signer: try RevisionSigner(path: folder + "/signing", mayCreate: true),
             warden: warden, index: try PackageIndex(url: "https://pypi.example/simple", fileHosts: []), logger: Logger(label: "test"),
-            changed: { _ in }),
+            changed: { _, _ in }),
         warden: warden, counters: CallCounters(), gateway: gateway, urls: PublicURLs(api: "http://a", gateway: "http://g"), securityText: ""
     )
     do {

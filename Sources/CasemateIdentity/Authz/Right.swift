@@ -9,6 +9,7 @@ public enum Right: String, Sendable, CaseIterable {
     case functionDelete = "function:delete"
     case sourceRead = "source:read"
     case logsRead = "logs:read"
+    case metricsRead = "metrics:read"
     case secretWrite = "secret:write"
     case tokenWrite = "token:write"
     case namespaceAdmin = "namespace:admin"

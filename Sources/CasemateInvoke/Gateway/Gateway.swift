@@ -77,6 +77,11 @@ package final class Gateway: Sendable {
         loop.execute { if let pipeline = self.pipeline.value { body(pipeline) } }
     }
 
+    /// What `GET /metrics` tells; nil once the gateway is down.
+    package func snapshot() async -> (metrics: CallMetrics, gauges: CallGauges)? {
+        try? await loop.submit { self.pipeline.value?.snapshot }.get() ?? nil
+    }
+
     /// How many interpreters wait, for `casemate status`.
     package func warmSandboxes() async -> Int {
         (try? await loop.submit { self.pipeline.value?.warmSandboxes ?? 0 }.get()) ?? 0

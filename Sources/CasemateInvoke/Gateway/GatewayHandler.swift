@@ -148,11 +148,13 @@ final class GatewayHandler: ChannelInboundHandler {
             remote: context.remoteAddress?.ipAddress ?? "", isTLS: settings.isTLS, trusted: settings.trustedProxies, call: id)
         return IncomingCall(
             id: id, method: head.method, target: target, path: rest, query: query, headers: forwarded.rebuilt(head.headers),
-            credential: PresentedCredential(head.headers), received: .now())
+            credential: PresentedCredential(head.headers), received: since,
+            wantsTiming: !head.headers[canonicalForm: "casemate-timing"].isEmpty)
     }
 
     private func refuse(_ problem: Problem, _ id: CallId, _ head: HTTPRequestHead) {
         state = .refused
+        if problem.code == .tooLarge || problem.code == .requestTimeout { pipeline.refused(problem) }
         write(Redact.refusal(problem, of: id), for: head, closing: problem.code == .tooLarge || problem.code == .requestTimeout)
     }
 
@@ -161,14 +163,16 @@ final class GatewayHandler: ChannelInboundHandler {
     fileprivate func answer(_ reply: RedactedReply) {
         guard case .running(let head) = state else { return }
         state = .idle
+        let timing = current?.serverTiming
         current = nil
-        write(reply, for: head, closing: false)
+        write(reply, for: head, closing: false, timing: timing)
     }
 
-    private func write(_ reply: RedactedReply, for request: HTTPRequestHead, closing: Bool) {
+    private func write(_ reply: RedactedReply, for request: HTTPRequestHead, closing: Bool, timing: String? = nil) {
         guard let context else { return }
         var head = HTTPResponseHead(version: request.version, status: reply.status, headers: reply.headers)
         decorate(&head)
+        if let timing { head.headers.add(name: "server-timing", value: timing) }
         let closes = closing || !request.isKeepAlive
         if reply.status.mayHaveResponseBody { head.headers.add(name: "content-length", value: "\(reply.body.readableBytes)") }
         if closes { head.headers.add(name: "connection", value: "close") }
@@ -199,6 +203,7 @@ final class GatewayHandler: ChannelInboundHandler {
         guard case .running(let request) = state, let context else { return }
         var head = HTTPResponseHead(version: request.version, status: stream.reply.status, headers: stream.reply.headers)
         decorate(&head)
+        if let timing = current?.serverTiming { head.headers.add(name: "server-timing", value: timing) }
         // Redaction changes the length: chunked, or for HTTP/1.0 ended by closing.
         if request.version.canChunk {
             head.headers.add(name: "transfer-encoding", value: "chunked")
@@ -231,6 +236,7 @@ final class GatewayHandler: ChannelInboundHandler {
 private final class CallConnection: CallResponder {
     private weak var handler: GatewayHandler?
     var onWritable: ((Bool) -> Void)?
+    var serverTiming: String?
 
     init(handler: GatewayHandler) { self.handler = handler }
 

@@ -13,10 +13,12 @@ package struct Deployed: Sendable {
     package var secrets: [SealedSecret]
     /// Grows with every change; instances of an older generation are let go.
     package var generation: UInt64
+    /// How long the handler took to load when it was deployed; nil when that is not known.
+    package var loadInMilliseconds: Int?
 
     package init(
         id: FunctionId, namespaceId: NamespaceId, name: FunctionName, revision: Revision?, spec: FunctionSpec?, wrappedDataKey: [UInt8],
-        secrets: [SealedSecret], generation: UInt64 = 0
+        secrets: [SealedSecret], generation: UInt64 = 0, loadInMilliseconds: Int? = nil
     ) {
         self.id = id
         self.namespaceId = namespaceId
@@ -26,6 +28,7 @@ package struct Deployed: Sendable {
         self.wrappedDataKey = wrappedDataKey
         self.secrets = secrets
         self.generation = generation
+        self.loadInMilliseconds = loadInMilliseconds
     }
 }
 
@@ -49,6 +52,11 @@ package final class Catalog: Sendable {
 
     package func function(_ id: FunctionId) -> Deployed? {
         contents.withLock { contents in contents.names[id].flatMap { contents.byName[$0] } }
+    }
+
+    /// Those that are kept up without a call.
+    package var keptUp: [FunctionId] {
+        contents.withLock { contents in contents.byName.values.filter { ($0.spec?.scale.min ?? 0) > 0 }.map(\.id) }
     }
 
     package var count: Int { contents.withLock { $0.byName.count } }

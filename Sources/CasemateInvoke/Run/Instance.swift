@@ -5,24 +5,50 @@ import CasemateWire
 import NIOCore
 import NIOHTTP1
 
-/// A sandbox that runs one revision. Lives on the gateway's event loop; runs one call at a time.
-final class Instance {
+/// A sandbox that runs one revision. Lives on the gateway's event loop.
+final class Instance: Equatable {
     let sandbox: WarmSandbox
-    var call: RunningCall?
+    /// Calls that may run in it at once.
+    let concurrency: Int
+    /// How long loading took; whatever was heavy to load is worth freezing.
+    var loadTime = TimeAmount.zero
+    /// Told by the first call.
+    var start: StartTimes?
+    private(set) var calls: [RunningCall] = []
     var idleSince = NIODeadline.now()
-    /// The reply is complete; what was printed is still coming in.
-    var isConcluding = false
+    /// Takes no more calls.
+    var isDraining = false
     /// The sandbox ended by itself after a complete reply.
     var isGone = false
+    /// It ran out of time; whatever it still says does not count.
+    var isEnding = false
+    /// Since when an isolated instance makes ready for its next call.
+    var readySince: NIODeadline?
     private var number: UInt32 = 0
+    private var frame = Frame.none
     private var output: LogCollector
     private var error: LogCollector
     private let redactor: Redactor
     private let write: ([LogLine]) -> Void
+    private let isolatedFields: ByteBuffer?
 
-    /// - Parameter write: takes redacted lines.
-    init(sandbox: WarmSandbox, redactor: Redactor, write: @escaping ([LogLine]) -> Void) {
+    /// Whose frame comes in just now.
+    private enum Frame {
+        case none
+        case reply(RunningCall)
+        case printed(RunningCall?, isError: Bool)
+        case ready
+    }
+
+    /// - Parameters:
+    ///   - isolatedFields: for a process per call, what only that process gets.
+    ///   - write: takes redacted lines.
+    init(
+        sandbox: WarmSandbox, concurrency: Int, isolatedFields: ByteBuffer?, redactor: Redactor, write: @escaping ([LogLine]) -> Void
+    ) {
         self.sandbox = sandbox
+        self.concurrency = concurrency
+        self.isolatedFields = isolatedFields
         self.write = write
         self.redactor = redactor
         output = LogCollector(stream: .output, redactor: redactor)
@@ -30,25 +56,51 @@ final class Instance {
         sandbox.onOutput = { [weak self] isError, bytes in
             guard let self else { return }
             var lines: [LogLine] = []
+            // Where calls share an instance, what comes by the pipes is nobody's.
+            let call = self.concurrency == 1 ? self.calls.first?.id : nil
             if isError {
-                self.error.take(bytes, at: .now, call: self.call?.id, into: &lines)
+                self.error.take(bytes, at: .now, call: call, into: &lines)
             } else {
-                self.output.take(bytes, at: .now, call: self.call?.id, into: &lines)
+                self.output.take(bytes, at: .now, call: call, into: &lines)
             }
             if !lines.isEmpty { self.write(lines) }
         }
     }
 
+    static func == (left: Instance, right: Instance) -> Bool { left === right }
+
+    // MARK: Calls
+
     /// Sends the call to the shim.
-    func begin(_ running: RunningCall) {
-        call = running
+    func begin(_ call: RunningCall) {
         number &+= 1
-        if running.hasToken {
-            output.use(running.redact.redactor)
-            error.use(running.redact.redactor)
+        call.number = number
+        call.times.begun = .now()
+        call.times.start = start
+        start = nil
+        calls.append(call)
+        if concurrency > 1 {
+            call.printed = (
+                LogCollector(stream: .output, redactor: call.redact.redactor), LogCollector(stream: .error, redactor: call.redact.redactor)
+            )
+        } else if call.hasToken {
+            output.use(call.redact.redactor)
+            error.use(call.redact.redactor)
         }
-        let call = running.admitted.call
         var meta = ByteBuffer()
+        if let isolatedFields {
+            meta.writeInteger(UInt32(isolatedFields.readableBytes))
+            meta.writeImmutableBuffer(isolatedFields)
+        }
+        Self.write(call.admitted.call, into: &meta)
+        let body = call.admitted.body
+        sandbox.send(
+            FrameHeader(
+                kind: isolatedFields == nil ? .invoke : .invokeIsolated, metaLength: meta.readableBytes,
+                bodyLength: body?.readableBytes ?? 0, call: number), meta: meta, body: body)
+    }
+
+    private static func write(_ call: IncomingCall, into meta: inout ByteBuffer) {
         meta.writeString(call.method.rawValue)
         meta.writeInteger(UInt8(0))
         meta.writeSubstring(call.path)
@@ -61,28 +113,109 @@ final class Instance {
             meta.writeString(value)
             meta.writeInteger(UInt8(0))
         }
-        let body = running.admitted.body
-        sandbox.send(
-            FrameHeader(kind: .invoke, metaLength: meta.readableBytes, bodyLength: body?.readableBytes ?? 0, call: number), meta: meta,
-            body: body)
     }
 
-    /// Whether a reply's header answers the call that runs.
-    func isReply(_ header: FrameHeader) -> Bool { header.kind == .reply && header.call == number && call != nil && !isConcluding }
+    var isIsolated: Bool { isolatedFields != nil }
 
-    /// Takes in all that the call printed, so that it can be read once the answer is out.
-    /// Answers how many values were replaced in it.
+    /// Its call is over, whatever became of it.
+    func forget(_ call: RunningCall) { calls.removeAll { $0 === call } }
+
+    // MARK: Frames
+
+    enum Event {
+        case goesOn
+        /// The answer of this call is complete.
+        case replied(RunningCall)
+        /// The next isolated call may come.
+        case ready
+        /// Not a frame that was due: the sandbox is hostile.
+        case fault
+    }
+
+    /// Takes what the shim sent.
+    func take(_ event: ShimEvent) -> Event {
+        switch event {
+        case .head(let header, let meta): return head(header, meta)
+        case .body(let bytes):
+            switch frame {
+            case .reply(let call): call.part(bytes)
+            case .printed(let call, let isError): take(bytes, of: call, isError: isError)
+            case .none, .ready: return .fault
+            }
+            return .goesOn
+        case .end:
+            defer { frame = .none }
+            switch frame {
+            case .reply(let call):
+                call.isConcluding = true
+                return .replied(call)
+            case .ready: return .ready
+            case .printed: return .goesOn
+            case .none: return .fault
+            }
+        }
+    }
+
+    private func head(_ header: FrameHeader, _ meta: ByteBuffer) -> Event {
+        switch header.kind {
+        case .reply:
+            // A second one, or one that nobody asked for, is a fault.
+            guard let call = calls.first(where: { $0.number == header.call && !$0.isConcluding }) else { return .fault }
+            call.head(header, meta: meta)
+            // Where calls share a socket, one slow caller must not hold up the others.
+            if concurrency == 1 { call.responder.onWritable = { [weak self] in self?.sandbox.setReading($0) } }
+            frame = .reply(call)
+        case .printed:
+            guard concurrency > 1, header.bodyLength <= 65_536, header.metaLength == 0 else { return .fault }
+            frame = .printed(calls.first { $0.number == header.call && !$0.isConcluding }, isError: header.flags == 1)
+        case .ready:
+            guard isIsolated, readySince != nil, header.call == number, header.bodyLength == 0, header.metaLength == 0 else {
+                return .fault
+            }
+            frame = .ready
+        default: return .fault
+        }
+        return .goesOn
+    }
+
+    private func take(_ bytes: ByteBuffer, of call: RunningCall?, isError: Bool) {
+        var lines: [LogLine] = []
+        switch (call, isError) {
+        case (let call?, false): call.printed?.output.take(bytes, at: .now, call: call.id, into: &lines)
+        case (let call?, true): call.printed?.error.take(bytes, at: .now, call: call.id, into: &lines)
+        case (nil, false): output.take(bytes, at: .now, call: nil, into: &lines)
+        case (nil, true): error.take(bytes, at: .now, call: nil, into: &lines)
+        }
+        if !lines.isEmpty { write(lines) }
+    }
+
+    // MARK: Logs
+
+    /// Takes in all that `call` printed, so that it can be read once the answer is out; without a call, what loading printed.
+    /// Answers how many values were replaced in it, and how many lines were dropped.
     @discardableResult
-    func finishLogs() -> Int {
+    func finishLogs(of call: RunningCall?) -> (hits: Int, dropped: Int) {
         var lines: [LogLine] = []
         let now = Timestamp.now
-        output.finish(at: now, call: call?.id, into: &lines)
-        error.finish(at: now, call: call?.id, into: &lines)
-        if !lines.isEmpty { write(lines) }
-        if call?.hasToken == true {
-            output.use(redactor)
-            error.use(redactor)
+        var dropped = 0
+        var hits = 0
+        if let call, var printed = call.printed {
+            call.printed = nil
+            dropped = printed.output.dropped + printed.error.dropped
+            printed.output.finish(at: now, call: call.id, into: &lines)
+            printed.error.finish(at: now, call: call.id, into: &lines)
+            hits = printed.output.takeHits() + printed.error.takeHits()
+        } else {
+            dropped = output.dropped + error.dropped
+            output.finish(at: now, call: call?.id, into: &lines)
+            error.finish(at: now, call: call?.id, into: &lines)
+            if call?.hasToken == true {
+                output.use(redactor)
+                error.use(redactor)
+            }
+            hits = output.takeHits() + error.takeHits()
         }
-        return output.takeHits() + error.takeHits()
+        if !lines.isEmpty { write(lines) }
+        return (hits, dropped)
     }
 }

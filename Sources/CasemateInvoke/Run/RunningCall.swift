@@ -14,6 +14,8 @@ package protocol CallResponder: AnyObject {
     func abort()
     /// Called with false while the connection takes no more, with true when it does again.
     var onWritable: ((Bool) -> Void)? { get set }
+    /// For a caller that asked: the phases, set just before the answer.
+    var serverTiming: String? { get set }
 }
 
 /// One admitted call on its way through Run, Redact and Record.
@@ -22,6 +24,14 @@ package final class RunningCall {
     let responder: any CallResponder
     let redact: Redact
     let deadline: NIODeadline
+    var times: CallTimes
+    /// Its number on the instance that runs it.
+    var number: UInt32 = 0
+    /// Its answer is complete; what it printed is still coming in.
+    var isConcluding = false
+    /// What it printed, where several calls share an instance.
+    var printed: (output: LogCollector, error: LogCollector)?
+    private let recorder: CallRecorder
     private var head: FrameHeader?
     private var headers: [(name: String, value: String)] = []
     private var body = ByteBuffer()
@@ -32,19 +42,20 @@ package final class RunningCall {
     /// The caller's token is looked for besides the secrets.
     var hasToken: Bool { admitted.routed.authorized.token != nil }
 
-    init(admitted: AdmittedCall, responder: any CallResponder, redact: Redact, deadline: NIODeadline) {
+    init(
+        admitted: AdmittedCall, responder: any CallResponder, redact: Redact, times: CallTimes, deadline: NIODeadline,
+        recorder: CallRecorder
+    ) {
         self.admitted = admitted
         self.responder = responder
         self.redact = redact
+        self.times = times
         self.deadline = deadline
+        self.recorder = recorder
     }
 
-    /// What is to be done after an event from the shim.
-    enum Outcome {
-        case goesOn
-        /// The frame is complete; `answer` sends the response.
-        case complete
-    }
+    /// The shim's own word that the process of an isolated call is gone.
+    var lostItsProcess: Bool { head?.flags == FrameHeader.Outcome.ended.rawValue }
 
     func head(_ header: FrameHeader, meta: ByteBuffer) {
         head = header
@@ -64,6 +75,7 @@ package final class RunningCall {
             let stream = try redact.stream(reply(head, body: ByteBuffer()), start: body, of: id)
             self.stream = stream
             isAnswered = true
+            tellTimes()
             responder.begin(stream)
             let start = body
             body = ByteBuffer()
@@ -78,6 +90,7 @@ package final class RunningCall {
         guard let bytes else {
             responder.abort()
             stream = nil
+            ended(Problem.Code.secretInResponse.slug)
             return
         }
         if bytes.readableBytes > 0 { responder.part(bytes) }
@@ -87,14 +100,20 @@ package final class RunningCall {
     func conclude() -> Int {
         if let stream {
             send(stream.finish())
-            if self.stream != nil { responder.finish() }
+            if self.stream != nil {
+                responder.finish()
+                ended("answered")
+            }
             return stream.hits
         }
         guard !isAnswered, let head else { return 0 }
         do {
+            times.replied = .now()
             let reply = try redact(try reply(head, body: body), of: id)
             isAnswered = true
+            tellTimes()
             responder.answer(reply)
+            ended("answered")
             return reply.hits
         } catch {
             fail(error)
@@ -103,21 +122,37 @@ package final class RunningCall {
     }
 
     func fail(_ problem: Problem) {
-        guard !isAnswered else {
-            if stream != nil { responder.abort() }
+        if isAnswered {
+            guard stream != nil else { return }
+            responder.abort()
             stream = nil
-            return
+        } else {
+            isAnswered = true
+            tellTimes()
+            responder.answer(redact.problem(problem, of: id))
         }
-        isAnswered = true
-        responder.answer(redact.problem(problem, of: id))
+        if let limit = CallMetrics.Limit(problem) { recorder.metrics.ranInto(limit) }
+        ended(problem.code.slug)
+    }
+
+    private func tellTimes() {
+        if admitted.call.wantsTiming { responder.serverTiming = times.serverTiming(until: .now()) }
+    }
+
+    private func ended(_ outcome: String) {
+        recorder.metrics.ended(outcome, after: .now() - times.received, queued: times.queue)
     }
 
     private func reply(_ head: FrameHeader, body: ByteBuffer) throws(Problem) -> Reply {
         switch FrameHeader.Outcome(rawValue: head.flags) {
         case .answered: return Reply(status: Int(head.status), headers: headers, body: body)
-        case .raised: throw Problem(.functionRaised, "the function raised an exception; its log has the traceback under this call id")
+        case .raised:
+            let limit = CallMetrics.Limit(rawValue: String(decoding: body.readableBytesView.prefix(32), as: UTF8.self))
+            throw Problem(
+                .functionRaised, "the function raised an exception; its log has the traceback under this call id", reason: limit?.rawValue)
         case .badResult: throw Problem(.badResult, "the function's result can't be turned into a response; its log says why")
         case .badRequest: throw Problem(.invalidRequest, String(decoding: body.readableBytesView.prefix(300), as: UTF8.self))
+        case .ended: throw Problem(.functionCrashed, "the function's process ended before it answered", reason: "exited")
         case nil: throw Problem(.functionCrashed, "the function's sandbox sent something that is not a reply", reason: "protocol")
         }
     }

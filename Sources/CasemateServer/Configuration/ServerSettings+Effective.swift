@@ -1,5 +1,6 @@
 import CasemateDeploy
 import CasemateInvoke
+import CasemateLinux
 import CasemateModel
 import Yams
 
@@ -55,6 +56,11 @@ extension ServerSettings {
         trustedProxies = effective.text("trusted-proxy").split(separator: ",").map { $0.trimmingPrefix { $0 == " " } }.map(String.init)
         if let wrong = trustedProxies.first(where: { AddressRange($0) == nil }) { throw fault("trusted-proxy", "\(wrong) is no CIDR") }
         poolSize = try number("pool-size", 0...1024)
+        // Half a gigabyte of waiting interpreters for each 8 of the host's memory.
+        let hostBytes = HostMemory.totalInBytes
+        // Without a pool there is none to grow.
+        poolMaximum = poolSize == 0 ? 0 : max(poolSize, min(try number("pool-max", 0...1024), hostBytes / 16 / (16 << 20)))
+        frozenBytes = effective.text("frozen-bytes") == "auto" ? hostBytes / 4 : try number("frozen-bytes", 0...1 << 50)
         maximumRequestBytes = try number("max-request-bytes", 1024...1 << 30)
         maximumResponseBytes = try number("max-response-bytes", 1024...1 << 30)
         logLevel = effective.text("log-level")

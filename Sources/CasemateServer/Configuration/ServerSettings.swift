@@ -12,6 +12,8 @@ public struct ServerSettings: Sendable, Equatable {
     public var tls: TLS
     public var trustedProxies: [String]
     public var poolSize: Int
+    public var poolMaximum: Int
+    public var frozenBytes: Int
     public var maximumRequestBytes: Int
     public var maximumResponseBytes: Int
     public var logLevel: String

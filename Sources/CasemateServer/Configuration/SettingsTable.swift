@@ -25,6 +25,8 @@ public enum SettingsTable {
         Setting(key: "tls-key", fallback: "", help: "PEM file with its private key"),
         Setting(key: "trusted-proxy", fallback: "", help: "CIDRs, comma between, whose X-Forwarded-* are believed"),
         Setting(key: "pool-size", fallback: "4", help: "interpreters that wait pre-warmed, per runtime"),
+        Setting(key: "pool-max", fallback: "64", help: "how many may wait when functions start quickly one after the other"),
+        Setting(key: "frozen-bytes", fallback: "auto", help: "memory for frozen instances; auto: a quarter of the host's, 0: none"),
         Setting(key: "max-request-bytes", fallback: "6291456", help: "largest request body of a call"),
         Setting(key: "max-response-bytes", fallback: "33554432", help: "largest response body of a function"),
         Setting(key: "log-level", fallback: "info", help: "trace, debug, info, notice, warning, error or critical"),

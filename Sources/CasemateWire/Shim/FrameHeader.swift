@@ -5,13 +5,15 @@ public struct FrameHeader: Equatable, Sendable {
     public static let maximumMetaLength = 65_536
 
     public enum Kind: UInt8, Sendable {
-        case specialise = 0x01, invoke, build, check, scan
-        case warm = 0x81, specialised, reply, built, scanned
+        case specialise = 0x01, invoke, build, check, scan, invokeIsolated
+        case warm = 0x81, specialised, reply, built, scanned, printed, ready
     }
 
     /// What became of a call, in a reply's flags.
     public enum Outcome: UInt8, Sendable {
         case answered = 0, raised, badResult, badRequest
+        /// The process of an isolated call ended without an answer.
+        case ended
     }
 
     public var kind: Kind

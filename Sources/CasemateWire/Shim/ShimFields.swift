@@ -5,7 +5,8 @@ public struct ShimFields: Sendable {
     public init() {}
 
     public enum Tag: UInt8, Sendable {
-        case handler = 1, signature, environment, secret, function, revision, memoryInMiB, index, policy, lock, unpackLimit
+        case handler = 1, signature, environment, secret, function, revision, memoryInMiB, index, policy, lock, unpackLimit,
+            concurrency, isolation
     }
 
     public mutating func add(_ tag: Tag, _ value: some Collection<UInt8>) {

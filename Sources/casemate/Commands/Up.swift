@@ -34,6 +34,10 @@ struct ServerOptions: ParsableArguments {
     var trustedProxy: String?
     @Option(help: "Interpreters that wait pre-warmed, per runtime (4).")
     var poolSize: Int?
+    @Option(help: "How many may wait when functions start quickly one after the other (64).")
+    var poolMax: Int?
+    @Option(help: "Memory for frozen instances in bytes; auto: a quarter of the host's, 0: none (auto).")
+    var frozenBytes: String?
     @Option(name: .customLong("index-url"), help: "Package index for builds (PIP_INDEX_URL, else what pip uses).")
     var indexURL: String?
     @Option(help: "Further hosts, comma between, where that index keeps its files.")
@@ -58,7 +62,8 @@ struct ServerOptions: ParsableArguments {
             ("data", data.map(Self.absolute)), ("listen", listen), ("gateway", gateway), ("user", user), ("domain", domain),
             ("api-url", apiURL),
             ("gateway-url", gatewayURL), ("tls", tls), ("tls-cert", tlsCert.map(Self.absolute)), ("tls-key", tlsKey.map(Self.absolute)),
-            ("trusted-proxy", trustedProxy), ("pool-size", poolSize.map(String.init)), ("index-url", indexURL), ("index-hosts", indexHosts),
+            ("trusted-proxy", trustedProxy), ("pool-size", poolSize.map(String.init)),
+            ("pool-max", poolMax.map(String.init)), ("frozen-bytes", frozenBytes), ("index-url", indexURL), ("index-hosts", indexHosts),
             ("log-level", logLevel),
             ("max-request-bytes", maxRequestBytes.map(String.init)), ("max-response-bytes", maxResponseBytes.map(String.init)),
             ("log-retention-days", logRetentionDays.map(String.init)), ("log-bytes-per-function", logBytesPerFunction.map(String.init)),

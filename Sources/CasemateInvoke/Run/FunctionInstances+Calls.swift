@@ -1,0 +1,200 @@
+import CasemateModel
+import CasemateSandbox
+import CasemateWire
+import NIOCore
+
+/// From a call's first frame to its answer, and every way in which it can end otherwise.
+extension FunctionInstances {
+    func handle(_ event: ShimEvent, of instance: Instance) {
+        switch instance.take(event) {
+        case .goesOn: return
+        case .replied(let call):
+            // Where calls share an instance, their text came in frames before the reply.
+            if instance.concurrency > 1 { return conclude(call, on: instance) }
+            if call.lostItsProcess { return concludeLost(call, on: instance) }
+            instance.sandbox.whenDrained { [self] in conclude(call, on: instance) }
+        case .ready:
+            instance.readySince = nil
+            running[ObjectIdentifier(instance)] = nil
+            instance.idleSince = .now()
+            carryOut(state.finished(instance))
+        case .fault: protocolFault(of: instance)
+        }
+    }
+
+    /// The reply is complete, and all that the call printed is here.
+    private func conclude(_ call: RunningCall, on instance: Instance) {
+        // It may have run into its time limit meanwhile.
+        guard !instance.isEnding, instance.calls.contains(where: { $0 === call }) else { return }
+        takeLogs(of: call, on: instance)
+        instance.forget(call)
+        call.responder.onWritable = nil
+        services.counters.redactions.increment(by: call.conclude())
+        if instance.isGone || (instance.isDraining && instance.calls.isEmpty) {
+            running[ObjectIdentifier(instance)] = nil
+            destroy(instance.sandbox)
+            return carryOut(state.lost(instance))
+        }
+        if instance.isDraining { return state.finishedLast() }
+        if instance.isIsolated {
+            // Its process ends, and another is made: that can take a moment, and is not this caller's time.
+            instance.readySince = .now()
+            return
+        }
+        if instance.calls.isEmpty { running[ObjectIdentifier(instance)] = nil }
+        instance.idleSince = .now()
+        carryOut(state.finished(instance))
+    }
+
+    /// The process of an isolated call is gone: the counters of its sandbox say whether memory was why.
+    private func concludeLost(_ call: RunningCall, on instance: Instance) {
+        pool.count(instance.sandbox.id) { [self] counts in
+            instance.sandbox.whenDrained { [self] in
+                if let counts, counts.outOfMemory > 0 {
+                    call.fail(Self.outOfMemory(spec))
+                    // The counter stays: another sandbox makes the next call's reason clear.
+                    instance.isGone = true
+                }
+                conclude(call, on: instance)
+            }
+        }
+    }
+
+    private func takeLogs(of call: RunningCall?, on instance: Instance) {
+        let (hits, dropped) = instance.finishLogs(of: call)
+        services.counters.redactions.increment(by: hits)
+        if dropped > 0 { services.recorder.metrics.ranInto(.output) }
+    }
+
+    // MARK: Time
+
+    func ranOutOfTime(_ call: RunningCall, on instance: Instance) {
+        guard instance.concurrency == 1 else { return ranOutOfTimeBesideOthers(call, on: instance) }
+        instance.isEnding = true
+        running[ObjectIdentifier(instance)] = nil
+        pool.count(instance.sandbox.id) { [self] counts in
+            pool.destroy(instance.sandbox.id)
+            instance.sandbox.whenDrained { [self] in
+                takeLogs(of: call, on: instance)
+                instance.sandbox.close()
+                instance.forget(call)
+                fail(call, timeProblem(counts))
+                carryOut(state.lost(instance))
+            }
+        }
+    }
+
+    /// A thread can't be stopped: the instance takes no more calls, and ends with the last that runs.
+    private func ranOutOfTimeBesideOthers(_ call: RunningCall, on instance: Instance) {
+        takeLogs(of: call, on: instance)
+        instance.forget(call)
+        if !instance.isDraining {
+            instance.isDraining = true
+            state.drain(instance)
+        }
+        fail(call, timeProblem(nil))
+        guard instance.calls.isEmpty else { return state.finishedLast() }
+        running[ObjectIdentifier(instance)] = nil
+        destroy(instance.sandbox)
+        carryOut(state.lost(instance))
+    }
+
+    private func timeProblem(_ counts: SandboxCounts?) -> Problem {
+        let limit = spec.limits.timeoutInMilliseconds
+        if let counts, counts.throttledInMilliseconds >= limit / 2 {
+            return Problem(
+                .functionTimeout,
+                "the function did not answer within \(limit) ms; its CPU limit held it back for \(counts.throttledInMilliseconds) ms",
+                reason: "cpu")
+        }
+        return Problem(.functionTimeout, "the function did not answer within \(limit) ms", reason: "timeout")
+    }
+
+    /// An isolated instance that does not make ready for its next call.
+    func notReady(_ instance: Instance) {
+        running[ObjectIdentifier(instance)] = nil
+        instance.readySince = nil
+        destroy(instance.sandbox)
+        carryOut(state.lost(instance))
+    }
+
+    // MARK: A sandbox that is gone
+
+    func protocolFault(of instance: Instance) { ended(instance, .protocolFault, reason: nil) }
+
+    /// The sandbox is gone. If calls ran, the warden's report says why; it is awaited for a moment.
+    func ended(_ instance: Instance, _ closing: WarmSandbox.Closing, reason: EndReason?) {
+        if instance.isEnding { return }
+        if case .byTheSandbox = closing, !instance.calls.isEmpty, instance.calls.allSatisfy(\.isConcluding) {
+            // It answered in full before it ended.
+            instance.isGone = true
+            return
+        }
+        guard running.removeValue(forKey: ObjectIdentifier(instance)) != nil else {
+            if state.isKnown(instance) {
+                services.frozen.remove(instance)
+                carryOut(state.lost(instance, running: 0))
+            }
+            return destroy(instance.sandbox)
+        }
+        let calls = instance.calls
+        instance.sandbox.whenDrained { [self] in
+            for call in calls { takeLogs(of: call, on: instance) }
+            instance.sandbox.close()
+            conclude(calls, of: instance.sandbox.id, closing, reason: reason)
+            // An isolated instance between two calls has one slot taken and no call.
+            carryOut(state.lost(instance, running: max(1, calls.count)))
+        }
+    }
+
+    private func conclude(_ calls: [RunningCall], of id: UInt32, _ closing: WarmSandbox.Closing, reason: EndReason?) {
+        if case .tooLong = closing {
+            pool.destroy(id)
+            let detail = "the function's response is larger than \(services.maximumResponseBody) bytes"
+            for call in calls { fail(call, Problem(.responseTooLarge, detail)) }
+        } else if case .protocolFault = closing {
+            pool.destroy(id)
+            let problem = Problem(.functionCrashed, "the function's sandbox sent something that is not a reply", reason: "protocol")
+            for call in calls { fail(call, problem) }
+        } else if let reason = reason ?? reported.removeValue(forKey: id) {
+            for call in calls { fail(call, Self.problem(reason, spec)) }
+        } else if !calls.isEmpty {
+            crashed[id] = calls
+            services.afterReport { [self] in
+                guard let calls = crashed.removeValue(forKey: id) else { return }
+                pool.destroy(id)
+                for call in calls { fail(call, Self.problem(.killed, spec)) }
+            }
+        }
+    }
+
+    /// The warden's report on a sandbox that ended by itself.
+    func report(_ sandbox: UInt32, _ reason: EndReason) {
+        if let calls = crashed.removeValue(forKey: sandbox) {
+            for call in calls { fail(call, Self.problem(reason, spec)) }
+            return
+        }
+        // The report came before the end of the socket did.
+        if reported.count > 1024 { reported.removeAll() }
+        reported[sandbox] = reason
+    }
+
+    private static func problem(_ reason: EndReason, _ spec: FunctionSpec) -> Problem {
+        switch reason {
+        case .outOfMemory: outOfMemory(spec)
+        case .exited: Problem(.functionCrashed, "the function's process ended before it answered", reason: "exited")
+        case .killed, .ordered: Problem(.functionCrashed, "the function's process was killed before it answered", reason: "crashed")
+        }
+    }
+
+    private static func outOfMemory(_ spec: FunctionSpec) -> Problem {
+        Problem(
+            .functionCrashed, "the function went over its memory limit of \(spec.limits.memoryInBytes >> 20) MiB", reason: "out-of-memory")
+    }
+
+    private func fail(_ call: RunningCall, _ problem: Problem) {
+        services.counters.failed.increment()
+        services.write([.platform(problem.detail, at: .now, call: call.id)], function.id)
+        call.fail(problem)
+    }
+}

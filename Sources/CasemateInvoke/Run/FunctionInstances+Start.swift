@@ -1,0 +1,140 @@
+import CasemateModel
+import CasemateSandbox
+import CasemateVault
+import CasemateWire
+import NIOCore
+
+/// A cold start: a sandbox of the pool, the bundle attached to it, the handler loaded.
+extension FunctionInstances {
+    func start() {
+        guard services.signer.isValid(revision) else {
+            return startFailed(Problem(.tampered, "the revision's signature is not valid"))
+        }
+        services.counters.coldStarts.increment()
+        var times = StartTimes(asked: .now())
+        pool.take { [self] sandbox in
+            guard let sandbox else {
+                return startFailed(Problem(.noCapacity, "no sandbox could be started; try again", retryAfterSeconds: 1))
+            }
+            times.slot = .now()
+            let key = ObjectIdentifier(sandbox)
+            starting[key] = (sandbox, .now() + .milliseconds(Int64(max(spec.limits.timeoutInMilliseconds, 10_000))))
+            sandbox.onClosed = { [self] _ in
+                guard starting.removeValue(forKey: key) != nil else { return }
+                destroy(sandbox)
+                startFailed(Problem(.importFailed, "the function's sandbox ended while it was loaded", reason: "crash"))
+            }
+            pool.specialise(sandbox, bundle: bundle, limits: SandboxLimits(spec.limits)) { [self] failure in
+                guard starting[key] != nil else { return }
+                if let failure {
+                    starting[key] = nil
+                    destroy(sandbox)
+                    return startFailed(Self.problem(failure))
+                }
+                times.mounted = .now()
+                load(sandbox, key: key, times)
+            }
+        }
+    }
+
+    private static func problem(_ failure: WardenFailure) -> Problem {
+        switch failure {
+        case .refused(.digestMismatch, _), .refused(.unknownBundle, _):
+            Problem(.tampered, "the bundle on disk is not the one that was signed")
+        default: Problem(.noCapacity, "the sandbox could not be prepared; try again", retryAfterSeconds: 1)
+        }
+    }
+
+    /// Entry, environment and secrets in one frame; the shim imports the handler and says what came of it.
+    private func load(_ sandbox: WarmSandbox, key: ObjectIdentifier, _ started: StartTimes) {
+        var times = started
+        let instance = Instance(
+            sandbox: sandbox, concurrency: spec.limits.concurrency ?? 1, isolatedFields: isIsolated ? secretFields : nil, redactor: redactor
+        ) { [services, id = function.id] in services.write($0, id) }
+        sandbox.maximumBodyLength = services.maximumResponseBody
+        sandbox.onClosed = { [self] closing in
+            if starting.removeValue(forKey: key) != nil {
+                return sandbox.whenDrained { [self] in
+                    instance.finishLogs(of: nil)
+                    destroy(sandbox)
+                    startFailed(Problem(.importFailed, "the function's sandbox ended while it was loaded", reason: "crash"))
+                }
+            }
+            ended(instance, closing, reason: nil)
+        }
+        var fault: ShimFault?
+        var traceback = ByteBuffer()
+        sandbox.onEvent = { [self] event in
+            if starting[key] == nil { return handle(event, of: instance) }
+            switch event {
+            case .head(let header, let meta):
+                guard header.kind == .specialised, header.bodyLength <= 65_536 else { return protocolFault(of: instance) }
+                if header.status != 0 { fault = ShimFault(meta: Array(meta.readableBytesView)) }
+            case .body(var bytes): traceback.writeBuffer(&bytes)
+            case .end:
+                starting[key] = nil
+                times.loaded = .now()
+                instance.loadTime = times.loaded - times.sent
+                instance.start = times
+                sandbox.whenDrained { [self] in loaded(instance, fault: fault, traceback: traceback) }
+            }
+        }
+        let fields = self.fields
+        sandbox.send(FrameHeader(kind: .specialise, metaLength: fields.readableBytes), meta: fields, body: nil)
+        times.sent = .now()
+    }
+
+    /// The shim has said what came of loading, and all that was printed meanwhile is here.
+    private func loaded(_ instance: Instance, fault: ShimFault?, traceback: ByteBuffer) {
+        instance.finishLogs(of: nil)
+        guard let fault else {
+            guard instance.sandbox.isOpen else {
+                return startFailed(Problem(.importFailed, "the function's sandbox ended while it was loaded", reason: "crash"))
+            }
+            lastStartProblem = nil
+            instance.idleSince = .now()
+            if let times = instance.start { services.recorder.metrics.started(times) }
+            return carryOut(state.started(instance))
+        }
+        destroy(instance.sandbox)
+        services.write(Self.lines(of: fault, traceback: traceback, redactor: redactor), function.id)
+        let place = fault.file.map { file in " (\(file)\(fault.line.map { ":\($0)" } ?? ""))" } ?? ""
+        startFailed(Problem(.importFailed, "the function can't be loaded\(place); its log says why", reason: fault.code))
+    }
+
+    private static func lines(of fault: ShimFault, traceback: ByteBuffer, redactor: Redactor) -> [LogLine] {
+        let text = Array("\(fault.code): \(fault.message)\n".utf8) + Array(traceback.readableBytesView)
+        let clean = redactor.redact(text)?.bytes ?? text
+        return clean.split(separator: UInt8(ascii: "\n")).map { LogLine(time: .now, stream: .platform, call: nil, message: Array($0)) }
+    }
+
+    /// What the process that loads the handler gets. With a process per call, the secrets come with each call, to its own process.
+    private var fields: ByteBuffer {
+        var fields = ShimFields()
+        fields.add(.handler, spec.handler)
+        fields.add(.signature, spec.signature?.rawValue ?? "")
+        fields.add(.function, function.name.description)
+        fields.add(.revision, "\(revision.number)")
+        fields.add(.memoryInMiB, "\(spec.limits.memoryInBytes >> 20)")
+        for (name, value) in spec.environment { fields.add(.environment, name: name.text, value: Array(value.utf8)) }
+        if let concurrency = spec.limits.concurrency, concurrency > 1 { fields.add(.concurrency, "\(concurrency)") }
+        if isIsolated { fields.add(.isolation, "call") } else { addSecrets(to: &fields) }
+        return ByteBuffer(bytes: fields.bytes)
+    }
+
+    private var secretFields: ByteBuffer {
+        var fields = ShimFields()
+        addSecrets(to: &fields)
+        return ByteBuffer(bytes: fields.bytes)
+    }
+
+    private func addSecrets(to fields: inout ShimFields) {
+        for secret in secrets { secret.value.withBytes { fields.add(.secret, name: secret.name.text, value: $0) } }
+    }
+
+    func startFailed(_ problem: Problem) {
+        services.counters.failed.increment()
+        lastStartProblem = problem
+        carryOut(state.startFailed())
+    }
+}
