@@ -92,7 +92,7 @@ package final class InvokePipeline {
     }
 
     /// Runs the call; the responder hears once.
-    package func run(_ routed: RoutedCall, body: ByteBuffer?, responder: any CallResponder) {
+    package func run(_ routed: RoutedCall, body: RequestBody, responder: any CallResponder) {
         do throws(Problem) {
             let admitted = try admit(routed, body: body)
             let instances = try instances(of: routed.routing)

@@ -267,3 +267,65 @@ def test_a_caller_that_goes_away_leaves_no_call_running(server: Server) -> None:
         time.sleep(0.3)
     answer = server.call("limits/left", body={"s": 0}, timeout=30)
     assert answer.status == 200, answer.text
+
+
+def test_a_long_body_is_handed_on_while_it_comes_and_a_sender_who_leaves_harms_nobody(server: Server) -> None:
+    import socket
+    import urllib.parse
+
+    source = handler("import hashlib\ndef handle(event, context):\n    return hashlib.sha256(event['body'].encode()).hexdigest()\n")
+    server.deploy("limits", "long-body", source, {"scale": {"max": 1}, "limits": {"memory": "512MiB"}})
+    body = ("0123456789abcde\n" * 64 * 5 * 1024).encode()
+    import hashlib
+
+    digest = hashlib.sha256(body).hexdigest()
+    assert server.call("limits/long-body", body=body).text == digest
+    starts = server.status()["coldStarts"]
+
+    def begin() -> socket.socket:
+        parts = urllib.parse.urlsplit(server.gateway_url)
+        client = socket.create_connection((parts.hostname, parts.port), timeout=20)
+        head = f"POST /f/limits/long-body HTTP/1.1\r\nHost: x\r\nX-Auth-Token: {server.key}\r\nContent-Length: {len(body)}\r\n\r\n"
+        client.sendall(head.encode() + body[:200_000])
+        return client
+
+    def running() -> bool:
+        return "\ncasemate_calls_running 1\n" in server.api("GET", "/metrics").text
+
+    client = begin()
+    assert wait_until(running, 5), "the call begins before its body is all there"
+    client.sendall(body[200_000:])
+    answer = b""
+    while digest.encode() not in answer:
+        part = client.recv(65_536)
+        assert part, answer
+        answer += part
+    client.close()
+    assert server.status()["coldStarts"] == starts
+
+    client = begin()
+    assert wait_until(running, 5)
+    client.close()
+    assert wait_until(lambda: not running(), 5)
+    assert server.call("limits/long-body", body=body).text == digest
+    assert server.status()["coldStarts"] == starts + 1, "the instance with half a body is not used again"
+
+
+@pytest.mark.case("N10")
+def test_N10_a_sender_that_stops_in_the_middle_of_a_long_body_is_let_go(server: Server) -> None:
+    import socket
+    import urllib.parse
+
+    source = handler("def handle(event, context):\n    return 'served'\n")
+    server.deploy("limits", "stalled", source, {"scale": {"max": 1}})
+    parts = urllib.parse.urlsplit(server.gateway_url)
+    with socket.create_connection((parts.hostname, parts.port), timeout=20) as client:
+        head = f"POST /f/limits/stalled HTTP/1.1\r\nHost: x\r\nX-Auth-Token: {server.key}\r\nContent-Length: 1000000\r\n\r\n"
+        client.sendall(head.encode() + b"x" * 200_000)
+        begin = time.monotonic()
+        answer = b""
+        while part := client.recv(65_536):
+            answer += part
+        assert answer.startswith(b"HTTP/1.1 408 "), answer
+        assert 8 < time.monotonic() - begin < 16
+    assert server.call("limits/stalled", body=b"x").text == "served"

@@ -1,12 +1,11 @@
 import CasemateModel
-import NIOCore
 
-/// A call with its whole body that the function can take. Made only by `Admit`.
+/// A call whose body the function can take. Made only by `Admit`.
 package struct AdmittedCall {
     package let routed: RoutedCall
-    package let body: ByteBuffer?
+    package let body: RequestBody
 
-    fileprivate init(routed: RoutedCall, body: ByteBuffer?) {
+    fileprivate init(routed: RoutedCall, body: RequestBody) {
         self.routed = routed
         self.body = body
     }
@@ -20,8 +19,8 @@ package struct Admit {
     let maximumRequestBody: Int
 
     /// - Throws: `.secretMissing` naming the secret and the command, `.tooLarge`.
-    package func callAsFunction(_ routed: RoutedCall, body: ByteBuffer?) throws(Problem) -> AdmittedCall {
-        guard (body?.readableBytes ?? 0) <= maximumRequestBody else {
+    package func callAsFunction(_ routed: RoutedCall, body: RequestBody) throws(Problem) -> AdmittedCall {
+        guard body.length <= maximumRequestBody else {
             throw Problem(.tooLarge, "a request's body is at most \(maximumRequestBody) bytes")
         }
         for name in routed.spec.secrets where !routed.function.secrets.contains(where: { $0.name == name }) {

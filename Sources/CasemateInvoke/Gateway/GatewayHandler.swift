@@ -12,6 +12,8 @@ final class GatewayHandler: ChannelInboundHandler {
         case idle
         /// Authorized; the body comes in.
         case receiving(RoutedCall, HTTPRequestHead, ByteBuffer?)
+        /// The call runs, and the rest of its body comes in.
+        case streaming(HTTPRequestHead, RequestBody)
         /// The call runs.
         case running(HTTPRequestHead)
         /// Refused before the body came; the rest is read and thrown away.
@@ -32,6 +34,8 @@ final class GatewayHandler: ChannelInboundHandler {
     /// A head must be here by then; a body, and the next request on a kept connection, later.
     private static let headLimit = TimeAmount.seconds(10)
     private static let patience = TimeAmount.seconds(60)
+    /// Between two parts of a body that an instance waits for.
+    private static let streamPatience = TimeAmount.seconds(10)
 
     init(settings: GatewaySettings, pipeline: InvokePipeline) {
         self.settings = settings
@@ -54,13 +58,16 @@ final class GatewayHandler: ChannelInboundHandler {
         case .receiving(let routed, let head, _):
             guard waited > Self.patience else { return }
             refuse(Problem(.requestTimeout, "the request's body did not arrive in time"), routed.call.id, head)
+        case .streaming(_, let body): if waited > Self.streamPatience { body.abort() }
         }
     }
 
     func channelInactive(context: ChannelHandlerContext) {
+        // Nothing is written from here on: NIO may have answered the broken request itself.
         self.context = nil
         current = nil
         watch?.cancel()
+        if case .streaming(_, let body) = state { body.abort() }
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
@@ -78,9 +85,18 @@ final class GatewayHandler: ChannelInboundHandler {
                 if body == nil { body = bytes } else { body?.writeBuffer(&bytes) }
                 if (body?.readableBytes ?? 0) > settings.maximumRequestBody {
                     refuse(Problem(.tooLarge, "a request's body is at most \(settings.maximumRequestBody) bytes"), routed.call.id, head)
+                } else if let start = body, start.readableBytes >= RequestBody.streamedFrom, let length = Self.length(head),
+                    routed.spec.limits.concurrency == nil
+                {
+                    // Where calls share an instance, one that never comes to its end must not take the others with it.
+                    stream(routed, head, start, length)
                 } else {
                     state = .receiving(routed, head, body)
                 }
+            case .streaming(let head, let body):
+                since = .now()
+                body.push(bytes)
+                if body.isComplete { state = .running(head) }
             case .refused:
                 discarded += bytes.readableBytes
                 if discarded > settings.maximumRequestBody { context.close(promise: nil) }
@@ -92,12 +108,27 @@ final class GatewayHandler: ChannelInboundHandler {
                 state = .running(head)
                 let connection = CallConnection(handler: self)
                 current = connection
-                pipeline.run(routed, body: body, responder: connection)
+                pipeline.run(routed, body: RequestBody(whole: body), responder: connection)
             case .refused: state = .idle
             default: break
             }
         }
     }
+
+    private func stream(_ routed: RoutedCall, _ head: HTTPRequestHead, _ start: ByteBuffer, _ length: Int) {
+        guard let channel = context?.channel else { return }
+        let body = RequestBody(start: start, length: length) { reads in
+            _ = channel.setOption(.autoRead, value: reads)
+            if reads { channel.read() }
+        }
+        state = .streaming(head, body)
+        let connection = CallConnection(handler: self)
+        current = connection
+        pipeline.run(routed, body: body, responder: connection)
+    }
+
+    /// Nil for a chunked body, whose length is known only at its end.
+    private static func length(_ head: HTTPRequestHead) -> Int? { head.headers.first(name: "content-length").flatMap { Int($0) } }
 
     // MARK: Requests
 
@@ -110,7 +141,7 @@ final class GatewayHandler: ChannelInboundHandler {
             let call = try incoming(head, id: id, context)
             if head.method == .OPTIONS, call.target.isEmpty { throw Problem(.notFound, "there is no such function") }
             let routed = try pipeline.receive(call)
-            if let length = head.headers.first(name: "content-length").flatMap(Int.init), length > settings.maximumRequestBody {
+            if let length = Self.length(head), length > settings.maximumRequestBody {
                 throw Problem(.tooLarge, "a request's body is at most \(settings.maximumRequestBody) bytes")
             }
             if head.headers.first(name: "expect")?.lowercased() == "100-continue" {
@@ -161,11 +192,19 @@ final class GatewayHandler: ChannelInboundHandler {
     // MARK: Responses
 
     fileprivate func answer(_ reply: RedactedReply) {
-        guard case .running(let head) = state else { return }
-        state = .idle
         let timing = current?.serverTiming
-        current = nil
-        write(reply, for: head, closing: false, timing: timing)
+        switch state {
+        case .running(let head):
+            state = .idle
+            current = nil
+            write(reply, for: head, closing: false, timing: timing)
+        case .streaming(let head, _):
+            // The rest of the body has no place to go.
+            state = .refused
+            current = nil
+            write(reply, for: head, closing: true, timing: timing)
+        default: return
+        }
     }
 
     private func write(_ reply: RedactedReply, for request: HTTPRequestHead, closing: Bool, timing: String? = nil) {

@@ -66,6 +66,17 @@ extension FunctionInstances {
         if dropped > 0 { services.recorder.metrics.ranInto(.output) }
     }
 
+    /// The caller went away in the middle of its body: the frame can't be finished, and the instance is of no more use.
+    func bodyAborted(of call: RunningCall, on instance: Instance) {
+        guard running.removeValue(forKey: ObjectIdentifier(instance)) != nil else { return }
+        instance.isEnding = true
+        takeLogs(of: call, on: instance)
+        instance.forget(call)
+        call.fail(Self.noBody)
+        destroy(instance.sandbox)
+        carryOut(state.lost(instance))
+    }
+
     // MARK: Time
 
     func ranOutOfTime(_ call: RunningCall, on instance: Instance) {

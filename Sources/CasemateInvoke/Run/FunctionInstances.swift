@@ -88,8 +88,15 @@ final class FunctionInstances {
 
     func carryOut(_ actions: InstanceSetState<Instance, RunningCall>.Actions) {
         for (call, instance) in actions.run {
+            let body = call.admitted.body
+            if body.isAborted {
+                call.fail(Self.noBody)
+                carryOut(state.finished(instance))
+                continue
+            }
             running[ObjectIdentifier(instance)] = instance
             instance.begin(call)
+            if !body.isComplete { body.onAbort = { [weak self, weak call] in call.map { self?.bodyAborted(of: $0, on: instance) } } }
         }
         for call in actions.refuse { call.fail(lastStartProblem ?? Self.busy) }
         for instance in actions.end {
@@ -100,6 +107,7 @@ final class FunctionInstances {
         for _ in 0..<actions.start { start() }
     }
 
+    static let noBody = Problem(.requestTimeout, "the request's body did not arrive")
     private static let busy = Problem(.noCapacity, "all instances are busy and too many calls wait; try again", retryAfterSeconds: 1)
 
     func destroy(_ sandbox: WarmSandbox) {

@@ -94,10 +94,12 @@ final class Instance: Equatable {
         }
         Self.write(call.admitted.call, into: &meta)
         let body = call.admitted.body
+        let start = body.begin { [sandbox] in sandbox.sendMore($0) }
+        if !body.isComplete { sandbox.onWritable = { [weak body] in body?.resume() } }
         sandbox.send(
             FrameHeader(
-                kind: isolatedFields == nil ? .invoke : .invokeIsolated, metaLength: meta.readableBytes,
-                bodyLength: body?.readableBytes ?? 0, call: number), meta: meta, body: body)
+                kind: isolatedFields == nil ? .invoke : .invokeIsolated, metaLength: meta.readableBytes, bodyLength: body.length,
+                call: number), meta: meta, body: start)
     }
 
     private static func write(_ call: IncomingCall, into meta: inout ByteBuffer) {
@@ -160,7 +162,9 @@ final class Instance: Equatable {
         switch header.kind {
         case .reply:
             // A second one, or one that nobody asked for, is a fault.
-            guard let call = calls.first(where: { $0.number == header.call && !$0.isConcluding }) else { return .fault }
+            guard let call = calls.first(where: { $0.number == header.call && !$0.isConcluding }), call.admitted.body.isComplete else {
+                return .fault
+            }
             call.head(header, meta: meta)
             // Where calls share a socket, one slow caller must not hold up the others.
             if concurrency == 1 { call.responder.onWritable = { [weak self] in self?.sandbox.setReading($0) } }

@@ -10,7 +10,8 @@ struct LogCollector {
     static let maximumPerCall = 32 << 20
 
     let stream: LogLine.Stream
-    private var redaction: RedactorStream
+    /// Made with the first byte: most calls print nothing.
+    private var redaction: RedactorStream?
     private var redactor: Redactor
     private var partial: [UInt8] = []
     private var taken = 0
@@ -20,7 +21,6 @@ struct LogCollector {
     init(stream: LogLine.Stream, redactor: Redactor) {
         self.stream = stream
         self.redactor = redactor
-        redaction = redactor.makeStream()
     }
 
     /// How many values were replaced since it was asked last.
@@ -32,21 +32,23 @@ struct LogCollector {
     /// Between calls, when nothing is held back: what to look for from now on.
     mutating func use(_ redactor: Redactor) {
         self.redactor = redactor
-        redaction = redactor.makeStream()
+        redaction = nil
     }
 
     mutating func take(_ bytes: ByteBuffer, at time: Timestamp, call: CallId?, into lines: inout [LogLine]) {
         var clean: [UInt8] = []
-        bytes.withUnsafeReadableBytes { raw in redaction.push(raw.bindMemory(to: UInt8.self), into: &clean) }
+        if redaction == nil { redaction = redactor.makeStream() }
+        bytes.withUnsafeReadableBytes { raw in redaction?.push(raw.bindMemory(to: UInt8.self), into: &clean) }
         cut(clean, at: time, call: call, into: &lines)
     }
 
     /// The call has ended: nothing that it printed is held back.
     mutating func finish(at time: Timestamp, call: CallId?, into lines: inout [LogLine]) {
+        guard redaction != nil else { return }
         var clean: [UInt8] = []
-        redaction.finish(into: &clean)
-        hits += redaction.hits
-        redaction = redactor.makeStream()
+        redaction?.finish(into: &clean)
+        hits += redaction?.hits ?? 0
+        redaction = nil
         cut(clean, at: time, call: call, into: &lines)
         if !partial.isEmpty {
             emit(&lines, at: time, call: call)

@@ -73,6 +73,18 @@ public final class WarmSandbox {
         }
     }
 
+    /// Sends more of the body of the last frame. False when the socket is full; `onWritable` tells when it is not.
+    public func sendMore(_ body: ByteBuffer) -> Bool {
+        control.writeAndFlush(body, promise: nil)
+        return control.isWritable
+    }
+
+    /// Called when the socket takes more again.
+    public var onWritable: (() -> Void)? {
+        get { handler.onWritable }
+        set { handler.onWritable = newValue }
+    }
+
     /// Stops or resumes reading the shim's socket: back-pressure from the caller's connection.
     public func setReading(_ reads: Bool) {
         _ = control.setOption(.autoRead, value: reads)
@@ -127,6 +139,7 @@ public final class WarmSandbox {
         isOpen = false
         handler.onClosed = nil
         handler.onEvent = nil
+        handler.onWritable = nil
         control.close(promise: nil)
         output.close(promise: nil)
         error.close(promise: nil)
@@ -140,6 +153,7 @@ final class ShimChannelHandler: ChannelInboundHandler {
     var decoder = ShimFrameDecoder(maximumBodyLength: 4096)
     var onEvent: ((ShimEvent) -> Void)?
     var onClosed: ((WarmSandbox.Closing) -> Void)?
+    var onWritable: (() -> Void)?
     private var closing = WarmSandbox.Closing.byTheSandbox
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
@@ -151,6 +165,11 @@ final class ShimChannelHandler: ChannelInboundHandler {
             closing = error as? WireError == .tooLong ? .tooLong : .protocolFault
             context.close(promise: nil)
         }
+    }
+
+    func channelWritabilityChanged(context: ChannelHandlerContext) {
+        if context.channel.isWritable { onWritable?() }
+        context.fireChannelWritabilityChanged()
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
