@@ -57,6 +57,8 @@ package final class InvokePipeline {
     private var retired: [FunctionInstances] = []
     /// Redaction with a caller's token, for the tokens seen lately.
     private var withToken: [TokenRedaction: Redactor] = [:]
+    private var random = RandomReserve()
+    private var lastRedaction: (key: TokenRedaction, redactor: Redactor)?
 
     private struct TokenRedaction: Hashable {
         var instances: ObjectIdentifier
@@ -73,6 +75,8 @@ package final class InvokePipeline {
         self.services = services
         self.pools = pools
     }
+
+    package func newCallId() -> CallId { CallId(using: &random) }
 
     /// What can be said before the body has come: nothing is started or counted as a call until this answered.
     package func receive(_ call: IncomingCall) throws(Problem) -> RoutedCall {
@@ -132,7 +136,10 @@ package final class InvokePipeline {
 
     private func redactor(_ instances: FunctionInstances, token: [UInt8]?) -> Redactor {
         guard let token else { return instances.redactor }
+        // One caller mostly comes again and again.
+        if let last = lastRedaction, last.key.instances == ObjectIdentifier(instances), last.key.token == token { return last.redactor }
         let key = TokenRedaction(instances: ObjectIdentifier(instances), token: token)
+        defer { lastRedaction = withToken[key].map { (key, $0) } }
         if let known = withToken[key] { return known }
         if withToken.count > 256 { withToken.removeAll() }
         let made = instances.redactor.adding([.token(token)])
@@ -143,6 +150,7 @@ package final class InvokePipeline {
     private func retire(_ id: FunctionId) {
         guard let old = current.removeValue(forKey: id)?.instances else { return }
         withToken = withToken.filter { $0.key.instances != ObjectIdentifier(old) }
+        lastRedaction = nil
         old.retire()
         if !old.isEmpty { retired.append(old) }
     }

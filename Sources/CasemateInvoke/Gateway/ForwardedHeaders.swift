@@ -10,11 +10,12 @@ struct ForwardedHeaders {
     let call: CallId
 
     /// Never the function's business (RFC 9110 §7.6.1, and our own).
-    private static let dropped: Set<String> = [
-        "authorization", "x-auth-token", "scw-functions-token", "x-functions-key", "proxy-authorization", "proxy-connection", "connection",
-        "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "expect", "forwarded", "x-request-id", "x-real-ip",
-        "x-envoy-external-address",
-    ]
+    private static let dropped = FieldNames(
+        [
+            "authorization", "x-auth-token", "scw-functions-token", "x-functions-key", "proxy-authorization", "proxy-connection",
+            "connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "expect", "forwarded", "x-request-id",
+            "x-real-ip", "x-envoy-external-address",
+        ], prefixes: ["x-forwarded-", "casemate-", "x-casemate-"])
 
     func rebuilt(_ headers: HTTPHeaders) -> HTTPHeaders {
         var out = HTTPHeaders()
@@ -23,12 +24,7 @@ struct ForwardedHeaders {
         // A sender names further hop-by-hop fields in Connection.
         let named = Set(headers[canonicalForm: "connection"].map { $0.lowercased() })
         for (name, value) in headers {
-            let lower = name.lowercased()
-            if Self.dropped.contains(lower) || named.contains(lower) || lower.hasPrefix("x-forwarded-") || lower.hasPrefix("casemate-")
-                || lower.hasPrefix("x-casemate-")
-            {
-                continue
-            }
+            if Self.dropped.contains(name) || (!named.isEmpty && named.contains(name.lowercased())) { continue }
             out.add(name: name, value: value)
         }
         let before = isTrusted ? headers["x-forwarded-for"].joined(separator: ", ") : ""

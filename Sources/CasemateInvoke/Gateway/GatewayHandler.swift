@@ -26,6 +26,7 @@ final class GatewayHandler: ChannelInboundHandler {
     private var context: ChannelHandlerContext?
     private var current: CallConnection?
     private var discarded = 0
+    private var remoteAddress: String?
     /// When the connection began to wait for what it waits for now.
     private var since = NIODeadline.now()
     private var hasServed = false
@@ -130,10 +131,18 @@ final class GatewayHandler: ChannelInboundHandler {
     /// Nil for a chunked body, whose length is known only at its end.
     private static func length(_ head: HTTPRequestHead) -> Int? { head.headers.first(name: "content-length").flatMap { Int($0) } }
 
+    /// The peer's address, made once a connection.
+    private func remote(_ context: ChannelHandlerContext) -> String {
+        if let known = remoteAddress { return known }
+        let address = context.remoteAddress?.ipAddress ?? ""
+        remoteAddress = address
+        return address
+    }
+
     // MARK: Requests
 
     private func begin(_ head: HTTPRequestHead, _ context: ChannelHandlerContext) {
-        let id = CallId()
+        let id = pipeline.newCallId()
         discarded = 0
         since = .now()
         hasServed = true
@@ -176,7 +185,7 @@ final class GatewayHandler: ChannelInboundHandler {
             }
         }
         let forwarded = ForwardedHeaders(
-            remote: context.remoteAddress?.ipAddress ?? "", isTLS: settings.isTLS, trusted: settings.trustedProxies, call: id)
+            remote: remote(context), isTLS: settings.isTLS, trusted: settings.trustedProxies, call: id)
         return IncomingCall(
             id: id, method: head.method, target: target, path: rest, query: query, headers: forwarded.rebuilt(head.headers),
             credential: PresentedCredential(head.headers), received: since,

@@ -9,10 +9,11 @@ struct ResponseHead {
     var hits = 0
 
     /// Hop-by-hop fields are the gateway's (RFC 9110 §7.6.1), as is the length of what really leaves.
-    private static let notTheFunctions: Set<String> = [
-        "connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te", "trailer", "transfer-encoding",
-        "upgrade", "content-length", "date", "server", "strict-transport-security", "alt-svc",
-    ]
+    private static let notTheFunctions = FieldNames(
+        [
+            "connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te", "trailer",
+            "transfer-encoding", "upgrade", "content-length", "date", "server", "strict-transport-security", "alt-svc",
+        ], prefixes: ["casemate-"])
     private static let mostFields = 128
 
     init(_ reply: Reply, call: CallId, redactor: Redactor) throws(Problem) {
@@ -23,14 +24,13 @@ struct ResponseHead {
             guard Self.isToken(name), Self.isFieldValue(value) else {
                 throw Self.refusal("a header field has a character that HTTP forbids")
             }
-            let lower = name.lowercased()
-            if Self.notTheFunctions.contains(lower) || lower.hasPrefix("casemate-") { continue }
+            if Self.notTheFunctions.contains(name) { continue }
             // A name can't hold a mark: a value in a name is blocked.
-            guard !redactor.contains(Array(name.utf8)) else {
+            guard !redactor.contains(name) else {
                 throw Problem(
                     .secretInResponse, "the name of a header field of the function's response holds the value of one of its secrets")
             }
-            if let clean = redactor.redact(Array(value.utf8)) {
+            if let clean = redactor.redact(value) {
                 hits += clean.hits
                 headers.add(name: name, value: String(decoding: clean.bytes, as: UTF8.self))
             } else {

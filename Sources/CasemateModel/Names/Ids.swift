@@ -16,21 +16,31 @@ public struct Id<Kind>: Hashable, Sendable, Codable, CustomStringConvertible {
     /// A new random one (RFC 9562 §5.4), from the system's generator.
     public init() {
         var generator = SystemRandomNumberGenerator()
+        self.init(using: &generator)
+    }
+
+    /// - Parameter generator: as good as the system's.
+    public init(using generator: inout some RandomNumberGenerator) {
         let high = (generator.next() as UInt64) & ~0xf000 | 0x4000
         let low = (generator.next() as UInt64) & ~(0xc000 << 48) | (0x8000 << 48)
         text = Self.hex(high, low)
     }
 
     private static func hex(_ high: UInt64, _ low: UInt64) -> String {
-        let digits = Array("0123456789abcdef".utf8)
-        var out: [UInt8] = []
-        out.reserveCapacity(36)
-        for index in 0..<32 {
-            if index == 8 || index == 12 || index == 16 || index == 20 { out.append(UInt8(ascii: "-")) }
-            let half = index < 16 ? high : low
-            out.append(digits[Int(half >> UInt64(60 - (index % 16) * 4) & 15)])
+        String(unsafeUninitializedCapacity: 36) { out in
+            var position = 0
+            for index in 0..<32 {
+                if index == 8 || index == 12 || index == 16 || index == 20 {
+                    out[position] = UInt8(ascii: "-")
+                    position += 1
+                }
+                let half = index < 16 ? high : low
+                let digit = UInt8(truncatingIfNeeded: half >> UInt64(60 - (index % 16) * 4)) & 15
+                out[position] = digit < 10 ? 48 + digit : 87 + digit
+                position += 1
+            }
+            return position
         }
-        return String(decoding: out, as: UTF8.self)
     }
 
     /// The 16 bytes.

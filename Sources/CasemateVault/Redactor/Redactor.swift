@@ -3,8 +3,8 @@
 /// The journey of a value: `Needle` → `Spellings` (lines, encodings, pieces) → `NeedleIndex` or, under eight bytes, `WordIndex`.
 /// The journey of a text: cursors over these find matches → `MatchCursor` puts them in order → `Passage` writes the rest and the marks.
 ///
-/// The encodings: as it is, JSON-escaped, base64 and base64url at each alignment, hex, percent-encoded. A value encoded twice, wrapped
-/// base64 and a value broken up by other bytes are not found. No text that has a whole value in one of these keeps any byte of it,
+/// The encodings: as it is, JSON-escaped once or twice, base64 and base64url at each alignment, hex, percent-encoded. A value otherwise
+/// encoded twice, wrapped base64 and a value broken up by other bytes are not found. No text that has a whole value in one of these keeps any byte of it,
 /// but for the up to four bits that base64 shares with the character next to it.
 ///
 /// Time is linear in the text: what a place costs has a bound, however the needles are chosen. Memory goes by the length of all encodings:
@@ -66,6 +66,17 @@ package struct Redactor: Sendable {
 
     package func contains(_ text: UnsafeBufferPointer<UInt8>) -> Bool { firstMatch(in: text) != nil }
     package func contains(_ text: [UInt8]) -> Bool { firstMatch(in: text) != nil }
+
+    /// As for bytes; a native string is not copied.
+    package func contains(_ text: String) -> Bool {
+        text.utf8.withContiguousStorageIfAvailable { contains($0) } ?? contains(Array(text.utf8))
+    }
+
+    package func redact(_ text: String) -> RedactedText? {
+        // Two levels of nil: not contiguous, and nothing found.
+        if let found = text.utf8.withContiguousStorageIfAvailable({ redact($0) }) { return found }
+        return redact(Array(text.utf8))
+    }
 
     /// For a text that comes in pieces.
     package func makeStream() -> RedactorStream { RedactorStream(self) }
