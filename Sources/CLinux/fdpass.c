@@ -3,7 +3,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/sockios.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -23,11 +25,11 @@ static int address(const char *path, struct sockaddr_un *out) {
     return 0;
 }
 
-int cl_seqpacket_listen(const char *path, mode_t mode) {
+static int listen_at(const char *path, int type, mode_t mode) {
     struct sockaddr_un name;
     int result = address(path, &name);
     if (result < 0) return result;
-    int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+    int fd = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
     if (fd < 0) return -errno;
     unlink(path);
     if (bind(fd, (struct sockaddr *)&name, sizeof name) < 0 || chmod(path, mode) < 0 || listen(fd, 16) < 0) {
@@ -37,6 +39,10 @@ int cl_seqpacket_listen(const char *path, mode_t mode) {
     }
     return fd;
 }
+
+int cl_seqpacket_listen(const char *path, mode_t mode) { return listen_at(path, SOCK_SEQPACKET, mode); }
+
+int cl_stream_listen(const char *path, mode_t mode) { return listen_at(path, SOCK_STREAM, mode); }
 
 int cl_seqpacket_connect(const char *path) {
     struct sockaddr_un name;
@@ -88,6 +94,11 @@ int cl_send(int socket, const void *bytes, size_t count, const int *descriptors,
     do sent = sendmsg(socket, &message, MSG_NOSIGNAL | (dont_wait ? MSG_DONTWAIT : 0));
     while (sent < 0 && errno == EINTR);
     return sent < 0 ? -errno : (int)sent;
+}
+
+int cl_unread(int socket) {
+    int count = 0;
+    return ioctl(socket, SIOCOUTQ, &count) < 0 ? -errno : count;
 }
 
 int cl_receive(int socket, void *bytes, size_t capacity, int *descriptors, size_t *descriptor_count, int dont_wait) {

@@ -11,7 +11,7 @@ final class Warden {
         static let listener: UInt64 = 1
         static let signals: UInt64 = 2
         static let connection: UInt64 = 1 << 32
-        static let ingest: UInt64 = 2 << 32
+        static let attempts: UInt64 = 2 << 32
     }
 
     let settings: WardenSettings
@@ -19,7 +19,7 @@ final class Warden {
     let bundles: BundleStore
     var sandboxes: [UInt32: Sandbox] = [:]
     var connections: [Int32: Descriptor] = [:]
-    private let epoll: Int32
+    let epoll: Int32
     private let listener: Int32
     private let signals: Int32
     private var nextSandbox: UInt32 = 1
@@ -92,7 +92,9 @@ final class Warden {
                     while cl_signal_read(signals) > 0 {}
                     reap()
                 default:
-                    if token & Token.connection != 0 { receive(on: Int32(truncatingIfNeeded: token & 0xffff_ffff)) }
+                    let number = UInt32(truncatingIfNeeded: token)
+                    if token & Token.connection != 0 { receive(on: Int32(bitPattern: number)) }
+                    if token & Token.attempts != 0, let sandbox = sandboxes[number] { attend(to: sandbox) }
                 }
             }
         }
@@ -196,7 +198,8 @@ final class Warden {
             send(
                 .created(sandbox: sandbox.id, hostUID: sandbox.hostUID), request: request, to: sandbox.owner,
                 descriptors: [handOver.control.raw, handOver.output.raw, handOver.error.raw])
-            if let early = earlyEnds.removeValue(forKey: inner) { ended(inner, status: early, of: sandbox) }
+            if let early = earlyEnds.removeValue(forKey: inner) { return ended(inner, status: early, of: sandbox) }
+            attend(to: sandbox)
         case .waiting, .specialised:
             report(sandbox, status: status)
             forget(sandbox)

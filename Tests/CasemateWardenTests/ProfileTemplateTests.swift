@@ -1,4 +1,5 @@
 import CasemateLinux
+import CasemateWire
 import Foundation
 import Testing
 
@@ -20,7 +21,7 @@ struct ProfileTemplateTests {
             let text = try profile.configuration([
                 ("ROOTFS", "/roots/python3.11-1"), ("FN", "/run/fn"), ("OUT", "/run/out"), ("SHIM", "/run/shim"), ("TOOLS", "/opt/t"),
                 ("UID", "1879048192"), ("CGROUP", "/casemate/t/s1"), ("MEMORY", "268435456"), ("PIDS", "64"), ("CPU", "100000"),
-                ("TMP", "67108864"),
+                ("TMP", "67108864"), ("NOTIFY", "/run/sb/s1/notify"),
             ])
             #expect(!text.contains("@"))
             return try #require(try JSONSerialization.jsonObject(with: Data(text.utf8)) as? [String: Any])
@@ -141,7 +142,7 @@ struct ProfileTemplateTests {
         let seccomp = try object(try configuration(purpose), "linux", "seccomp")
         #expect(seccomp["defaultAction"] as? String == "SCMP_ACT_ERRNO")
         let rules = try objects(seccomp, "syscalls")
-        for rule in rules { #expect(["SCMP_ACT_ALLOW", "SCMP_ACT_ERRNO"].contains(rule["action"] as? String)) }
+        for rule in rules { #expect(["SCMP_ACT_ALLOW", "SCMP_ACT_ERRNO", "SCMP_ACT_NOTIFY"].contains(rule["action"] as? String)) }
         let allowed = Set(
             rules.filter { $0["action"] as? String == "SCMP_ACT_ALLOW" && $0["args"] == nil }.flatMap { $0["names"] as? [String] ?? [] })
         let forbidden: Set<String> = [
@@ -153,6 +154,15 @@ struct ProfileTemplateTests {
         ]
         #expect(allowed.isDisjoint(with: forbidden))
         #expect(allowed.isSuperset(of: ["read", "write", "execve", "exit_group", "futex", "mmap"]))
+    }
+
+    @Test("the calls that are reported are those that have a name, and nobody but the warden hears of them", arguments: purposes)
+    func reported(purpose: String) throws {
+        let seccomp = try object(try configuration(purpose), "linux", "seccomp")
+        let rules = try objects(seccomp, "syscalls").filter { $0["action"] as? String == "SCMP_ACT_NOTIFY" }
+        #expect(rules.count == 1 && rules[0]["args"] == nil)
+        #expect(Set(try #require(rules[0]["names"] as? [String])) == Set(HostileCall.names.values))
+        #expect(seccomp["listenerPath"] as? String == "/run/sb/s1/notify")
     }
 
     @Test("sockets are local, TCP or UDP, and clone makes no namespace", arguments: purposes)

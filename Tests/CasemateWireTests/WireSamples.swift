@@ -38,6 +38,8 @@ enum WireSamples {
         .ended(sandbox: 2, reason: .killed, status: .min),
         .ended(sandbox: 2, reason: .outOfMemory, status: .max),
         .ended(sandbox: 2, reason: .ordered, status: -1),
+        .attempted(sandbox: 3, call: 165),
+        .attempted(sandbox: .max, call: HostileCall.more),
     ]
 
     /// Every message, encoded.

@@ -43,9 +43,12 @@ int cl_socketpair_stream(int pair[2]);
 int cl_pipe(int pair[2]);
 int cl_seqpacket_listen(const char *path, mode_t mode);
 int cl_seqpacket_connect(const char *path);
+int cl_stream_listen(const char *path, mode_t mode);
 int cl_accept(int listener, uid_t *peer_uid);
 /// Sends one packet (or stream bytes) with descriptors. Returns the bytes sent.
 int cl_send(int socket, const void *bytes, size_t count, const int *descriptors, size_t descriptor_count, int dont_wait);
+/// Bytes that were sent on a Unix socket and not yet read by the other end, with what the kernel needs to keep them.
+int cl_unread(int socket);
 /// Receives into `bytes`; at most `*descriptor_count` descriptors (close-on-exec) are kept, more end in -EMSGSIZE.
 int cl_receive(int socket, void *bytes, size_t capacity, int *descriptors, size_t *descriptor_count, int dont_wait);
 
@@ -80,6 +83,13 @@ int cl_die_with_parent(void);
 int cl_become(uid_t uid, gid_t gid);
 /// Leaves only `keep` (bit per capability) in the bounding, permitted and effective sets.
 int cl_limit_capabilities(uint64_t keep);
+
+// notify.c
+/// Whether the kernel's seccomp notifications are those that we know: 0, or -errno.
+int cl_notify_supported(void);
+/// Takes one system call from a seccomp listener, if one waits, and makes it fail with `error`: 1 and its number, or 0.
+/// -EPIPE when no process is left that could make one. Never waits.
+int cl_notify_refuse(int listener, int error, uint32_t *number);
 
 // files.c
 /// An exclusive lock that lasts as long as the descriptor, or -EWOULDBLOCK.

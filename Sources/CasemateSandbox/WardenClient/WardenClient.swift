@@ -41,14 +41,17 @@ public final class WardenClient: Sendable {
         public var ended: @Sendable (_ sandbox: UInt32, _ reason: EndReason, _ status: Int32) -> Void
         public var connected: @Sendable () -> Void
         public var disconnected: @Sendable () -> Void
+        /// Something in the sandbox tried a system call that no function has a use for, and was refused. `HostileCall.name` names it.
+        public var attempted: @Sendable (_ sandbox: UInt32, _ call: UInt32) -> Void
 
         public init(
             ended: @Sendable @escaping (UInt32, EndReason, Int32) -> Void, connected: @Sendable @escaping () -> Void,
-            disconnected: @Sendable @escaping () -> Void
+            disconnected: @Sendable @escaping () -> Void, attempted: @Sendable @escaping (UInt32, UInt32) -> Void = { _, _ in }
         ) {
             self.ended = ended
             self.connected = connected
             self.disconnected = disconnected
+            self.attempted = attempted
         }
     }
 
@@ -167,7 +170,11 @@ public final class WardenClient: Sendable {
             let descriptors = raw.prefix(count).map { Descriptor($0) }
             guard let message = try? WardenMessage<Reply>(decoding: Array(packet.prefix(Int(got)))) else { return }
             if message.request == 0 {
-                if case .ended(let sandbox, let reason, let status) = message.payload { events?.ended(sandbox, reason, status) }
+                switch message.payload {
+                case .ended(let sandbox, let reason, let status): events?.ended(sandbox, reason, status)
+                case .attempted(let sandbox, let call): events?.attempted(sandbox, call)
+                default: break
+                }
                 continue
             }
             if let done = state.withLock({ $0.open.removeValue(forKey: message.request) }) {

@@ -44,6 +44,7 @@ extension Warden {
                 id: id, owner: fd, request: request, profile: profile, purpose: purpose, limits: limits, settings: settings,
                 cgroups: cgroups)
             sandboxes[id] = sandbox
+            watch(sandbox)
         } catch {
             Journal.write("making a sandbox of \(profile): \(error)")
             Files.removeTree("\(settings.run)/sb/s\(id)")

@@ -42,6 +42,7 @@ final class Sandbox {
     var state: State
     var hasEgress = false
     private var isFrozen = false
+    let attempts: Attempts
     private let settings: WardenSettings
     private let cgroup: Cgroup
     private let lease: UIDLease
@@ -77,11 +78,12 @@ final class Sandbox {
             let options = "size=\(limits.tmpInBytes),nr_inodes=65536,mode=700,uid=\(insideUID),gid=\(insideUID)"
             try check(cl_mount("out", folder + "/out", "tmpfs", UInt(MS_NOSUID | MS_NODEV), options), "making the output folder")
         }
+        attempts = try Attempts(path: folder + "/notify")
         let configuration = try profile.configuration([
             ("ROOTFS", profile.rootfs), ("FN", folder + "/fn"), ("OUT", folder + "/out"), ("SHIM", settings.run + "/sb/.shim"),
             ("TOOLS", settings.tools), ("UID", "\(lease.hostUID)"), ("CGROUP", "\(settings.cgroup)/s\(id)"),
             ("MEMORY", "\(limits.memoryInBytes)"), ("PIDS", "\(limits.pids)"), ("CPU", "\(UInt64(limits.cpuInMillicores) * 100)"),
-            ("TMP", "\(limits.tmpInBytes)"),
+            ("TMP", "\(limits.tmpInBytes)"), ("NOTIFY", folder + "/notify"),
         ])
         try Files.write(configuration, to: folder + "/config.json")
 
@@ -173,6 +175,7 @@ final class Sandbox {
 
     /// Removes what crun and we made. The processes must be gone.
     func removeTraces() {
+        attempts.close()
         cgroup.remove()
         Files.removeTree(crunRoot + "/" + name)
         // The bundle above the binding, then the binding.

@@ -11,6 +11,9 @@ public enum Reply: Equatable, Sendable {
     case counted(SandboxCounts)
     /// Not an answer: sandbox `sandbox` is gone.
     case ended(sandbox: UInt32, reason: EndReason, status: Int32)
+    /// Not an answer: something in `sandbox` tried the system call `call`, and was refused. `HostileCall.more` says that further ones are
+    /// refused without a report. Reports may be lost; answers never are.
+    case attempted(sandbox: UInt32, call: UInt32)
 }
 
 public enum RefusalCode: UInt8, Sendable {

@@ -133,6 +133,10 @@ extension WardenMessage where Payload == Reply {
             out.integer(sandbox)
             out.integer(reason.rawValue)
             out.integer(UInt32(bitPattern: status))
+        case .attempted(let sandbox, let call):
+            head(7)
+            out.integer(sandbox)
+            out.integer(call)
         case .frozen(let memory):
             head(8)
             out.integer(memory)
@@ -168,6 +172,9 @@ extension WardenMessage where Payload == Reply {
             let sandbox = try input.integer(UInt32.self)
             guard let reason = EndReason(rawValue: try input.integer()) else { throw .outOfRange }
             reply = .ended(sandbox: sandbox, reason: reason, status: Int32(bitPattern: try input.integer()))
+        case 7:
+            let sandbox = try input.integer(UInt32.self)
+            reply = .attempted(sandbox: sandbox, call: try input.integer())
         case 8: reply = .frozen(memory: try input.integer())
         case 9:
             let outOfMemory = try input.integer(UInt32.self)
