@@ -42,11 +42,13 @@ let package = Package(
         // The warden's side: no Foundation, no NIO.
         .target(name: "CLinux", cSettings: [.unsafeFlags(["-Wall", "-Wextra", "-Werror"])]),
         .systemLibrary(name: "CSHA", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
+        .systemLibrary(name: "CSeccomp", pkgConfig: "libseccomp", providers: [.apt(["libseccomp-dev"])]),
         .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
         .target(name: "CasemateWire", exclude: ["PROTOCOL.md"], swiftSettings: ours),
         .target(name: "CasemateModel", swiftSettings: ours),
         .target(name: "CasemateLinux", dependencies: ["CLinux"], swiftSettings: ours),
-        .target(name: "CasemateWarden", dependencies: ["CLinux", "CSHA", "CasemateWire", "CasemateLinux"], swiftSettings: ours),
+        .target(
+            name: "CasemateWarden", dependencies: ["CLinux", "CSHA", "CSeccomp", "CasemateWire", "CasemateLinux"], swiftSettings: ours),
         .executableTarget(name: "casemate-warden", dependencies: ["CasemateLinux", "CasemateWarden"], swiftSettings: ours),
 
         // The server's side.

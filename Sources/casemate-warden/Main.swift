@@ -9,8 +9,10 @@ import Glibc
         let arguments = CommandLine.arguments
         // The worker starts itself for long copies; its descriptors are the whole input.
         if arguments.count == 4, arguments[1] == "ingest", let bytes = UInt64(arguments[2]), let files = UInt32(arguments[3]) {
+            do { try Hardening.applyForIngest() } catch { fail("\(error)") }
             exit(Ingest.run(output: 3, bundles: 4, maximumBytes: bytes, maximumFiles: files))
         }
+        if arguments.count == 2, arguments[1] == "posture" { exit(Posture.run()) }
         // Nothing of the caller's surroundings comes along: no environment, no descriptor but the lifeline.
         clearenv()
         setenv("PATH", "/usr/sbin:/usr/bin:/sbin:/bin", 1)
@@ -31,6 +33,8 @@ import Glibc
         let settings = WardenSettings(
             instance: instance, store: store, runtimes: runtimes, parts: parts, tools: tools, peerUID: peer)
         do {
+            try Hardening.apply()
+            try check(cl_notify_supported(), "asking for seccomp's notifications")
             exit(try Monitor(settings: settings, lifeline: lifeline).run())
         } catch {
             fail("\(error)")

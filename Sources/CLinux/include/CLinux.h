@@ -3,6 +3,7 @@
 #ifndef CASEMATE_CLINUX_H
 #define CASEMATE_CLINUX_H
 
+#include <linux/capability.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -83,6 +84,10 @@ int cl_die_with_parent(void);
 int cl_become(uid_t uid, gid_t gid);
 /// Leaves only `keep` (bit per capability) in the bounding, permitted and effective sets.
 int cl_limit_capabilities(uint64_t keep);
+/// Leaves only `keep` in the permitted and effective sets, for good where new privileges were given up.
+int cl_keep_capabilities(uint64_t keep);
+/// Makes a system call with arguments that none accepts, to see whether it is refused before the kernel looks at them.
+int cl_call_with_nonsense(int number);
 
 // notify.c
 /// Whether the kernel's seccomp notifications are those that we know: 0, or -errno.
