@@ -52,3 +52,16 @@ int cl_reconfigure(const char *target, const char *key, const char *value) {
     close(context);
     return result;
 }
+
+const char *cl_missing_call(void) {
+    static const struct {
+        const char *name;
+        long number;
+    } calls[] = {
+        {"open_tree", SYS_open_tree}, {"move_mount", SYS_move_mount}, {"fsopen", SYS_fsopen},   {"fsconfig", SYS_fsconfig},
+        {"fsmount", SYS_fsmount},     {"fspick", SYS_fspick},         {"openat2", SYS_openat2}, {"mount_setattr", SYS_mount_setattr},
+    };
+    for (size_t i = 0; i < sizeof calls / sizeof calls[0]; i++)
+        if (cl_call_with_nonsense((int)calls[i].number) == -ENOSYS) return calls[i].name;
+    return NULL;
+}

@@ -284,3 +284,13 @@ def test_an_interpreter_that_gets_warm_attempts_nothing(purpose: int) -> None:
         sandbox.control.settimeout(20)
         assert len(sandbox.control.recv(16)) == 16
         assert warden.collect_reports(0.3) == []
+
+
+def test_doctor_says_what_sandboxes_stand_on(server: Server) -> None:
+    checks = {check["what"]: check for check in server.cli_json("doctor")}
+    for name in ("seccomp notifications", "mount calls", "control group freezer", "user namespaces", "crun"):
+        assert checks[name]["verdict"] == "good", checks[name]
+    assert checks["crun"]["found"].startswith("crun version ")
+    if checks["crun"]["found"].startswith("crun version 1.8.1"):
+        assert "symlinked /dev, harmless here" in checks["crun"]["found"]
+        assert "krun" not in checks["crun"]["found"]

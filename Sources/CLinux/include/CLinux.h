@@ -34,6 +34,8 @@ int cl_overlay_readonly(const char *name);
 int cl_attach_tree(int tree, const char *target);
 /// Sets `key` to `value` on the file system mounted at `target` (fspick, FSCONFIG_CMD_RECONFIGURE).
 int cl_reconfigure(const char *target, const char *key, const char *value);
+/// The name of a call that the warden attaches bundles with and that this kernel lacks or a filter hides; NULL when all are there.
+const char *cl_missing_call(void);
 
 // beneath.c
 /// openat2(2) with RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS.

@@ -12,7 +12,9 @@ struct HostCheck: Encodable {
     var fix: String
 
     /// Everything that running functions needs of this host.
-    static func run() -> [HostCheck] { [kernel, cgroups, userNamespaces, crun, mmdebstrap, pip, parts, certificates] + runtimes }
+    static func run() -> [HostCheck] {
+        [kernel, cgroups, freezer, userNamespaces, mountCalls, seccompNotifications, crun, mmdebstrap, pip, parts, certificates] + runtimes
+    }
 
     private static var kernel: HostCheck {
         var name = utsname()
@@ -37,15 +39,6 @@ struct HostCheck: Encodable {
         let most = (try? Files.text("/proc/sys/user/max_user_namespaces")).flatMap { Int($0.filter(\.isNumber)) } ?? 0
         return HostCheck(
             what: "user namespaces", verdict: most > 0 ? .good : .missing, found: "\(most)", fix: "sysctl user.max_user_namespaces=15000")
-    }
-
-    private static var crun: HostCheck {
-        guard let path = findProgram("crun"), let output = try? Shell.run([path, "--version"]).output else {
-            return HostCheck(what: "crun", verdict: .missing, found: "", fix: "apt-get install crun")
-        }
-        let version = output.split(separator: "\n").first.map(String.init) ?? ""
-        // 1.8.1 writes device nodes through a symlinked /dev when nothing is mounted there; our profiles always mount one.
-        return HostCheck(what: "crun", verdict: .good, found: version, fix: "")
     }
 
     private static var mmdebstrap: HostCheck {
