@@ -6,13 +6,15 @@ Sources/CasemateWire/PROTOCOL.md: u32 body length, u8 kind, u8 flags, u16 status
 
 from __future__ import annotations
 
+import os
 import time
+from pathlib import Path
 
 import pytest
-from casemate_fixture import Server, handler, memory_in_kib, problem
+from casemate_fixture import Server, handler, memory_in_kib, problem, wait_until
 
 HOSTILE = handler("""
-    import os, socket, stat, struct, time
+    import os, random, socket, stat, struct, time
 
     def control():
         for name in os.listdir("/proc/self/fd"):
@@ -24,10 +26,8 @@ HOSTILE = handler("""
         raise RuntimeError("no control socket")
 
     def frame(kind, status=200, meta=b"", body=b"", call=1, flags=0, body_length=None, meta_length=None):
-        for order in ("<", ):
-            head = struct.pack(order + "IBBHII", len(body) if body_length is None else body_length, kind, flags, status,
-                               len(meta) if meta_length is None else meta_length, call)
-        return head + meta + body
+        return struct.pack(">IBBHII", len(body) if body_length is None else body_length, kind, flags, status,
+                           len(meta) if meta_length is None else meta_length, call) + meta + body
 
     def send(data):
         descriptor = control()
@@ -38,6 +38,20 @@ HOSTILE = handler("""
     def endless(data):
         while True:
             send(data)
+
+    def random_frames(count):
+        numbers = random.Random(os.urandom(8))
+        while count > 0:
+            part = [frame(numbers.randrange(256), numbers.randrange(65536), b"m" * numbers.randrange(9), b"b" * numbers.randrange(9),
+                          numbers.randrange(4), numbers.randrange(256)) for _ in range(1000)]
+            send(b"".join(part))
+            count -= 1000
+
+    def with_descriptors(data, count=10):
+        control_socket = socket.socket(fileno=os.dup(control()))
+        control_socket.setblocking(True)
+        passed = [os.open("/dev/null", os.O_RDONLY) for _ in range(count)]
+        socket.send_fds(control_socket, [data], passed)
 
     ATTACKS = {
         "garbage": lambda: send(b"\\xff" * 64),
@@ -67,6 +81,12 @@ HOSTILE = handler("""
         "shut down": lambda: socket.socket(fileno=os.dup(control())).shutdown(socket.SHUT_RDWR),
         "read": lambda: os.read(control(), 1),
         "pass descriptors": lambda: [socket.send_fds(socket.socket(fileno=os.dup(control())), [b"x" * 16], [0] * 10) for _ in range(20)],
+        "descriptors with a wrong frame": lambda: with_descriptors(frame(0x81), 250),
+        "descriptors with half a header": lambda: [with_descriptors(b"\\0") for _ in range(8)],
+        "descriptors with a body": lambda: [send(frame(0x83, body_length=1000)), [with_descriptors(b"x", 250) for _ in range(16)]],
+        "a million random frames": lambda: random_frames(1_000_000),
+        "body over the limit": lambda: (send(frame(0x83, body_length=(32 << 20) + 1)), send(b"x" * ((32 << 20) + 1))),
+        "meta over the limit": lambda: send(frame(0x83, meta=b"a" * 65537)),
     }
 
     def handle(data, secrets):
@@ -106,6 +126,8 @@ def test_wrong_frames_end_their_own_call_and_nothing_else(hostile: Server, attac
         "huge meta",
         "both huge",
         "endless body",
+        "descriptors with half a header",
+        "descriptors with a body",
     )
     forged = ("length too short", "status 0", "status 65535", "header injection", "flags")
     allowed = {502, 504} if attack in patient else {502, 500, 200} if attack in forged else {502}
@@ -119,6 +141,37 @@ def test_wrong_frames_end_their_own_call_and_nothing_else(hostile: Server, attac
     assert memory_in_kib(server.pid) - before < 96 << 10, "the server took memory for what the frame announced"
     server.assert_serving()
     assert server.call("hostile/shim", body={"attack": "none"}).json() == "served"
+
+
+def test_attacks_leak_no_descriptor_in_server_or_warden(hostile: Server) -> None:
+    server = hostile
+    folders = [Path(f"/proc/{pid}/fd") for pid in (server.pid, *(process.pid for process in server.wardens()))]
+
+    def passed() -> list[str]:
+        """Descriptors of what only a sandbox can have opened: its /dev/null lies on the sandbox's own file system."""
+        found = []
+        for folder in folders:
+            for entry in folder.iterdir():
+                try:
+                    found += [str(entry)] if os.readlink(entry) == "/dev/null" and int(entry.name) > 2 else []
+                except FileNotFoundError:
+                    pass
+        return found
+
+    def count() -> int:
+        return sum(len(list(folder.iterdir())) for folder in folders)
+
+    attacks = [attack for attack in ATTACKS if "descriptors" in attack and "half" not in attack] + ["a million random frames", "body over the limit"]
+    for attack in attacks:
+        server.call("hostile/shim", body={"attack": attack}, timeout=20)
+    server.assert_serving()
+    time.sleep(1)
+    before, known = count(), passed()
+    for attack in attacks * 2:
+        server.call("hostile/shim", body={"attack": attack}, timeout=20)
+        server.assert_serving()
+    assert wait_until(lambda: count() <= before + 4, 8), f"{before} descriptors before, {count()} after"
+    assert passed() == known
 
 
 def test_a_forged_reply_cannot_answer_another_call(hostile: Server) -> None:
@@ -155,7 +208,7 @@ def test_what_a_taken_over_shim_replies_is_redacted_too(hostile: Server) -> None
                         body = ("leak " + secrets["KEY"]).encode()
                         for call in range(8):
                             meta = b"content-type\\0text/plain\\0x-leak\\0" + secrets["KEY"].encode() + b"\\0"
-                            os.write(int(name), struct.pack("<IBBHII", len(body), 0x83, 0, 200, len(meta), call) + meta + body)
+                            os.write(int(name), struct.pack(">IBBHII", len(body), 0x83, 0, 200, len(meta), call) + meta + body)
             time.sleep(5)
         """)
     hostile.secret("hostile/forger", "KEY", "value-of-the-forging-one")
