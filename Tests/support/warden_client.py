@@ -165,6 +165,17 @@ class Warden:
         sandbox, uid = struct.unpack(">II", reply.fields)
         return Sandbox(sandbox, uid, socket.socket(fileno=control), output, error)
 
+    def collect(self, sandbox: Sandbox) -> bytes:
+        """Ends a build sandbox; the digest of the bundle that it left."""
+        reply = self.answer(self.send(4, struct.pack(">IQI", sandbox.id, 1 << 20, 100)))
+        assert reply.kind == 3, f"not collected: {reply.fields!r} {self.said}"
+        sandbox.close()
+        return reply.fields[:32]
+
+    def specialise(self, sandbox: Sandbox, digest: bytes) -> None:
+        reply = self.answer(self.send(2, struct.pack(">I", sandbox.id) + digest + LIMITS))
+        assert reply.kind == 2, f"not specialised: {reply.fields!r} {self.said}"
+
     def destroy(self, sandbox: Sandbox) -> None:
         sandbox.close()
         assert self.answer(self.send(3, struct.pack(">I", sandbox.id))).kind == 2
