@@ -6,7 +6,7 @@ PACKAGES := crun mmdebstrap libsqlite3-dev libssl-dev zlib1g-dev libarchive-dev 
 	ca-certificates iproute2 uidmap
 SWIFT_CHECK := --explicit-target-dependency-import-check error
 
-.PHONY: help setup build debug demo test unit runtime-tests recipes journeys check layers format up bench install clean
+.PHONY: help setup build debug demo test unit runtime-tests recipes journeys check layers format fuzz up bench install clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -44,7 +44,10 @@ layers: ## a target imports only targets above it
 	@python3 scripts/layers
 
 format:
-	swift format lint --strict --recursive Sources Tests Package.swift
+	swift format lint --strict --recursive Sources Tests Fuzz Package.swift
+
+fuzz: ## the wire formats under libFuzzer, 20 s each; Fuzz/run SECONDS for longer
+	@Fuzz/run 20
 
 up: build ## a server in the foreground; Ctrl-C stops it
 	.build/release/casemate up
