@@ -8,7 +8,7 @@ from __future__ import annotations
 import socket
 import struct
 from collections.abc import Iterable
-from typing import Final
+from typing import Final, Protocol
 
 from casemate_runtime.faults import ProtocolError
 
@@ -20,11 +20,14 @@ INVOKE: Final = 0x02
 BUILD: Final = 0x03
 CHECK: Final = 0x04
 SCAN: Final = 0x05
+INVOKE_ISOLATED: Final = 0x06
 WARM: Final = 0x81
 SPECIALISED: Final = 0x82
 REPLY: Final = 0x83
 BUILT: Final = 0x84
 SCANNED: Final = 0x85
+PRINTED: Final = 0x86
+READY: Final = 0x87
 
 # What the server sends is checked too, so that a fault there ends one sandbox and not its memory.
 # A hundred secrets of 64 KiB fit.
@@ -33,6 +36,7 @@ LONGEST_BODY: Final = 1 << 30
 # Towards the server. A longer one would cost the sandbox its life.
 LONGEST_REPLY_META: Final = 65_536
 LONGEST_REPLY_BODY: Final = 0xFFFF_FFFF
+LONGEST_PRINTED: Final = 65_536
 
 _BUFFER_SIZE: Final = 128 * 1024
 _JOIN_BELOW: Final = 64 * 1024
@@ -40,13 +44,26 @@ _JOIN_BELOW: Final = 64 * 1024
 Frame = tuple[int, int, memoryview, memoryview]
 """Kind, call, meta, body. A plain tuple, because one is made per call."""
 
+Outgoing = tuple[int, int, int, int, bytes, bytes]
+"""Kind, call, flags, status, meta, body."""
+
+
+class Stream(Protocol):
+    """What frames travel on: the control socket, or the pipes of an isolated call."""
+
+    def recv_into(self, buffer: memoryview, nbytes: int = 0, flags: int = 0, /) -> int: ...
+    def sendall(self, data: bytes, /) -> None: ...
+    def sendmsg(self, parts: list[memoryview], /) -> int: ...
+    def fileno(self) -> int: ...
+    def close(self) -> None: ...
+
 
 class Channel:
     """Reads and writes whole frames. The views of a frame are valid until the next one is read."""
 
-    def __init__(self, control: socket.socket) -> None:
+    def __init__(self, control: Stream, buffer_size: int = _BUFFER_SIZE) -> None:
         self._socket = control
-        self._buffer = bytearray(_BUFFER_SIZE)
+        self._buffer = bytearray(buffer_size)
         self._view = memoryview(self._buffer)
         self._have = 0  # bytes in the buffer
         self._used = 0  # of these, the frame that was handed out last
@@ -71,18 +88,32 @@ class Channel:
         body_at = HEADER.size + meta_length
         total = body_at + body_length
         if have < total:
-            if total > _BUFFER_SIZE:
+            if total > len(self._buffer):
                 view = memoryview(bytearray(total))
                 view[:have] = self._view[:have]
             self._fill(view, have, total)
             have = total
-        if total <= _BUFFER_SIZE:
+        if total <= len(self._buffer):
             self._have = have
             self._used = total
         return kind, call, view[HEADER.size : body_at], view[body_at:total]
 
+    def read_kept(self) -> Frame | None:
+        """The next frame in memory of its own, so that it stays valid while others are read."""
+        frame = self.read()
+        if frame is None or frame[2].obj is not self._buffer:
+            return frame
+        kind, call, meta, body = frame
+        return kind, call, memoryview(bytes(meta)), memoryview(bytes(body))
+
+    @property
+    def has_more(self) -> bool:
+        """Whether bytes behind the frame that was handed out last have been received already."""
+        return self._have > self._used
+
     def read_with_descriptor(self) -> tuple[Frame | None, int | None]:
         """The next frame and the descriptor that came with its first byte. Only for a stream of which nothing was read."""
+        assert isinstance(self._socket, socket.socket)
         first, descriptors, _, _ = socket.recv_fds(self._socket, 1, 1, socket.MSG_CMSG_CLOEXEC)
         self._view[: len(first)] = first
         self._have = len(first)
@@ -108,6 +139,21 @@ class Channel:
                 count -= len(parts.pop(0))
             if parts:
                 parts[0] = parts[0][count:]
+
+    def send_all(self, frames: Iterable[Outgoing]) -> None:
+        """Many small frames in one packet."""
+        small: list[bytes] = []
+        for kind, call, flags, status, meta, body in frames:
+            if len(meta) + len(body) < _JOIN_BELOW:
+                small += (HEADER.pack(len(body), kind, flags, status, len(meta), call), meta, body)
+                continue
+            self._socket.sendall(b"".join(small))
+            small.clear()
+            self.send(kind, call, flags, status, meta, body)
+        self._socket.sendall(b"".join(small))
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
 
     def close(self) -> None:
         self._socket.close()

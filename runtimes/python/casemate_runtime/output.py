@@ -11,14 +11,25 @@ import os
 import select
 import threading
 from collections import deque
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 _LONGEST_LINE: Final = 64 * 1024
 # Beyond this a printing thread waits for the reader, so that a flood is limited by the pipe and not by our memory.
 _MOST_PENDING: Final = 1024 * 1024
 _MOST_ROUNDS: Final = 20
 
-_Parts = list[str | bytes]  # as they came: encoded once, with the whole line
+Parts = list[str | bytes]  # as they came: encoded once, with the whole line
+
+
+class Lines(Protocol):
+    """Where a stream's text goes."""
+
+    descriptor: int
+
+    def write_text(self, text: str) -> None: ...
+    def write_bytes(self, data: bytes) -> None: ...
+    def flush(self) -> None: ...
+    def flush_all(self) -> None: ...
 
 
 class _Line:
@@ -53,7 +64,7 @@ class LineWriter:
         self._writing = threading.RLock()
         self._busy = False
         self._thread = _Thread()
-        self._unfinished: dict[_Line, _Parts] = {}
+        self._unfinished: dict[_Line, Parts] = {}
         self._pending: deque[bytes] = deque()
         self._pending_size = 0  # about: it is counted without a lock
 
@@ -83,12 +94,16 @@ class LineWriter:
         """Writes every thread's unfinished line. When it returns, all that was printed before is in the pipe."""
         if not (self._unfinished or self._pending or self._busy):
             return
+        self.finish_all()
+        self._drain(wait=True)
+
+    def finish_all(self) -> None:
+        """Ends every thread's unfinished line without writing it yet."""
         while self._unfinished:
             try:
                 self._finish(self._unfinished.popitem()[1])
             except KeyError:  # its thread was faster
                 break
-        self._drain(wait=True)
 
     def _append(self, part: str | bytes) -> None:
         line = self._thread.line
@@ -114,9 +129,9 @@ class LineWriter:
         self._finish(parts)
         self._drain()
 
-    def _finish(self, parts: _Parts | None) -> None:
+    def _finish(self, parts: Parts | None) -> None:
         if parts:
-            data = _encoded(parts)
+            data = encoded(parts)
             self._pending.append(data)
             self._pending_size += len(data)
 
@@ -159,7 +174,7 @@ class LineWriter:
                 return
 
 
-def _encoded(parts: list[str | bytes]) -> bytes:
+def encoded(parts: Parts) -> bytes:
     try:
         return "".join(parts).encode("utf-8", "backslashreplace")  # type: ignore[arg-type]
     except TypeError:  # some came through the binary stream
@@ -169,7 +184,7 @@ def _encoded(parts: list[str | bytes]) -> bytes:
 class BinaryStream(io.RawIOBase):
     """`sys.stdout.buffer`: bytes, with the same lines and the same order as the text."""
 
-    def __init__(self, lines: LineWriter, name: str) -> None:
+    def __init__(self, lines: Lines, name: str) -> None:
         self._lines = lines
         self.name = name
         self.mode = "wb"
@@ -209,12 +224,21 @@ class TextStream(io.TextIOBase):
     mode = "w"
 
     def __init__(self, descriptor: int, name: str) -> None:
-        self._lines = LineWriter(descriptor)
-        self._write = self._lines.write_text
-        self._buffer = BinaryStream(self._lines, name)
+        self._own = LineWriter(descriptor)
+        self._buffer = BinaryStream(self._own, name)
         self.name = name
-        self.flush_all = self._lines.flush_all
-        self.reset = self._lines.reset
+        self.lead_to(self._own)
+
+    def lead_to(self, lines: Lines) -> None:
+        """The stream stays the same: a handler of `logging` may hold it since the import."""
+        self._lines = self._buffer._lines = lines
+        self._write = lines.write_text
+        self.flush_all = lines.flush_all
+
+    def reset(self) -> None:
+        """Leads to the descriptor again, without what is unwritten."""
+        self.lead_to(self._own)
+        self._own.reset()
 
     @property
     def buffer(self) -> BinaryStream:

@@ -5,21 +5,41 @@ from __future__ import annotations
 import importlib
 import importlib.machinery
 import importlib.util
+import inspect
 import os
+import re
 import sys
 import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType, TracebackType
-from typing import Any
+from typing import Any, NamedTuple
 
 from casemate_runtime.faults import Fault, ProtocolError
 from casemate_runtime.handlers import cognite, scaleway
-from casemate_runtime.handlers.common import Handler
+from casemate_runtime.handlers.common import Begin, Handler, Respond
 from casemate_runtime.signature import recognise
 
 _HANDLER, _SIGNATURE, _ENVIRONMENT, _SECRET, _FUNCTION, _, _MEMORY = range(1, 8)
+_CONCURRENCY, _ISOLATION = 12, 13
+
+
+class Mode(NamedTuple):
+    """How calls run: `concurrency` at once in this process, or each in a process of its own."""
+
+    concurrency: int = 1
+    isolated: bool = False
+
+
+class Specialised(NamedTuple):
+    signature: str
+    mode: Mode
+    handler: Handler
+    begin: Begin
+    """With `respond`, the two halves of `handler`: between them an `async def` runs."""
+    respond: Respond
+    is_async: bool
 
 
 class Specialiser:
@@ -30,13 +50,18 @@ class Specialiser:
         self._source = root / "src"
         self._paths = [self._source, self._source / "package", root / "deps"]
         self._startup = startup
+        self._signature = ""
+        self._secrets: dict[str, str] = {}
 
-    def specialise(self, fields: dict[int, list[bytes]]) -> tuple[str, Handler]:
-        """The signature's name and what answers calls. Raises a `Fault` for the author of the bundle."""
+    def specialise(self, fields: dict[int, list[bytes]]) -> Specialised:
+        """What answers calls. Raises a `Fault` for the author of the bundle."""
         handler = _text(fields, _HANDLER)
         told = _text(fields, _SIGNATURE)
         function_name = _text(fields, _FUNCTION)
-        secrets = dict(_pairs(fields, _SECRET))
+        mode = _mode(fields)
+        secrets = self._secrets = dict(_pairs(fields, _SECRET))
+        if mode.isolated and secrets:
+            raise ProtocolError("secrets for the process that outlives its calls")
         os.environ.update(_pairs(fields, _ENVIRONMENT))
         before = dict(os.environ)
         if told != "cognite":  # before the import: Scaleway's functions read their secrets at the top of the module
@@ -50,17 +75,29 @@ class Specialiser:
         except Fault as fault:
             code = getattr(function, "__code__", None)
             raise Fault(fault.code, fault.message, relative, getattr(code, "co_firstlineno", None)) from None
+        self._signature = signature.name
+        is_async = inspect.iscoroutinefunction(function)
         if signature.name == "cognite":
             for secret in secrets:  # it was not told at a deploy: such a function gets them as an argument alone
                 os.environ.pop(secret, None)
                 if secret in before:
                     os.environ[secret] = before[secret]
-            wanted = signature.arguments or frozenset()
-            return signature.name, cognite.make(function, wanted, secrets, function_name)
+            known = (function, signature.arguments or frozenset(), secrets, function_name)
+            made, begin = cognite.make(*known), cognite.make_begin(*known)
+            return Specialised("cognite", mode, made, begin, cognite.make_reply, is_async)
         os.environ.update(secrets)
         memory = int(_text(fields, _MEMORY) or 0)
-        short_name = function_name.rpartition("/")[2]
-        return signature.name, scaleway.make(function, signature.arguments, short_name, memory)
+        about = (function, signature.arguments, function_name.rpartition("/")[2], memory)
+        made, begin = scaleway.make(*about), scaleway.make_begin(*about)
+        return Specialised("scaleway", mode, made, begin, scaleway.make_reply, is_async)
+
+    def add_secrets(self, fields: dict[int, list[bytes]]) -> None:
+        """In the process of an isolated call: where the function looks for them."""
+        secrets = _pairs(fields, _SECRET)
+        if self._signature == "cognite":
+            self._secrets.update(secrets)
+        else:
+            os.environ.update(secrets)
 
     def _open_paths(self) -> None:
         sys.path[:0] = [str(path) for path in self._paths if path.is_dir()]
@@ -178,6 +215,17 @@ def _register(name: str, module: ModuleType) -> None:
 def _text(fields: dict[int, list[bytes]], tag: int) -> str:
     values = fields.get(tag, [b""])
     return os.fsdecode(values[-1])
+
+
+def _mode(fields: dict[int, list[bytes]]) -> Mode:
+    concurrency = _text(fields, _CONCURRENCY) or "1"
+    isolation = _text(fields, _ISOLATION)
+    if not re.fullmatch("[1-9][0-9]{0,4}", concurrency) or isolation not in ("", "call"):
+        raise ProtocolError("a concurrency that is no number, or an unknown isolation")
+    mode = Mode(int(concurrency), isolation == "call")
+    if mode.isolated and mode.concurrency > 1:
+        raise ProtocolError("several calls at once, and each isolated")
+    return mode
 
 
 def _pairs(fields: dict[int, list[bytes]], tag: int) -> list[tuple[str, str]]:

@@ -16,8 +16,15 @@ def start(tmp_path: Path) -> Iterator[Starter]:
     """Starts runtimes on bundles of the given files, and ends them after the test."""
     started: list[Instance] = []
 
-    def begin(files: dict[str, str], *, preload: bool = False, **fields: str | dict[str, str]) -> Instance:
-        instance = Instance(tmp_path / f"fn{len(started)}", files, preload=preload)
+    def begin(
+        files: dict[str, str],
+        *,
+        preload: bool = False,
+        folder: Path | None = None,
+        kill: str = "descendants",
+        **fields: str | dict[str, str],
+    ) -> Instance:
+        instance = Instance(tmp_path / f"fn{len(started)}", files, preload=preload, folder=folder, kill=kill)
         started.append(instance)
         if fields:
             instance.specialise(**fields)

@@ -1,5 +1,6 @@
 """A runtime in a process of its own, seen from the server's side of the socket."""
 
+import inspect
 import json
 import os
 import socket
@@ -24,17 +25,52 @@ TAGS = {
     "policy": 9,
     "lock": 10,
     "limit": 11,
+    "concurrency": 12,
+    "isolation": 13,
 }
 
+
+def kill_descendants() -> None:
+    """What `kill(-1)` of process 1 comes to, for a subreaper outside a pid namespace."""
+    while True:
+        parents = {}
+        for name in filter(str.isdecimal, os.listdir("/proc")):
+            try:
+                with open(f"/proc/{name}/stat") as stat:
+                    state, parent = stat.read().rsplit(")", 1)[1].split()[:2]
+            except OSError:
+                continue
+            if state not in "ZX":
+                parents[int(name)] = int(parent)
+        ours, count = {os.getpid()}, 0
+        while count != len(ours):
+            count = len(ours)
+            ours |= {pid for pid, parent in parents.items() if parent in ours}
+        if ours == {os.getpid()}:
+            return
+        for pid in ours - {os.getpid()}:
+            os.kill(pid, 9)
+
+
 # As the sandbox starts it, but with another place for the bundle, and mostly without the imports in advance.
-_ENTRY = """
-import sys
-path, mode, root, preload = sys.argv[1:]
-space = {"__name__": "bootstrap", "__file__": path}
+_ENTRY = f"""
+import os, sys
+{inspect.getsource(kill_descendants)}
+path, mode, root, preload, kill, folder = sys.argv[1:]
+space = {{"__name__": "bootstrap", "__file__": path}}
 exec(compile(open(path).read(), path, "exec"), space)
 if preload == "no":
     stub = sys.modules["casemate_runtime.preload"] = type(sys)("casemate_runtime.preload")
     stub.preload = list
+if folder:
+    import ctypes, functools
+    sys.path.insert(0, os.path.dirname(os.path.dirname(path)))
+    from casemate_runtime import renewal, serve
+    del sys.path[0]
+    if kill == "descendants":
+        ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # a subreaper: orphans come to it, as to process 1
+    renew = functools.partial(renewal.Renewal, (folder,), kill_descendants if kill == "descendants" else None)
+    serve.Server = functools.partial(serve.Server, renewal=renew)
 space["main"](mode, root)
 """
 
@@ -47,6 +83,15 @@ class Reply(NamedTuple):
 
     def json(self) -> Any:
         return json.loads(self.body)
+
+
+class Frame(NamedTuple):
+    kind: int
+    flags: int
+    status: int
+    call: int
+    meta: bytes
+    body: bytes
 
 
 class Answer(NamedTuple):
@@ -77,10 +122,27 @@ def encode_fields(fields: dict[str, str | dict[str, str]]) -> bytes:
     return out
 
 
-def receive(control: socket.socket) -> tuple[int, int, int, int, bytes, bytes]:
-    """Kind, flags, status, call, meta, body. EOFError at the end of the stream."""
+def receive(control: socket.socket) -> Frame:
+    """EOFError at the end of the stream."""
     body_length, kind, flags, status, meta_length, call = HEADER.unpack(_exactly(control, HEADER.size))
-    return kind, flags, status, call, _exactly(control, meta_length), _exactly(control, body_length)
+    return Frame(kind, flags, status, call, _exactly(control, meta_length), _exactly(control, body_length))
+
+
+def encode_request(
+    query: str = "", headers: list[tuple[str, str]] | None = None, method: str = "POST", path: str = "/"
+) -> bytes:
+    parts = [method, path, query]
+    for name, value in headers or []:
+        parts += [name, value]
+    return "".join(f"{part}\0" for part in parts).encode()
+
+
+def decode_reply(frame: Frame) -> Reply:
+    found: dict[str, list[str]] = {}
+    texts = frame.meta.decode().split("\0")[:-1]
+    for name, value in zip(texts[::2], texts[1::2], strict=True):
+        found.setdefault(name, []).append(value)
+    return Reply(frame.flags, frame.status, found, frame.body)
 
 
 def _exactly(control: socket.socket, length: int) -> bytes:
@@ -95,7 +157,17 @@ def _exactly(control: socket.socket, length: int) -> bytes:
 
 
 class Instance:
-    def __init__(self, root: Path, files: dict[str, str], mode: str = "run", preload: bool = False) -> None:
+    """`folder`: what is emptied between isolated calls. `kill`: `descendants`, or `all` of a new pid namespace."""
+
+    def __init__(
+        self,
+        root: Path,
+        files: dict[str, str],
+        mode: str = "run",
+        preload: bool = False,
+        folder: Path | None = None,
+        kill: str = "descendants",
+    ) -> None:
         self.root = root
         for name, text in files.items():
             file = root / name if name.startswith("deps/") else root / "src" / name
@@ -106,8 +178,11 @@ class Instance:
         self._out, out = os.pipe()
         self._err, err = os.pipe()
         python = [sys.executable, "-I", "-S", "-c"]
+        if kill == "all":
+            python = ["unshare", "--pid", "--fork", "--kill-child", *python]
+        arguments = [mode, str(root), "yes" if preload else "no", kill, str(folder or "")]
         self.process = subprocess.Popen(
-            [*python, _ENTRY, str(RUNTIME / "bootstrap.py"), mode, str(root), "yes" if preload else "no"],
+            [*python, _ENTRY, str(RUNTIME / "bootstrap.py"), *arguments],
             preexec_fn=lambda: os.dup2(inside.fileno(), 3, inheritable=True),
             pass_fds=(3,),
             stdin=subprocess.DEVNULL,
@@ -143,17 +218,20 @@ class Instance:
         path: str = "/",
     ) -> Reply:
         self.calls += 1
-        parts = [method, path, query]
-        for name, value in headers or []:
-            parts += [name, value]
-        self.send(2, "".join(f"{part}\0" for part in parts).encode(), body, self.calls)
-        kind, flags, status, call, meta, answer = receive(self.control)
-        assert (kind, call) == (0x83, self.calls)
-        found: dict[str, list[str]] = {}
-        texts = meta.decode().split("\0")[:-1]
-        for name, value in zip(texts[::2], texts[1::2], strict=True):
-            found.setdefault(name, []).append(value)
-        return Reply(flags, status, found, answer)
+        self.send(2, encode_request(query, headers, method, path), body, self.calls)
+        frame = receive(self.control)
+        assert (frame.kind, frame.call) == (0x83, self.calls)
+        return decode_reply(frame)
+
+    def call_isolated(self, body: bytes = b"", *, query: str = "", **secrets: str) -> Reply:
+        """With the wait for the next process."""
+        self.calls += 1
+        fields = encode_fields({"secret": secrets})
+        self.send(6, struct.pack(">I", len(fields)) + fields + encode_request(query), body, self.calls)
+        reply, ready = receive(self.control), receive(self.control)
+        assert (reply.kind, reply.call) == (0x83, self.calls)
+        assert ready == (0x87, 0, 0, self.calls, b"", b"")
+        return decode_reply(reply)
 
     def run(self, source: str) -> Reply:
         """For a function that executes its data."""

@@ -7,16 +7,35 @@ from typing import Any, Final
 from urllib.parse import parse_qsl
 
 from casemate_runtime.frames import decode_request
-from casemate_runtime.handlers.common import JSON_TYPE, Handler, Reply, finished, read_json, write_json
+from casemate_runtime.handlers.common import JSON_TYPE, Begin, Handler, Reply, bare, finished, read_json, write_json
 
 ARGUMENTS: Final = frozenset({"client", "data", "secrets", "function_call_info"})
 
 
+def make_reply(result: Any) -> Reply:
+    return 200, JSON_TYPE, write_json(result)
+
+
+def _reply(result: Any) -> Reply:
+    return 200, JSON_TYPE, write_json(finished(result))
+
+
 def make(function: Callable[..., Any], wanted: frozenset[str], secrets: Mapping[str, str], name: str) -> Handler:
+    """`secrets` may be filled later."""
+    return make_begin(function, wanted, secrets, name, _reply)
+
+
+def make_begin(
+    function: Callable[..., Any],
+    wanted: frozenset[str],
+    secrets: Mapping[str, str],
+    name: str,
+    end: Callable[[Any], Any] = bare,
+) -> Begin:
     wants_data = "data" in wanted
     others = wanted - {"data"}
 
-    def answer(meta: memoryview, body: memoryview, call: int) -> Reply:
+    def answer(meta: memoryview, body: memoryview, call: int) -> Any:
         arguments: dict[str, Any] = {}
         if wants_data:
             arguments["data"] = read_json(body) if body else _query(meta)
@@ -27,7 +46,7 @@ def make(function: Callable[..., Any], wanted: frozenset[str], secrets: Mapping[
                 arguments["secrets"] = dict(secrets)  # a copy: a call can't change what the next one gets
             if "function_call_info" in others:
                 arguments["function_call_info"] = {"function_id": name, "call_id": str(call)}
-        return 200, JSON_TYPE, write_json(finished(function(**arguments)))
+        return end(function(**arguments))
 
     return answer
 

@@ -14,6 +14,12 @@ Reply = tuple[int, bytes, bytes]
 Handler = Callable[[memoryview, memoryview, int], Reply]
 """Meta and body of an invoke frame and the call's number."""
 
+Begin = Callable[[memoryview, memoryview, int], Any]
+"""The same, answering what the function returned as it is; of an `async def` its coroutine."""
+
+Respond = Callable[[Any], Reply]
+"""From a result to the reply."""
+
 JSON_TYPE: Final = b"content-type\0application/json\0"
 TEXT_TYPE: Final = b"content-type\0text/plain; charset=utf-8\0"
 
@@ -68,6 +74,11 @@ def write_json(value: Any) -> bytes:
         raise BadResult("it is nested too deeply for JSON") from None
     except (TypeError, ValueError) as error:
         raise BadResult(str(error)) from None
+
+
+def bare(result: Any) -> Any:
+    """The end of what only begins."""
+    return result
 
 
 def finished(result: Any) -> Any:

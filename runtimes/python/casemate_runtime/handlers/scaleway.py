@@ -12,7 +12,17 @@ from typing import Any, Final
 from urllib.parse import parse_qsl
 
 from casemate_runtime.frames import decode_request, encode_pairs
-from casemate_runtime.handlers.common import JSON_TYPE, TEXT_TYPE, BadResult, Handler, Reply, finished, write_json
+from casemate_runtime.handlers.common import (
+    JSON_TYPE,
+    TEXT_TYPE,
+    BadResult,
+    Begin,
+    Handler,
+    Reply,
+    bare,
+    finished,
+    write_json,
+)
 
 ARGUMENTS: Final = frozenset({"event", "context"})
 
@@ -48,10 +58,23 @@ def canonical(name: str) -> str:
     return "-".join(part.capitalize() for part in name.split("-"))
 
 
+def _reply(result: Any) -> Reply:
+    return make_reply(finished(result))
+
+
 def make(function: Callable[..., Any], keywords: frozenset[str] | None, name: str, memory_in_mib: int) -> Handler:
     """`keywords`: the arguments to pass by name; `None` passes both by position."""
+    return make_begin(function, keywords, name, memory_in_mib, _reply)
 
-    def answer(meta: memoryview, body: memoryview, call: int) -> Reply:
+
+def make_begin(
+    function: Callable[..., Any],
+    keywords: frozenset[str] | None,
+    name: str,
+    memory_in_mib: int,
+    end: Callable[[Any], Any] = bare,
+) -> Begin:
+    def answer(meta: memoryview, body: memoryview, call: int) -> Any:
         event = make_event(meta, body)
         context = {"memoryLimitInMb": memory_in_mib, "functionName": name, "functionVersion": ""}
         if keywords is None:
@@ -59,7 +82,7 @@ def make(function: Callable[..., Any], keywords: frozenset[str] | None, name: st
         else:
             both = {"event": event, "context": context}
             result = function(**{key: both[key] for key in keywords})
-        return make_reply(finished(result))
+        return end(result)
 
     return answer
 
