@@ -49,25 +49,35 @@ public struct Monitor: ~Copyable {
     /// One worker's life. Nil when the warden was told to end; else how the worker ended.
     private func workOnce(listener: Int32, signals: Int32) throws(SystemError) -> Int32? {
         var pidfd: Int32 = -1
+        // Whose other end only the worker has: it is closed as soon as the worker begins to end. The end itself can be seen only when
+        // all of its namespace is gone, and frozen processes go only when they are thawed (v1).
+        var life: [Int32] = [-1, -1]
+        try check(cl_pipe(&life), "making a pipe")
+        let ends = Descriptor(life[0])
+        defer { ends.staysOpen() }
         let worker = try check(cl_fork_worker(&pidfd), "starting the worker")
         if worker == 0 {
+            close(life[0])
             cl_die_with_parent()
             if getppid() != 0 { _exit(1) }  // pid 1 of a new namespace has no parent in it
             close(signals)
             if let lifeline { close(lifeline) }
             Warden.runWorker(settings: settings, listener: listener)
         }
+        close(life[1])
         defer { close(pidfd) }
         let epoll = try check(cl_epoll_create(), "making an epoll")
         defer { close(epoll) }
         try check(cl_epoll_add(epoll, signals, 1), "watching signals")
         if let lifeline { try check(cl_epoll_add(epoll, lifeline, 2), "watching the lifeline") }
+        try check(cl_epoll_add(epoll, ends.raw, 3), "watching the worker")
         var tokens = [UInt64](repeating: 0, count: 4)
         while true {
             let got = try check(cl_epoll_wait(epoll, &tokens, 4, -1), "waiting")
             var end = false
             for token in tokens.prefix(Int(got)) {
                 if token == 2 { end = true }
+                if token == 3 { return awaitEnd(of: worker) }
                 while token == 1 {
                     let signal = cl_signal_read(signals)
                     if signal < 0 { break }
@@ -76,13 +86,22 @@ public struct Monitor: ~Copyable {
             }
             if end {
                 cl_pidfd_kill(pidfd, SIGKILL)
-                var status: Int32 = 0
-                cl_wait_pid(worker, 0, &status)
+                _ = awaitEnd(of: worker)
                 return nil
             }
             var status: Int32 = 0
             if cl_wait_pid(worker, WNOHANG, &status) == worker { return status }
         }
+    }
+
+    /// Waits for a worker that was killed or ends by itself; what is frozen in its namespace is thawed, and so dies.
+    private func awaitEnd(of worker: pid_t) -> Int32 {
+        var status: Int32 = 0
+        while cl_wait_pid(worker, WNOHANG, &status) == 0 {
+            cgroups.group(settings.cgroup).thawBelow()
+            usleep(2000)
+        }
+        return status
     }
 
     /// Removes what instances left whose monitor is gone: whoever can take an instance's lock has outlived it.
@@ -93,7 +112,13 @@ public struct Monitor: ~Copyable {
             if lock >= 0 {
                 defer { close(lock) }
                 guard cl_lock_exclusive(lock) == 0 else { continue }
-                cgroups.group("/casemate/\(name)").remove()
+                let group = cgroups.group("/casemate/\(name)")
+                group.thawBelow()
+                // What was frozen takes a moment to die.
+                for _ in 0..<200 where group.exists {
+                    group.remove()
+                    if group.exists { usleep(10_000) }
+                }
                 Files.removeTree(folder)
             }
         }

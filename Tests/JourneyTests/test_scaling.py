@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -160,3 +162,31 @@ def test_a_pool_that_is_taken_quickly_grows_and_shrinks_again() -> None:
         assert wait_until(lambda: metric(server, "casemate_pool_ready", label) >= 3, 10)
         assert wait_until(lambda: metric(server, "casemate_pool_target", label) == 1, 60)
         assert wait_until(lambda: metric(server, "casemate_pool_ready", label) == 1, 40)
+
+
+@pytest.mark.case("C2")
+@pytest.mark.parametrize("who", ["worker", "monitor"])
+def test_C2_a_killed_warden_leaves_no_frozen_process_behind(who: str) -> None:
+    with Server(options=("--frozen-bytes", str(1 << 30))) as server:
+        server.namespace("killed")
+        server.deploy("killed", "heavy", handler(HEAVY), {"scale": {"max": 1, "idle": "1s"}})
+        assert wait_until(lambda: stopped(server), 10)
+        asleep = [process.pid for name in stopped(server) for process in server.sandboxes()[name]]
+        monitor, worker = server.wardens()
+        os.kill((worker if who == "worker" else monitor).pid, signal.SIGKILL)
+        if who == "monitor":
+            # Nobody is left who could thaw: the next start does it.
+            assert wait_until(lambda: not server.is_running(), 10)
+            server.start()
+        assert wait_until(lambda: not any(Path(f"/proc/{pid}/status").exists() for pid in asleep), 5), "it died with its warden"
+        assert wait_until(lambda: server.call("killed/heavy", body={}).status == 200, 15)
+
+
+def test_a_server_with_frozen_instances_ends_at_once_and_leaves_nothing() -> None:
+    with Server(options=("--frozen-bytes", str(1 << 30))) as server:
+        server.namespace("ends")
+        for name in ("a", "b"):
+            server.deploy("ends", name, handler(HEAVY), {"scale": {"max": 1, "idle": "1s"}})
+        assert wait_until(lambda: len(stopped(server)) == 2, 10)
+        assert server.stop() < 5
+        server.assert_clean()

@@ -51,7 +51,8 @@ package final class Gateway: Sendable {
             WardenClient.Events(
                 ended: { sandbox, reason, _ in self.onPipeline { $0.sandboxEnded(sandbox, reason) } },
                 connected: { self.onPipeline { $0.wardenConnected() } },
-                disconnected: { self.onPipeline { $0.wardenDisconnected() } }))
+                disconnected: { self.onPipeline { $0.wardenDisconnected() } },
+                attempted: { sandbox, call in self.onPipeline { $0.sandboxAttempted(sandbox, HostileCall.name(call)) } }))
         let channel = try await ServerBootstrap(group: group)
             .serverChannelOption(.backlog, value: 1024)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)

@@ -13,11 +13,7 @@ extension FunctionInstances {
             if instance.concurrency > 1 { return conclude(call, on: instance) }
             if call.lostItsProcess { return concludeLost(call, on: instance) }
             instance.sandbox.whenDrained { [self] in conclude(call, on: instance) }
-        case .ready:
-            instance.readySince = nil
-            running[ObjectIdentifier(instance)] = nil
-            instance.idleSince = .now()
-            carryOut(state.finished(instance))
+        case .ready: if instance.readySince == nil { instance.isReadyEarly = true } else { becameReady(instance) }
         case .fault: protocolFault(of: instance)
         }
     }
@@ -38,12 +34,25 @@ extension FunctionInstances {
         if instance.isDraining { return state.finishedLast() }
         if instance.isIsolated {
             // Its process ends, and another is made: that can take a moment, and is not this caller's time.
+            if instance.isReadyEarly { return becameReady(instance) }
             instance.readySince = .now()
             return
         }
         if instance.calls.isEmpty { running[ObjectIdentifier(instance)] = nil }
         instance.idleSince = .now()
         carryOut(state.finished(instance))
+    }
+
+    private func becameReady(_ instance: Instance) {
+        instance.readySince = nil
+        instance.isReadyEarly = false
+        // What the call's processes printed after its answer is nobody's, and must be gone before the next call comes.
+        instance.sandbox.whenDrained { [self] in
+            guard instance.sandbox.isOpen, running.removeValue(forKey: ObjectIdentifier(instance)) != nil else { return }
+            takeLogs(of: nil, on: instance)
+            instance.idleSince = .now()
+            carryOut(state.finished(instance))
+        }
     }
 
     /// The process of an isolated call is gone: the counters of its sandbox say whether memory was why.
@@ -98,7 +107,7 @@ extension FunctionInstances {
     /// A thread can't be stopped: the instance takes no more calls, and ends with the last that runs.
     private func ranOutOfTimeBesideOthers(_ call: RunningCall, on instance: Instance) {
         takeLogs(of: call, on: instance)
-        instance.forget(call)
+        instance.abandon(call)
         if !instance.isDraining {
             instance.isDraining = true
             state.drain(instance)

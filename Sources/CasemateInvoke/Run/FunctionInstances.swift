@@ -64,7 +64,11 @@ final class FunctionInstances {
         let all = Array(running.values) + state.idle + state.frozen
         guard let instance = all.first(where: { $0.sandbox.id == sandbox }) else { return false }
         let call = instance.concurrency == 1 ? instance.calls.first?.id : nil
-        services.write([.platform("the function tried \(systemCall), which the sandbox does not allow", at: .now, call: call)], function.id)
+        let text =
+            systemCall == HostileCall.name(HostileCall.more)
+            ? "the function tried more system calls that the sandbox does not allow; they are refused and not told from now on"
+            : "the function tried \(systemCall), which the sandbox does not allow"
+        services.write([.platform(text, at: .now, call: call)], function.id)
         return true
     }
 

@@ -24,8 +24,12 @@ final class Instance: Equatable {
     var isEnding = false
     /// Since when an isolated instance makes ready for its next call.
     var readySince: NIODeadline?
+    /// It made ready before its answer was concluded.
+    var isReadyEarly = false
     private var number: UInt32 = 0
     private var frame = Frame.none
+    /// Numbers of calls that were answered before their function was done: its late reply means nothing.
+    private var abandoned: Set<UInt32> = []
     private var output: LogCollector
     private var error: LogCollector
     private let redactor: Redactor
@@ -38,6 +42,7 @@ final class Instance: Equatable {
         case reply(RunningCall)
         case printed(RunningCall?, isError: Bool)
         case ready
+        case late
     }
 
     /// - Parameters:
@@ -122,6 +127,12 @@ final class Instance: Equatable {
     /// Its call is over, whatever became of it.
     func forget(_ call: RunningCall) { calls.removeAll { $0 === call } }
 
+    /// The call was answered for its function, which still runs beside others.
+    func abandon(_ call: RunningCall) {
+        forget(call)
+        abandoned.insert(call.number)
+    }
+
     // MARK: Frames
 
     enum Event {
@@ -142,6 +153,7 @@ final class Instance: Equatable {
             switch frame {
             case .reply(let call): call.part(bytes)
             case .printed(let call, let isError): take(bytes, of: call, isError: isError)
+            case .late: break
             case .none, .ready: return .fault
             }
             return .goesOn
@@ -152,7 +164,7 @@ final class Instance: Equatable {
                 call.isConcluding = true
                 return .replied(call)
             case .ready: return .ready
-            case .printed: return .goesOn
+            case .printed, .late: return .goesOn
             case .none: return .fault
             }
         }
@@ -161,6 +173,10 @@ final class Instance: Equatable {
     private func head(_ header: FrameHeader, _ meta: ByteBuffer) -> Event {
         switch header.kind {
         case .reply:
+            if abandoned.remove(header.call) != nil {
+                frame = .late
+                return .goesOn
+            }
             // A second one, or one that nobody asked for, is a fault.
             guard let call = calls.first(where: { $0.number == header.call && !$0.isConcluding }), call.admitted.body.isComplete else {
                 return .fault
@@ -173,9 +189,9 @@ final class Instance: Equatable {
             guard concurrency > 1, header.bodyLength <= 65_536, header.metaLength == 0 else { return .fault }
             frame = .printed(calls.first { $0.number == header.call && !$0.isConcluding }, isError: header.flags == 1)
         case .ready:
-            guard isIsolated, readySince != nil, header.call == number, header.bodyLength == 0, header.metaLength == 0 else {
-                return .fault
-            }
+            guard isIsolated, readySince != nil || (!calls.isEmpty && calls.allSatisfy(\.isConcluding)), !isReadyEarly,
+                header.call == number, header.bodyLength == 0, header.metaLength == 0
+            else { return .fault }
             frame = .ready
         default: return .fault
         }

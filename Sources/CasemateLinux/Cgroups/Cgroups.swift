@@ -96,6 +96,18 @@ public struct Cgroup: Sendable {
         }
     }
 
+    /// Lets every group right below this one go on, so that what is killed can die.
+    public func thawBelow() {
+        let (folder, name, word) =
+            switch cgroups.version {
+            case .v1: ("\(cgroups.root)/freezer\(path)", "freezer.state", "THAWED")
+            case .v2: ("\(cgroups.root)\(path)", "cgroup.freeze", "0")
+            }
+        for inner in Files.names(in: folder) where Files.exists("\(folder)/\(inner)/\(name)") {
+            try? Files.set("\(folder)/\(inner)/\(name)", to: word)
+        }
+    }
+
     /// In bytes.
     public var memoryInUse: UInt64 {
         let name = cgroups.version == .v1 ? file("memory", "memory.usage_in_bytes") : file("", "memory.current")
@@ -119,6 +131,8 @@ public struct Cgroup: Sendable {
         for line in text.split(separator: "\n") where line.hasPrefix(key + " ") { return Int(line.dropFirst(key.utf8.count + 1)) ?? 0 }
         return 0
     }
+
+    public var exists: Bool { cgroups.hierarchies.contains { Files.exists($0 + path) } }
 
     /// Removes the group and those below it, when no process is left in them.
     public func remove() {
