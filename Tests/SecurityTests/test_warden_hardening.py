@@ -5,6 +5,7 @@ The attempts are made by programs inside sandboxes: a deployed function, or the 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from casemate_fixture import REPOSITORY, Inside, Server, handler, memory_in_kib, wait_until
+from casemate_fixture import REPOSITORY, Inside, Server, handler, memory_in_kib, processes, wait_until
 from warden_client import BUILD, RUN, Sandbox, Warden, warden_binary
 
 EPERM, ENOSYS = 1, 38
@@ -337,6 +338,45 @@ def test_a_function_that_tries_everything_goes_on_serving_and_harms_nobody(serve
     assert tries_hostile_calls(server, numbers=[39]) == [0]
     assert [process.pid for process in server.wardens()] == wardens
     server.assert_serving()
+
+
+@pytest.mark.case("X1")
+def test_what_a_function_tried_stands_in_its_log_under_the_call_and_in_the_metrics(server: Server) -> None:
+    server.namespace("hardening")
+    source = handler("import ctypes\ndef handle(data):\n    return ctypes.CDLL(None).syscall(data['n'], -1, -1, -1, -1, -1)\n")
+    server.deploy("hardening", "curious", source, {"scale": {"max": 1}})
+
+    def mounts() -> int:
+        found = re.search(r'^casemate_blocked_system_calls_total\{call="mount"\} (\d+)', server.api("GET", "/metrics").text, re.M)
+        return int(found[1]) if found else 0
+
+    before = mounts()
+    answer = server.call("hardening/curious", body={"n": 165})
+    assert answer.json() == -1
+    assert wait_until(lambda: mounts() == before + 1, 5)
+    said = "the function tried mount, which the sandbox does not allow"
+    assert wait_until(lambda: said in server.messages("hardening/curious"), 5)
+
+
+@pytest.mark.guarantee("KYM-14")
+def test_KYM_14_only_the_warden_is_root_and_it_listens_on_a_unix_socket_alone(server: Server) -> None:
+    server.assert_serving()
+    wardens = {process.pid for process in server.wardens()}
+    roots = [p for p in server.remains() + server.wardens() if 0 in p.uids and p.pid not in wardens]
+    assert roots == [], "a process of this server that is not the warden has root's uid"
+    assert 0 not in next(p for p in processes().values() if p.pid == server.pid).uids
+    reachable = set()
+    for table in ("tcp", "tcp6", "udp", "udp6", "raw", "raw6"):
+        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
+            reachable.add(line.split()[9])
+    for pid in wardens:
+        links = []
+        for fd in Path(f"/proc/{pid}/fd").iterdir():
+            with contextlib.suppress(OSError):
+                links.append(os.readlink(fd))
+        sockets = {link[8:-1] for link in links if link.startswith("socket:[")}
+        assert sockets and not sockets & reachable, f"the warden {pid} has a network socket"
+    assert not Path("/var/run/docker.sock").exists()
 
 
 @pytest.mark.parametrize("purpose", [RUN, BUILD])
