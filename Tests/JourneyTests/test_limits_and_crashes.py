@@ -329,3 +329,27 @@ def test_N10_a_sender_that_stops_in_the_middle_of_a_long_body_is_let_go(server: 
         assert answer.startswith(b"HTTP/1.1 408 "), answer
         assert 8 < time.monotonic() - begin < 16
     assert server.call("limits/stalled", body=b"x").text == "served"
+
+
+def test_a_caller_who_reads_its_answer_slowly_does_not_stop_the_next_call_of_the_instance(server: Server) -> None:
+    import socket
+    import urllib.parse
+
+    source = handler("def handle(event, context):\n    return 'x' * (event['queryStringParameters'].get('n') and 12 << 20 or 1)\n")
+    server.deploy("limits", "slow-reader", source, {"scale": {"max": 1}, "limits": {"timeout": "20s"}})
+    assert server.call("limits/slow-reader", body={}).body == b"x"
+    parts = urllib.parse.urlsplit(server.gateway_url)
+    with socket.create_connection((parts.hostname, parts.port), timeout=20) as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.sendall(f"GET /f/limits/slow-reader?n=1 HTTP/1.1\r\nHost: x\r\nX-Auth-Token: {server.key}\r\n\r\n".encode())
+        time.sleep(1)
+        got = 0
+        while got < 12 << 20:
+            part = client.recv(1 << 20)
+            assert part
+            got += len(part)
+            if got < 1 << 20:
+                time.sleep(0.01)
+    begin = time.monotonic()
+    assert server.call("limits/slow-reader", body={}).body == b"x"
+    assert time.monotonic() - begin < 5

@@ -6,10 +6,15 @@ public struct Credential: Sendable, CustomStringConvertible, CustomReflectable {
     private let text: String
 
     /// Nil for what can't be one: empty, over 512 bytes, or not visible ASCII.
-    public init?(_ text: some StringProtocol) {
-        guard (1...512).contains(text.utf8.count), text.utf8.allSatisfy({ (33...126).contains($0) }) else { return nil }
-        self.text = String(text)
+    public init?(_ text: String) {
+        var text = text
+        guard text.withUTF8({ bytes in (1...512).contains(bytes.count) && bytes.allSatisfy { (33...126).contains($0) } }) else {
+            return nil
+        }
+        self.text = text
     }
+
+    public init?(_ text: Substring) { self.init(String(text)) }
 
     /// SHA-256. Credentials are random and long, so that no slow hash is needed; equality of hashes needs no constant time.
     public var hash: CredentialHash { CredentialHash(SHA256.hash(data: Array(text.utf8))) }
@@ -30,9 +35,10 @@ public struct CredentialHash: Hashable, Sendable {
 
     public init?(bytes: [UInt8]) {
         guard bytes.count == 32 else { return nil }
-        func word(_ index: Int) -> UInt64 { bytes[(index * 8)..<(index * 8 + 8)].reduce(0) { $0 << 8 | UInt64($1) } }
-        high = (word(0), word(1))
-        low = (word(2), word(3))
+        (high, low) = bytes.withUnsafeBytes { bytes in
+            func word(_ index: Int) -> UInt64 { UInt64(bigEndian: bytes.loadUnaligned(fromByteOffset: index * 8, as: UInt64.self)) }
+            return ((word(0), word(1)), (word(2), word(3)))
+        }
     }
 
     public var bytes: [UInt8] {

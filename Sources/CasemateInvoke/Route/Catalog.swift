@@ -1,20 +1,25 @@
 import CasemateModel
+import CasemateWire
 import Synchronization
 
 /// A function as calls see it: its active revision and its sealed secrets, in memory.
-package struct Deployed: Sendable {
-    package var id: FunctionId
-    package var namespaceId: NamespaceId
-    package var name: FunctionName
+///
+/// A reference to what never changes: a call hands it from stage to stage.
+package final class Deployed: Sendable {
+    package let id: FunctionId
+    package let namespaceId: NamespaceId
+    package let name: FunctionName
     /// Nil until the first deploy.
-    package var revision: Revision?
-    package var spec: FunctionSpec?
-    package var wrappedDataKey: [UInt8]
-    package var secrets: [SealedSecret]
+    package let revision: Revision?
+    package let spec: FunctionSpec?
+    /// The active revision's bundle.
+    package let bundle: BundleDigest?
+    package let wrappedDataKey: [UInt8]
+    package let secrets: [SealedSecret]
     /// Grows with every change; instances of an older generation are let go.
-    package var generation: UInt64
+    package let generation: UInt64
     /// How long the handler took to load when it was deployed; nil when that is not known.
-    package var loadInMilliseconds: Int?
+    package let loadInMilliseconds: Int?
 
     package init(
         id: FunctionId, namespaceId: NamespaceId, name: FunctionName, revision: Revision?, spec: FunctionSpec?, wrappedDataKey: [UInt8],
@@ -25,10 +30,17 @@ package struct Deployed: Sendable {
         self.name = name
         self.revision = revision
         self.spec = spec
+        bundle = revision.flatMap { BundleDigest(hex: $0.bundleDigest) }
         self.wrappedDataKey = wrappedDataKey
         self.secrets = secrets
         self.generation = generation
         self.loadInMilliseconds = loadInMilliseconds
+    }
+
+    fileprivate func inGeneration(_ generation: UInt64) -> Deployed {
+        Deployed(
+            id: id, namespaceId: namespaceId, name: name, revision: revision, spec: spec, wrappedDataKey: wrappedDataKey, secrets: secrets,
+            generation: generation, loadInMilliseconds: loadInMilliseconds)
     }
 }
 
@@ -64,10 +76,9 @@ package final class Catalog: Sendable {
     package func put(_ function: Deployed) {
         contents.withLock { contents in
             contents.generation += 1
-            var function = function
-            function.generation = contents.generation
-            contents.byName[function.name.description] = function
-            contents.names[function.id] = function.name.description
+            let name = function.name.description
+            contents.byName[name] = function.inGeneration(contents.generation)
+            contents.names[function.id] = name
         }
         listener.withLock { $0 }?(function.id)
     }

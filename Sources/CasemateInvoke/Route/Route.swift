@@ -22,23 +22,20 @@ package struct RoutedCall {
     package var bundle: BundleDigest { routing.bundle }
 }
 
-/// A function and what of it runs.
+/// A function that has something to run.
 package struct Routing {
     package let function: Deployed
-    package let revision: Revision
-    package let spec: FunctionSpec
-    package let bundle: BundleDigest
 
     /// Nil for a function that was never deployed.
     package init?(_ function: Deployed) {
-        guard let revision = function.revision, let spec = function.spec, let bundle = BundleDigest(hex: revision.bundleDigest) else {
-            return nil
-        }
+        guard function.revision != nil, function.spec != nil, function.bundle != nil else { return nil }
         self.function = function
-        self.revision = revision
-        self.spec = spec
-        self.bundle = bundle
     }
+
+    // Checked at construction.
+    package var revision: Revision { function.revision! }
+    package var spec: FunctionSpec { function.spec! }
+    package var bundle: BundleDigest { function.bundle! }
 }
 
 /// Which revision runs the call: the active one.

@@ -25,7 +25,10 @@ extension FunctionInstances {
         takeLogs(of: call, on: instance)
         instance.forget(call)
         call.responder.onWritable = nil
-        services.counters.redactions.increment(by: call.conclude())
+        // A caller that took its answer slowly may have stopped it.
+        instance.sandbox.setReading(true)
+        // The next call is sent first: its function works while this one's answer is redacted and written.
+        defer { services.counters.redactions.increment(by: call.conclude()) }
         if instance.isGone || (instance.isDraining && instance.calls.isEmpty) {
             running[ObjectIdentifier(instance)] = nil
             destroy(instance.sandbox)

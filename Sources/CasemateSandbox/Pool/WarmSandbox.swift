@@ -15,6 +15,7 @@ public final class WarmSandbox {
     private let outputRaw: Int32
     private let errorRaw: Int32
     public private(set) var isOpen = true
+    private var isReading = true
     private var received = (output: 0, error: 0)
     private var drain: (output: Int, error: Int, body: () -> Void)?
 
@@ -87,6 +88,8 @@ public final class WarmSandbox {
 
     /// Stops or resumes reading the shim's socket: back-pressure from the caller's connection.
     public func setReading(_ reads: Bool) {
+        guard reads != isReading else { return }
+        isReading = reads
         _ = control.setOption(.autoRead, value: reads)
         if reads { control.read() }
     }
