@@ -335,21 +335,21 @@ def test_a_caller_who_reads_its_answer_slowly_does_not_stop_the_next_call_of_the
     import socket
     import urllib.parse
 
-    source = handler("def handle(event, context):\n    return 'x' * (event['queryStringParameters'].get('n') and 12 << 20 or 1)\n")
+    source = handler("def handle(event, context):\n    return 'x' * (event['queryStringParameters'].get('n') and 8 << 20 or 1)\n")
     server.deploy("limits", "slow-reader", source, {"scale": {"max": 1}, "limits": {"timeout": "20s"}})
     assert server.call("limits/slow-reader", body={}).body == b"x"
     parts = urllib.parse.urlsplit(server.gateway_url)
     with socket.create_connection((parts.hostname, parts.port), timeout=20) as client:
-        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
         client.sendall(f"GET /f/limits/slow-reader?n=1 HTTP/1.1\r\nHost: x\r\nX-Auth-Token: {server.key}\r\n\r\n".encode())
         time.sleep(1)
         got = 0
-        while got < 12 << 20:
+        while got < 8 << 20:
             part = client.recv(1 << 20)
             assert part
             got += len(part)
-            if got < 1 << 20:
-                time.sleep(0.01)
+            if got < 1 << 18:
+                time.sleep(0.05)
     begin = time.monotonic()
     assert server.call("limits/slow-reader", body={}).body == b"x"
     assert time.monotonic() - begin < 5
