@@ -319,7 +319,7 @@ def test_a_configuration_file_counts_and_unknown_keys_in_it_are_refused(tmp_path
         return subprocess.run(command, env={**environment, **more}, capture_output=True, text=True, timeout=20)
 
     def pool(done: subprocess.CompletedProcess[str]) -> str:
-        return next(line for line in done.stdout.splitlines() if "pool" in line)
+        return next(line for line in done.stdout.splitlines() if "pool-size" in line)
 
     assert "default" in pool(show())
     assert "2" in pool(show("--config", str(good))) and "file" in pool(show("--config", str(good)))
