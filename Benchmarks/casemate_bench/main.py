@@ -40,6 +40,7 @@ EXAMPLES = """examples, as root:
 
 goals:
 {goals}
+  A1 fails the run above its threshold: a count, not a time, so that it is the same on every machine.
   T is no goal, but a rule: Server-Timing must explain at least 90 % of a client's time.
 
 peers are installed from PyPI into Benchmarks/work, by these versions: {pins}.
