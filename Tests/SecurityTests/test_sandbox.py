@@ -788,8 +788,15 @@ def test_a_deleted_function_s_sandboxes_are_gone(server: Server) -> None:
 
 
 @pytest.mark.case("X15")
-def test_X15_many_sandboxes_come_and_go_without_a_trace(server: Server) -> None:
+def test_X15_many_sandboxes_come_and_go_without_a_trace() -> None:
+    # A pool that does not follow the demand, so that the counts can be compared.
+    with Server(options=("--pool-size", "4", "--pool-max", "4")) as server:
+        come_and_go(server)
+
+
+def come_and_go(server: Server) -> None:
     source = handler("import os\ndef handle(data):\n    os._exit(1) if data['die'] else None\n    return 1\n")
+    server.namespace("inside")
     server.deploy("inside", "dies", source)
     cgroups = Path("/sys/fs/cgroup/memory/casemate") / next(iter(server.instances))
 

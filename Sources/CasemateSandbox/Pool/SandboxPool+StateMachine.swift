@@ -99,8 +99,10 @@ struct SandboxPoolState<Sandbox, Waiter> {
         taken = 0
         target = min(most, max(least, demand))
         var actions = refill()
-        // One a look: whoever asks again soon finds some.
-        if ready.count > target { actions.end = [ready.removeFirst()] }
+        // The target falls slowly, so that what is above it is not soon wanted again.
+        let surplus = max(0, ready.count - target)
+        actions.end = Array(ready.prefix(surplus))
+        ready.removeFirst(surplus)
         return actions
     }
 
