@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import traceback
 from types import TracebackType
@@ -24,7 +23,10 @@ Outcome = tuple[int, int, bytes, bytes]
 """Flags, HTTP status, headers as pairs, body."""
 
 # Frames above the function's own one: ours, and asyncio's for an `async def`.
-_NOT_THE_AUTHORS: Final = tuple(f"{os.path.dirname(os.path.abspath(file))}/" for file in (__file__, asyncio.__file__))
+_NOT_THE_AUTHORS: Final = (
+    f"{os.path.dirname(os.path.abspath(__file__))}/",
+    f"{os.path.join(os.path.dirname(os.path.abspath(os.__file__)), 'asyncio')}/",
+)
 
 
 def answered(reply: Reply) -> Outcome:

@@ -48,7 +48,8 @@ class Specialiser:
     def __init__(self, root: Path = Path("/fn"), startup: frozenset[str] = frozenset(sys.modules)) -> None:
         self.bundle = root
         self._source = root / "src"
-        self._paths = [self._source, self._source / "package", root / "deps"]
+        self._paths = [self._source, self._source / "package"]
+        self._dependencies = root / "deps"
         self._startup = startup
         self._signature = ""
         self._secrets: dict[str, str] = {}
@@ -77,6 +78,8 @@ class Specialiser:
             raise Fault(fault.code, fault.message, relative, getattr(code, "co_firstlineno", None)) from None
         self._signature = signature.name
         is_async = inspect.iscoroutinefunction(function)
+        if is_async:
+            importlib.import_module("asyncio")  # now, and not while the first caller waits
         if signature.name == "cognite":
             for secret in secrets:  # it was not told at a deploy: such a function gets them as an argument alone
                 os.environ.pop(secret, None)
@@ -101,6 +104,9 @@ class Specialiser:
 
     def _open_paths(self) -> None:
         sys.path[:0] = [str(path) for path in self._paths if path.is_dir()]
+        # Behind the standard library, where an installer puts them: PyPI has an `asyncio` and an `argparse`, long outdated.
+        if self._dependencies.is_dir():
+            sys.path.append(str(self._dependencies))
         # A bundle's `queue.py` comes before the standard library's, as it does when its author runs it: so what we loaded
         # in advance under such a name is forgotten. Who has it already, like this runtime, keeps it.
         for name in self._own_names() & sys.modules.keys() - self._startup:

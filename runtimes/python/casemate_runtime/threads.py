@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from collections.abc import Callable, Coroutine
 from queue import SimpleQueue
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import asyncio
 
 
 class Threads:
@@ -40,6 +42,8 @@ class EventLoop:
         """In a copy of the caller's context."""
         with self._making:
             if self._loop is None or self._loop.is_closed():
+                import asyncio
+
                 self._loop = asyncio.new_event_loop()
                 threading.Thread(target=_run, args=(self._loop,), name="async-calls", daemon=True).start()
         self._loop.call_soon_threadsafe(self._create_task, self._loop, coroutine)
@@ -51,6 +55,8 @@ class EventLoop:
 
 
 def _run(loop: asyncio.AbstractEventLoop) -> None:
+    import asyncio
+
     asyncio.set_event_loop(loop)
     while not loop.is_closed():  # a task's SystemExit, or a function that stops the loop, ends no other call
         try:

@@ -153,6 +153,21 @@ def test_modules_of_a_bundle_come_before_ours_and_do_not_break_us(start: Starter
     assert instance.call(b"{").flags == 3
 
 
+def test_outdated_copies_of_the_standard_library_among_the_dependencies_come_behind_it(start: Starter) -> None:
+    outdated = {f"deps/{name}.py": "raise RuntimeError('outdated')" for name in ("asyncio", "argparse", "json")}
+    source = "import argparse, json\nasync def handle(data):\n    import asyncio\n    await asyncio.sleep(0)\n    return data"
+    instance = start({**outdated, "h.py": source}, preload=True)
+    assert instance.specialise(handler="h.handle").meta == b"cognite"
+    assert instance.call(b"1").json() == 1
+
+
+def test_only_an_async_handler_has_asyncio_loaded(start: Starter) -> None:
+    for word, loaded in (("", False), ("async ", True)):
+        instance = start({"h.py": f"import sys\n{word}def handle(data): return 'asyncio' in sys.modules"}, preload=True)
+        assert instance.specialise(handler="h.handle").meta == b"cognite"
+        assert instance.call(b"1").json() is loaded
+
+
 @pytest.mark.parametrize(
     "handler", ["json.handle", "os.handle", "email/handler.handle", "casemate_runtime/serve.handle"]
 )

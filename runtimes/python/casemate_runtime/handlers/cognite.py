@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
+from casemate_runtime.coroutines import finished
 from casemate_runtime.frames import decode_request
-from casemate_runtime.handlers.common import JSON_TYPE, Begin, Handler, Reply, bare, finished, read_json, write_json
+from casemate_runtime.handlers.common import JSON_TYPE, Begin, Handler, Reply, bare, read_json, write_json
 
 ARGUMENTS: Final = frozenset({"client", "data", "secrets", "function_call_info"})
 

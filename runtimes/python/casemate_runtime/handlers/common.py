@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Callable
-from types import CoroutineType
 from typing import Any, Final, NoReturn
 
 Reply = tuple[int, bytes, bytes]
@@ -79,8 +77,3 @@ def write_json(value: Any) -> bytes:
 def bare(result: Any) -> Any:
     """The end of what only begins."""
     return result
-
-
-def finished(result: Any) -> Any:
-    """The result itself, or what an `async def` handler makes of its coroutine."""
-    return asyncio.run(result) if type(result) is CoroutineType else result

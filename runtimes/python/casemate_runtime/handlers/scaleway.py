@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
+from casemate_runtime.coroutines import finished
 from casemate_runtime.frames import decode_request, encode_pairs
 from casemate_runtime.handlers.common import (
     JSON_TYPE,
@@ -20,7 +21,6 @@ from casemate_runtime.handlers.common import (
     Handler,
     Reply,
     bare,
-    finished,
     write_json,
 )
 
