@@ -62,8 +62,8 @@ package final class Gateway: Sendable {
                 channel.eventLoop.makeCompletedFuture {
                     guard let pipeline = self.pipeline.value else { throw ChannelError.eof }
                     if let tls = settings.tls { try channel.pipeline.syncOperations.addHandler(NIOSSLServerHandler(context: tls)) }
-                    try channel.pipeline.syncOperations.configureHTTPServerPipeline(
-                        withPipeliningAssistance: true, withErrorHandling: true)
+                    try channel.pipeline.syncOperations.addHandler(
+                        ByteToMessageHandler(HTTPRequestDecoder(leftOverBytesStrategy: .dropBytes)))
                     try channel.pipeline.syncOperations.addHandler(GatewayHandler(settings: settings, pipeline: pipeline))
                 }
             }

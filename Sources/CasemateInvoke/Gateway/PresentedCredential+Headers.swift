@@ -1,0 +1,35 @@
+import CasemateIdentity
+import NIOHTTP1
+
+extension PresentedCredential {
+    /// `X-Auth-Token`, or `Authorization: Bearer`. Both, if they agree.
+    init(_ headers: HTTPHeaders) {
+        var shown = headers["x-auth-token"]
+        for value in headers["authorization"] {
+            let parts = value.split(separator: " ", maxSplits: 1)
+            guard parts.count == 2, parts[0].lowercased() == "bearer" else {
+                self = .malformed
+                return
+            }
+            shown.append(parts[1].trimmingSpaces)
+        }
+        guard let first = shown.first else {
+            self = .none
+            return
+        }
+        guard shown.allSatisfy({ $0 == first }), let credential = Credential(first) else {
+            self = .malformed
+            return
+        }
+        self = .one(credential, inBearer: headers["x-auth-token"].isEmpty)
+    }
+}
+
+extension Substring {
+    fileprivate var trimmingSpaces: String {
+        var text = self
+        while text.first == " " { text.removeFirst() }
+        while text.last == " " { text.removeLast() }
+        return String(text)
+    }
+}

@@ -1,0 +1,160 @@
+"""Several requests on one connection before the first is answered, and what is not HTTP among them."""
+
+from __future__ import annotations
+
+import io
+import json
+import socket
+import threading
+import urllib.parse
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.client import HTTPResponse
+
+import pytest
+from casemate_fixture import Server, handler
+
+ECHO = handler("""
+    import time
+    def handle(data):
+        time.sleep(data.get("s", 0))
+        return {"n": data["n"], "size": len(data.get("pad", "")), "back": "b" * data.get("back", 0)}
+    """)
+
+
+class _Kept(io.BufferedReader):
+    """Outlives the responses that are read from it."""
+
+    def close(self) -> None: ...
+
+
+class Connection:
+    def __init__(self, client: socket.socket, token: str) -> None:
+        self._client, self._token = client, token
+        self._reader = _Kept(socket.SocketIO(client, "r"))
+
+    def makefile(self, _: str) -> _Kept:
+        return self._reader
+
+    def request(self, n: int, path: str = "pipelined/echo", token: str | None = None, **data: object) -> bytes:
+        body = json.dumps({"n": n, **data}).encode()
+        head = f"POST /f/{path} HTTP/1.1\r\nHost: x\r\nX-Auth-Token: {token or self._token}\r\nContent-Length: {len(body)}\r\n\r\n"
+        return head.encode() + body
+
+    def send(self, *parts: bytes) -> None:
+        self._client.sendall(b"".join(parts))
+
+    def response(self, method: str = "POST") -> tuple[int, bytes]:
+        found = HTTPResponse(self, method=method)  # type: ignore[arg-type]
+        found.begin()
+        return found.status, found.read()
+
+    def number(self) -> int:
+        status, body = self.response()
+        assert status == 200, body
+        return int(json.loads(body)["n"])
+
+    def is_closed(self) -> bool:
+        try:
+            return self._reader.read(1) == b""
+        except ConnectionError:
+            return True
+
+
+@pytest.fixture(scope="module")
+def pipelined(running: Server) -> Server:
+    running.deploy("pipelined", "echo", ECHO, {"scale": {"max": 1}, "limits": {"memory": "256MiB", "timeout": "20s"}})
+    return running
+
+
+@contextmanager
+def connection(server: Server) -> Iterator[Connection]:
+    parts = urllib.parse.urlsplit(server.gateway_url)
+    token = server.token("pipelined/echo")["token"]
+    with socket.create_connection((parts.hostname, parts.port), timeout=20) as client:
+        yield Connection(client, token)
+
+
+def test_responses_come_in_the_order_of_their_requests_also_behind_a_slow_and_a_refused_one(pipelined: Server) -> None:
+    with connection(pipelined) as one:
+        one.send(one.request(0, s=0.5), one.request(1), one.request(2, token="w" * 40), one.request(3, path="pipelined/none"), one.request(4))
+        assert [one.number(), one.number()] == [0, 1]
+        assert [one.response()[0], one.response()[0]] == [401, 404]
+        assert one.number() == 4
+        one.send(one.request(5))
+        assert one.number() == 5
+
+
+def test_thousands_of_requests_at_once_are_answered_in_order_and_do_not_fill_the_server(pipelined: Server) -> None:
+    pads = ["", "x" * 1000, "y" * 70_000]
+    with connection(pipelined) as one:
+        sender = threading.Thread(target=lambda: [one.send(one.request(n, pad=pads[n % 31 % 3])) for n in range(2_000)])
+        sender.start()
+        assert [one.number() for _ in range(2_000)] == list(range(2_000))
+        sender.join()
+
+
+def test_large_bodies_and_long_responses_are_followed_by_the_next_request(pipelined: Server) -> None:
+    with connection(pipelined) as one:
+        requests = [one.request(n, pad="z" * 300_000, back=(n % 2) * (3 << 19)) for n in range(6)]
+        sender = threading.Thread(target=lambda: one.send(*requests))
+        sender.start()
+        assert [one.number() for _ in range(6)] == list(range(6))
+        sender.join()
+
+
+def test_a_byte_at_a_time_is_no_other_request(pipelined: Server) -> None:
+    with connection(pipelined) as one:
+        for byte in one.request(1) + one.request(2):
+            one.send(bytes([byte]))
+        assert [one.number(), one.number()] == [1, 2]
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        b"NOT HTTP AT ALL\r\n\r\n",
+        b"POST /f/pipelined/echo HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n{}",
+        b"POST /f/pipelined/echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n0\r\n\r\n",
+        b"GET /f/pipelined/echo HTTP/1.1\r\nHost : x\r\n\r\n",
+        b"\x00\x01\x02\x03\r\n\r\n",
+    ],
+    ids=["words", "two lengths", "chunked with length", "space before colon", "binary"],
+)
+def test_what_is_no_http_behind_a_request_is_refused_after_its_answer(pipelined: Server, broken: bytes) -> None:
+    with connection(pipelined) as one:
+        one.send(one.request(1, s=0.3), one.request(2), broken, one.request(3))
+        assert [one.number(), one.number()] == [1, 2]
+        status, body = one.response()
+        assert status == 400 and json.loads(body)["status"] == 400, body
+        assert one.is_closed(), "what follows the broken request is never read as one"
+    pipelined.assert_serving()
+
+
+def test_a_broken_chunk_in_the_middle_of_a_body_is_refused_as_a_problem(pipelined: Server) -> None:
+    with connection(pipelined) as one:
+        head = one.request(0).split(b"Content-Length")[0]
+        one.send(head, b"Transfer-Encoding: chunked\r\n\r\n3\r\n{\"n\r\nnot a size\r\n")
+        status, body = one.response()
+        assert status == 400 and json.loads(body)["type"].endswith("invalid-request"), body
+        assert one.is_closed()
+
+
+def test_a_caller_that_goes_away_between_its_requests_harms_no_other(pipelined: Server) -> None:
+    for _ in range(20):
+        with connection(pipelined) as one:
+            one.send(*(one.request(n, s=0.01) for n in range(50)), one.request(50)[:40])
+            assert one.number() == 0
+    with connection(pipelined) as one:
+        one.send(one.request(7))
+        assert one.number() == 7
+
+
+def test_head_requests_have_no_body_that_could_be_taken_for_the_next_response(pipelined: Server) -> None:
+    with connection(pipelined) as one:
+        head = one.request(0, back=2 << 20).replace(b"POST", b"HEAD", 1)
+        one.send(head, one.request(1), one.request(0).replace(b"POST", b"HEAD", 1), one.request(2))
+        assert one.response("HEAD") == (200, b"")
+        assert one.number() == 1
+        assert one.response("HEAD") == (200, b"")
+        assert one.number() == 2
