@@ -51,13 +51,25 @@ struct SandboxPoolStateTests {
         for waiter in ["a", "b"] {
             let actions = state.wanted(by: waiter)
             #expect(actions.give.map(\.0) == [waiter])
-            #expect(actions.start == 1 && actions.refuse.isEmpty)
+            // The last one is made up for at once, those before it in a moment.
+            #expect(actions.start == (waiter == "a" ? 0 : 2) && actions.refillsLater == (waiter == "a") && actions.refuse.isEmpty)
             given += actions.give.map(\.1)
         }
         #expect(Set(given) == [1, 2])
         #expect(state.ready.isEmpty)
         #expect(state.wanted(by: "c").give.isEmpty)
         #expect(state.waiters == ["c"])
+    }
+
+    @Test("what was put off is made up for, once")
+    func refillNow() {
+        var state = connected(target: 3)
+        for sandbox in 1...3 { _ = state.becameReady(sandbox) }
+        #expect(state.wanted(by: "a").refillsLater && state.wanted(by: "b").refillsLater)
+        #expect(state.refillNow().start == 2)
+        #expect(state.refillNow().start == 0)
+        _ = state.wardenDisconnected()
+        #expect(state.refillNow().start == 0)
     }
 
     @Test("who waits is served in turn, before the pool")

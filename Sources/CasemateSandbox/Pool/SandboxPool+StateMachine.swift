@@ -9,6 +9,8 @@ struct SandboxPoolState<Sandbox, Waiter> {
         /// More than are wanted now.
         var end: [Sandbox] = []
         var start = 0
+        /// `refillNow` is due in a moment.
+        var refillsLater = false
     }
 
     /// The target never leaves these.
@@ -58,7 +60,8 @@ struct SandboxPoolState<Sandbox, Waiter> {
         // A burst raises the target at once, a lull lowers it look by look.
         if ready.isEmpty { target = min(most, max(target, taken)) }
         if let sandbox = ready.popLast() {
-            var actions = refill()
+            // While others are ready, the next is made when this one has begun its call: an interpreter's start takes a core.
+            var actions = ready.isEmpty ? refill() : Actions(refillsLater: true)
             actions.give = [(waiter, sandbox)]
             return actions
         }
@@ -105,6 +108,8 @@ struct SandboxPoolState<Sandbox, Waiter> {
         ready.removeFirst(surplus)
         return actions
     }
+
+    mutating func refillNow() -> Actions { refill() }
 
     private mutating func refill() -> Actions {
         guard isConnected else { return Actions() }

@@ -17,6 +17,7 @@ public final class SandboxPool {
     private let loop: any EventLoop
     private let warden: WardenClient
     private var state: SandboxPoolState<WarmSandbox, Taker>
+    private var isRefillDue = false
     /// What pool sandboxes are made with; the warden sets the function's own limits when it attaches a bundle.
     public static let startLimits = SandboxLimits(memoryInBytes: 256 << 20, cpuInMillicores: 1000, pids: 64, tmpInBytes: 64 << 20)
 
@@ -66,6 +67,21 @@ public final class SandboxPool {
             destroy(sandbox.id)
         }
         for _ in 0..<actions.start { start() }
+        if actions.refillsLater { refill(in: Self.calm) }
+    }
+
+    /// A cold start takes about this long.
+    private static let calm = TimeAmount.milliseconds(10)
+
+    private func refill(in delay: TimeAmount) {
+        guard !isRefillDue else { return }
+        isRefillDue = true
+        let bound = NIOLoopBound(self, eventLoop: loop)
+        loop.scheduleTask(in: delay) {
+            let pool = bound.value
+            pool.isRefillDue = false
+            pool.carryOut(pool.state.refillNow())
+        }
     }
 
     private func start() {
@@ -86,11 +102,7 @@ public final class SandboxPool {
     private func failedToStart() {
         carryOut(state.startFailed())
         // Not at once: a host that can't start any would spin.
-        let bound = NIOLoopBound(self, eventLoop: loop)
-        loop.scheduleTask(in: .seconds(1)) {
-            let pool = bound.value
-            if pool.state.isConnected { pool.carryOut(pool.state.lost { _ in false }) }
-        }
+        refill(in: .seconds(1))
     }
 
     private func connect(_ handle: SandboxHandle) {

@@ -11,7 +11,7 @@ import re
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import Any, NamedTuple
@@ -23,6 +23,7 @@ from casemate_runtime.signature import recognise
 
 _HANDLER, _SIGNATURE, _ENVIRONMENT, _SECRET, _FUNCTION, _, _MEMORY = range(1, 8)
 _CONCURRENCY, _ISOLATION = 12, 13
+_CONCURRENCY_FORM = re.compile("[1-9][0-9]{0,4}")
 
 
 class Mode(NamedTuple):
@@ -47,9 +48,10 @@ class Specialiser:
 
     def __init__(self, root: Path = Path("/fn"), startup: frozenset[str] = frozenset(sys.modules)) -> None:
         self.bundle = root
-        self._source = root / "src"
-        self._paths = [self._source, self._source / "package"]
-        self._dependencies = root / "deps"
+        # Text from here on: a cold start has no half millisecond for paths that are objects.
+        self._source = str(root / "src")
+        self._paths = [self._source, f"{self._source}/package"]
+        self._dependencies = str(root / "deps")
         self._startup = startup
         self._signature = ""
         self._secrets: dict[str, str] = {}
@@ -63,11 +65,12 @@ class Specialiser:
         secrets = self._secrets = dict(_pairs(fields, _SECRET))
         if mode.isolated and secrets:
             raise ProtocolError("secrets for the process that outlives its calls")
-        os.environ.update(_pairs(fields, _ENVIRONMENT))
-        before = dict(os.environ)
+        _set_environment(_pairs(fields, _ENVIRONMENT))
+        before = {name: os.environ[name] for name in secrets if name in os.environ}
         if told != "cognite":  # before the import: Scaleway's functions read their secrets at the top of the module
-            os.environ.update(secrets)
-        time.tzset()
+            _set_environment(secrets.items())
+        if "TZ" in os.environ:
+            time.tzset()
         self._open_paths()
         relative, name = self._find(handler)
         function = self._function(self._load(relative), name, relative)
@@ -88,7 +91,7 @@ class Specialiser:
             known = (function, signature.arguments or frozenset(), secrets, function_name)
             made, begin = cognite.make(*known), cognite.make_begin(*known)
             return Specialised("cognite", mode, made, begin, cognite.make_reply, is_async)
-        os.environ.update(secrets)
+        _set_environment(secrets.items())
         memory = int(_text(fields, _MEMORY) or 0)
         about = (function, signature.arguments, function_name.rpartition("/")[2], memory)
         made, begin = scaleway.make(*about), scaleway.make_begin(*about)
@@ -100,26 +103,29 @@ class Specialiser:
         if self._signature == "cognite":
             self._secrets.update(secrets)
         else:
-            os.environ.update(secrets)
+            _set_environment(secrets)
 
     def _open_paths(self) -> None:
-        sys.path[:0] = [str(path) for path in self._paths if path.is_dir()]
+        sys.path[:0] = [path for path in self._paths if os.path.isdir(path)]
         # Behind the standard library, where an installer puts them: PyPI has an `asyncio` and an `argparse`, long outdated.
-        if self._dependencies.is_dir():
-            sys.path.append(str(self._dependencies))
+        if os.path.isdir(self._dependencies):
+            sys.path.append(self._dependencies)
         # A bundle's `queue.py` comes before the standard library's, as it does when its author runs it: so what we loaded
         # in advance under such a name is forgotten. Who has it already, like this runtime, keeps it.
-        for name in self._own_names() & sys.modules.keys() - self._startup:
+        for name in self._own_names():
+            if name not in sys.modules or name in self._startup:
+                continue
             for loaded in [key for key in sys.modules if key == name or key.startswith(f"{name}.")]:
                 del sys.modules[loaded]
 
     def _own_names(self) -> set[str]:
         try:
-            entries = list(os.scandir(self._source))
+            names = os.listdir(self._source)
         except OSError:
             return set()
-        packages = {entry.name for entry in entries if os.path.exists(os.path.join(entry.path, "__init__.py"))}
-        return packages | {entry.name[:-3] for entry in entries if entry.name.endswith(".py")}
+        modules = {name[:-3] for name in names if name.endswith(".py")}
+        others = (name for name in names if "." not in name)
+        return modules | {name for name in others if os.path.exists(f"{self._source}/{name}/__init__.py")}
 
     def _find(self, handler: str) -> tuple[str, str]:
         """`folder/file.function` → (`folder/file.py`, `function`)."""
@@ -128,7 +134,7 @@ class Specialiser:
         if not dot or not name.isidentifier() or any(not part or "." in part or "\0" in part for part in parts):
             raise Fault("handler-missing", f"the handler {handler!r} is not of the form folder/file.function")
         relative = f"{stem}.py"
-        if not (self._source / relative).is_file():
+        if not os.path.isfile(f"{self._source}/{relative}"):
             raise Fault("handler-missing", f"there is no file {relative} in the bundle", relative)
         return relative, name
 
@@ -137,28 +143,28 @@ class Specialiser:
         try:
             folder = self._source
             for depth, part in enumerate(names[:-1], start=1):
-                folder = folder / part
+                folder = f"{folder}/{part}"
                 self._load_folder(".".join(names[:depth]), folder)
-            return self._load_file(".".join(names), self._source / relative)
+            return self._load_file(".".join(names), f"{self._source}/{relative}")
         except BaseException as error:  # a module may also call sys.exit
             raise self._import_fault(error) from None
 
-    def _load_folder(self, name: str, folder: Path) -> None:
+    def _load_folder(self, name: str, folder: str) -> None:
         """The handler's folders are packages, with or without `__init__.py`, so that relative imports work."""
-        init = folder / "__init__.py"
-        if init.is_file():
-            self._load_file(name, init, search=[str(folder)])
+        init = f"{folder}/__init__.py"
+        if os.path.isfile(init):
+            self._load_file(name, init, search=[folder])
             return
         if name in sys.stdlib_module_names:  # a plain folder `email` must not hide the package of that name
             return
         spec = importlib.machinery.ModuleSpec(name, None, is_package=True)
-        spec.submodule_search_locations = [str(folder)]
+        spec.submodule_search_locations = [folder]
         _register(name, importlib.util.module_from_spec(spec))
 
-    def _load_file(self, name: str, path: Path, search: list[str] | None = None) -> ModuleType:
+    def _load_file(self, name: str, path: str, search: list[str] | None = None) -> ModuleType:
         spec = importlib.util.spec_from_file_location(name, path, submodule_search_locations=search)
         if spec is None or spec.loader is None:
-            raise ImportError(f"{path.name} can't be loaded")
+            raise ImportError(f"{os.path.basename(path)} can't be loaded")
         module = importlib.util.module_from_spec(spec)
         if name in self._startup:  # `os.py`: half of the interpreter looks that name up
             spec.loader.exec_module(module)
@@ -211,6 +217,11 @@ class Specialiser:
         return filename[len(prefix) :] if filename.startswith(prefix) else ""
 
 
+def _set_environment(pairs: Iterable[tuple[str, str]]) -> None:
+    for name, value in pairs:
+        os.environ[name] = value
+
+
 def _register(name: str, module: ModuleType) -> None:
     sys.modules[name] = module
     parent, _, child = name.rpartition(".")
@@ -226,7 +237,7 @@ def _text(fields: dict[int, list[bytes]], tag: int) -> str:
 def _mode(fields: dict[int, list[bytes]]) -> Mode:
     concurrency = _text(fields, _CONCURRENCY) or "1"
     isolation = _text(fields, _ISOLATION)
-    if not re.fullmatch("[1-9][0-9]{0,4}", concurrency) or isolation not in ("", "call"):
+    if not _CONCURRENCY_FORM.fullmatch(concurrency) or isolation not in ("", "call"):
         raise ProtocolError("a concurrency that is no number, or an unknown isolation")
     mode = Mode(int(concurrency), isolation == "call")
     if mode.isolated and mode.concurrency > 1:
