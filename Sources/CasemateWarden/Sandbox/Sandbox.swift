@@ -44,6 +44,7 @@ final class Sandbox {
     private var isFrozen = false
     let attempts: Attempts
     private let settings: WardenSettings
+    private let startLimits: SandboxLimits
     private let cgroup: Cgroup
     private let lease: UIDLease
 
@@ -62,6 +63,7 @@ final class Sandbox {
         self.owner = owner
         self.purpose = purpose
         self.settings = settings
+        startLimits = limits
         lease = try UIDLease(startingAt: id % UIDLease.count)
         cgroup = cgroups.group("\(settings.cgroup)/s\(id)")
         let profile = try Profile(name: name, purpose: purpose == .run ? .run : .build, settings: settings)
@@ -131,10 +133,16 @@ final class Sandbox {
 
     /// Sets the final limits and attaches the bundle, read-only. The store is the worker's current folder.
     func attach(bundleAt name: String, limits: SandboxLimits, pid: pid_t) throws(SystemError) {
-        try cgroup.limit(memoryInBytes: limits.memoryInBytes, cpuInMillicores: limits.cpuInMillicores, pids: limits.pids)
+        // Most functions have the limits that their sandbox was made with.
+        let made = startLimits
+        if (limits.memoryInBytes, limits.cpuInMillicores, limits.pids) != (made.memoryInBytes, made.cpuInMillicores, made.pids) {
+            try cgroup.limit(memoryInBytes: limits.memoryInBytes, cpuInMillicores: limits.cpuInMillicores, pids: limits.pids)
+        }
         try cgroup.weigh(low: false)
-        // Nothing of a user has run in there yet, so that /tmp is still the mount the template made.
-        try check(cl_reconfigure("/proc/\(pid)/root/tmp", "size", "\(limits.tmpInBytes)"), "setting the size of /tmp")
+        if limits.tmpInBytes != made.tmpInBytes {
+            // Nothing of a user has run in there yet, so that /tmp is still the mount the template made.
+            try check(cl_reconfigure("/proc/\(pid)/root/tmp", "size", "\(limits.tmpInBytes)"), "setting the size of /tmp")
+        }
         // A memfd is not in /tmp; this bounds it (hard limits can be lowered, never raised again).
         try check(cl_limit_file_size(pid, limits.tmpInBytes), "limiting file sizes")
         let tree = Descriptor(try check(cl_overlay_readonly(name), "opening bundle \(name)"))
