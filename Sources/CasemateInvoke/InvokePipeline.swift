@@ -164,13 +164,10 @@ package final class InvokePipeline {
         guard let function, let routing = Routing(function) else { return }
         // Before the first call: what is to be kept up, and what was heavy to load.
         if (routing.spec.scale.min ?? 0) > 0 { return keepUp(id) }
-        if services.frozen.isEnabled, (function.loadInMilliseconds ?? 0) >= Self.heavyLoadInMilliseconds {
+        if services.frozen.isEnabled, (function.loadInMilliseconds ?? 0) >= FunctionInstances.heavyLoadInMilliseconds {
             (try? instances(of: routing))?.prepare()
         }
     }
-
-    /// Handlers that take longer to load are loaded when they are deployed, and wait frozen.
-    private static let heavyLoadInMilliseconds = 150
 
     private func keepUp(_ id: FunctionId) {
         guard let function = catalog.function(id), let routing = Routing(function) else { return }

@@ -200,6 +200,30 @@ struct InstanceSetStateTests {
         #expect(state.started(2).run.map(\.0) == ["b"])
     }
 
+    @Test("a spare is loaded while all others have calls, and never beyond the most")
+    func spare() {
+        var state = State(most: 3)
+        #expect(state.keepSpare().start == 0, "not before there is a call")
+        _ = state.callArrived("a")
+        #expect(state.keepSpare().start == 0, "not beside one that starts")
+        _ = state.started(1)
+        #expect(state.keepSpare().start == 1)
+        #expect(state.keepSpare().start == 0)
+        #expect(state.started(2).run.isEmpty)
+        #expect(state.keepSpare().start == 0, "one is enough")
+        let isFrozen = state.freeze(2)
+        #expect(isFrozen && state.keepSpare().start == 0)
+        #expect(state.callArrived("b").thaw == [2])
+        #expect(state.keepSpare().start == 0, "not beside one that is thawed")
+        #expect(state.thawed(2).run.map(\.0) == ["b"])
+        #expect(state.keepSpare().start == 1)
+        _ = state.callArrived("c")
+        #expect(state.started(3).run.map(\.0) == ["c"], "a call takes what is on its way")
+        #expect(state.keepSpare().start == 0)
+        _ = state.retire()
+        #expect(state.keepSpare().start == 0)
+    }
+
     @Test("one that can't be thawed is replaced")
     func thawFailed() {
         var state = State(most: 1)

@@ -91,6 +91,23 @@ def test_a_heavy_handler_is_loaded_at_the_deployment_frozen_and_thawed_by_the_ca
     assert frozen.cli("function", "delete", "scale/heavy")[0] == 0
 
 
+def test_a_heavy_handler_is_loaded_once_more_while_it_works_so_that_a_second_call_need_not_wait(frozen: Server) -> None:
+    source = HEAVY.replace("return ME", "time.sleep(data.get('s', 0))\n    return ME")
+    frozen.deploy("scale", "spare", handler(source), {"scale": {"max": 2, "idle": "1s"}})
+    assert wait_until(lambda: metric(frozen, "casemate_instances_frozen") == 1, 10)
+    starts = frozen.status()["coldStarts"]
+    with ThreadPoolExecutor(1) as pool:
+        slow = pool.submit(frozen.call, "scale/spare", body={"s": 4})
+        assert wait_until(lambda: frozen.status()["coldStarts"] == starts + 1 and metric(frozen, "casemate_instances_starting") == 0, 3)
+        quick = frozen.call("scale/spare", body={}, headers={"Casemate-Timing": "1"})
+        assert quick.status == 200 and "import" not in quick.headers["server-timing"]
+        assert frozen.status()["coldStarts"] == starts + 1
+        assert slow.result().json() != quick.json(), "each has an instance of its own"
+    assert frozen.status()["coldStarts"] == starts + 1, "never more than scale.max"
+    assert frozen.cli("function", "delete", "scale/spare")[0] == 0
+    assert wait_until(lambda: not stopped(frozen), 5)
+
+
 def test_a_frozen_instance_goes_with_its_function_within_a_second(frozen: Server) -> None:
     assert wait_until(lambda: not stopped(frozen), 5)
     frozen.deploy("scale", "gone", handler(HEAVY), {"scale": {"max": 1, "idle": "1s"}})

@@ -10,6 +10,18 @@ extension FunctionInstances {
     /// Below this, starting anew is about as quick, and costs no memory.
     private static let heavyLoad = TimeAmount.milliseconds(25)
 
+    /// Handlers that take longer to load are loaded when they are deployed, and one more while others work.
+    static let heavyLoadInMilliseconds = 150
+
+    /// Loads one more than have calls, of what is heavy to load: it is frozen when it is not needed.
+    func keepSpare(_ now: NIODeadline) {
+        guard mayFreeze, (function.loadInMilliseconds ?? 0) >= Self.heavyLoadInMilliseconds, now >= noSpareBefore else { return }
+        carryOut(state.keepSpare())
+    }
+
+    /// What can't be loaded, or had to go for want of memory, is not tried again at once.
+    func pauseSpares() { noSpareBefore = .now() + .seconds(60) }
+
     private var mayFreeze: Bool { services.frozen.isEnabled && !state.isRetired && state.least == 0 }
 
     /// Ends or freezes what nobody has called for a while.
@@ -38,6 +50,7 @@ extension FunctionInstances {
 
     private func evict(_ instance: Instance) {
         guard state.frozen.contains(instance) else { return }
+        pauseSpares()
         carryOut(state.lost(instance, running: 0))
         destroy(instance.sandbox)
     }

@@ -94,7 +94,10 @@ extension FunctionInstances {
             lastStartProblem = nil
             instance.idleSince = .now()
             if let times = instance.start { services.recorder.metrics.started(times) }
-            return carryOut(state.started(instance))
+            carryOut(state.started(instance))
+            // Nobody waited for it: no call is told of its start.
+            if instance.calls.isEmpty { instance.start = nil }
+            return
         }
         destroy(instance.sandbox)
         services.write(Self.lines(of: fault, traceback: traceback, redactor: redactor), function.id)
@@ -135,6 +138,7 @@ extension FunctionInstances {
     func startFailed(_ problem: Problem) {
         services.counters.failed.increment()
         lastStartProblem = problem
+        pauseSpares()
         carryOut(state.startFailed())
     }
 }

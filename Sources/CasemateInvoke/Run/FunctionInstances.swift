@@ -23,6 +23,7 @@ final class FunctionInstances {
     var crashed: [UInt32: [RunningCall]] = [:]
     var reported: [UInt32: EndReason] = [:]
     var lastStartProblem: Problem?
+    var noSpareBefore = NIODeadline.uptimeNanoseconds(0)
 
     /// - Throws: when a secret does not open.
     init(_ routed: Routing, services: CallServices, pool: SandboxPool) throws {
@@ -88,6 +89,7 @@ final class FunctionInstances {
         }
         putAwayIdle(now)
         carryOut(state.keepLeast())
+        keepSpare(now)
     }
 
     func carryOut(_ actions: InstanceSetState<Instance, RunningCall>.Actions) {

@@ -151,6 +151,15 @@ struct InstanceSetState<Instance: Equatable, Waiter> {
         return Actions(start: 1)
     }
 
+    /// One more while all have calls, for the next of a burst: what is heavy to load is not begun when somebody waits for it.
+    mutating func keepSpare() -> Actions {
+        guard !isRetired, busy > 0, idle.isEmpty, frozen.isEmpty, waiters.isEmpty, starting == 0, thawing == 0, live < most else {
+            return Actions()
+        }
+        starting = 1
+        return Actions(start: 1)
+    }
+
     /// A newer generation serves now: instances without a call end at once, busy ones after their calls, starting ones when they are up.
     mutating func retire() -> Actions {
         isRetired = true
