@@ -6,13 +6,15 @@ import io
 import json
 import socket
 import threading
+import time
 import urllib.parse
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.client import HTTPResponse
+from pathlib import Path
 
 import pytest
-from casemate_fixture import Server, handler
+from casemate_fixture import Server, handler, wait_until
 
 ECHO = handler("""
     import time
@@ -100,6 +102,25 @@ def test_large_bodies_and_long_responses_are_followed_by_the_next_request(pipeli
         sender = threading.Thread(target=lambda: one.send(*requests))
         sender.start()
         assert [one.number() for _ in range(6)] == list(range(6))
+        sender.join()
+
+
+def test_a_caller_that_takes_no_answers_is_not_served_on_and_fills_no_memory(pipelined: Server) -> None:
+    def resident() -> int:
+        return int(Path(f"/proc/{pipelined.pid}/statm").read_text().split()[1]) * 4096
+
+    with connection(pipelined) as one:
+        one.send(one.request(0, back=1 << 19))
+        assert one.number() == 0
+        calls, before = pipelined.status()["calls"], resident()
+        requests = [one.request(n, back=1 << 19) for n in range(400)]
+        sender = threading.Thread(target=lambda: one.send(*requests))
+        sender.start()
+        assert wait_until(lambda: pipelined.status()["calls"] > calls, 5)
+        time.sleep(3)
+        assert pipelined.status()["calls"] < calls + 50, "answers that nobody takes are not made"
+        assert resident() < before + (64 << 20)
+        assert [one.number() for _ in range(400)] == list(range(400))
         sender.join()
 
 

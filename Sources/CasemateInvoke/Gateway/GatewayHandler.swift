@@ -118,7 +118,10 @@ final class GatewayHandler: ChannelInboundHandler {
         }
     }
 
-    func channelWritabilityChanged(context: ChannelHandlerContext) { current?.onWritable?(context.channel.isWritable) }
+    func channelWritabilityChanged(context: ChannelHandlerContext) {
+        current?.onWritable?(context.channel.isWritable)
+        takeEarly()
+    }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         let part = unwrapInboundIn(data)
@@ -127,12 +130,13 @@ final class GatewayHandler: ChannelInboundHandler {
         adjustReading()
     }
 
-    /// Whether this is the beginning of a request whose predecessor is not answered yet.
+    /// Whether this is the beginning of a request whose predecessor is not answered yet, or whose answer its caller does not take.
     private func waits(_ part: HTTPServerRequestPart) -> Bool {
         guard case .head = part else { return false }
         switch state {
         case .running, .streaming: return true
-        case .idle, .receiving, .refused, .closing: return false
+        case .idle, .receiving, .refused: return context?.channel.isWritable == false
+        case .closing: return false
         }
     }
 
