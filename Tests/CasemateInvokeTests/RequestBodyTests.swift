@@ -46,6 +46,21 @@ struct RequestBodyTests {
         #expect(body.isComplete)
     }
 
+    @Test("with the last part the sender may go on, whether or not an instance has taken it")
+    func goesOn() {
+        for parts in [[1], [65_537], [65_536, 65_537], [70_000, 70_000]] {
+            var reads: [Bool] = []
+            let body = RequestBody(start: bytes(65_535), length: 65_535 + parts.reduce(0, +)) { reads.append($0) }
+            for part in parts { body.push(bytes(part)) }
+            #expect(body.isComplete && reads.last != false)
+        }
+        var reads: [Bool] = []
+        let full = RequestBody(start: bytes(65_536), length: 65_546) { reads.append($0) }
+        _ = full.begin { _ in false }
+        full.push(bytes(10))
+        #expect(reads.last == true)
+    }
+
     @Test("a sender that goes away is told to whoever has begun, once")
     func abort() {
         let body = RequestBody(start: bytes(10), length: 20) { _ in }

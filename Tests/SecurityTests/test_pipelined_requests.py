@@ -70,9 +70,9 @@ def pipelined(running: Server) -> Server:
 
 
 @contextmanager
-def connection(server: Server) -> Iterator[Connection]:
+def connection(server: Server, function: str = "pipelined/echo") -> Iterator[Connection]:
     parts = urllib.parse.urlsplit(server.gateway_url)
-    token = server.token("pipelined/echo")["token"]
+    token = server.token(function)["token"]
     with socket.create_connection((parts.hostname, parts.port), timeout=20) as client:
         yield Connection(client, token)
 
@@ -152,6 +152,50 @@ def test_what_is_no_http_behind_a_request_is_refused_after_its_answer(pipelined:
     pipelined.assert_serving()
 
 
+def test_an_answer_that_is_not_taken_yet_is_not_cut_by_what_follows_its_request(pipelined: Server) -> None:
+    for last in (b"NOT HTTP\r\n\r\n", b"\0" * 100_000):
+        with connection(pipelined) as one:
+            one.send(one.request(1, back=1 << 19, s=0.2), last)
+            time.sleep(1)
+            one.send(b"more")
+            time.sleep(1)
+            assert one.number() == 1
+            assert one.response()[0] == 400 and one.is_closed()
+
+
+def test_after_what_could_be_an_upgrade_the_connection_ends_and_nothing_is_kept_of_what_follows(pipelined: Server) -> None:
+    upgrade = "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\nX-Auth-Token"
+    with connection(pipelined) as one:
+        one.send(one.request(1).replace(b"X-Auth-Token", upgrade.encode(), 1), one.request(2))
+        assert one.number() == 1
+        assert one.is_closed()
+    for head in (b"CONNECT x:1 HTTP/1.1\r\nHost: x\r\n\r\n", b"GET /f/pipelined/echo HTTP/1.1\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n"):
+        with connection(pipelined) as one:
+            one.send(head)
+            with pytest.raises(ConnectionError):
+                for _ in range(200):
+                    one.send(b"x" * (1 << 20))
+
+
+@pytest.mark.parametrize("size", [65_536, 131_072, 140_000, 196_608])
+def test_a_connection_is_read_on_after_a_body_of_any_length_that_came_before_its_instance(pipelined: Server, size: int) -> None:
+    pipelined.deploy("pipelined", f"cold-{size}", ECHO, {"scale": {"max": 1}})
+    with connection(pipelined, f"pipelined/cold-{size}") as one:
+        pad = size - len(json.dumps({"n": 1, "pad": ""}))
+        one.send(one.request(1, path=f"pipelined/cold-{size}", pad="p" * pad))
+        assert one.number() == 1
+        one.send(one.request(2, path=f"pipelined/cold-{size}"))
+        assert one.number() == 2
+
+
+def test_a_long_body_waits_for_an_instance_as_long_as_the_call_may(pipelined: Server) -> None:
+    with connection(pipelined) as one, connection(pipelined) as other:
+        one.send(one.request(1, s=14))
+        time.sleep(0.3)
+        other.send(other.request(2, pad="w" * 300_000))
+        assert [one.number(), other.number()] == [1, 2]
+
+
 def test_a_broken_chunk_in_the_middle_of_a_body_is_refused_as_a_problem(pipelined: Server) -> None:
     with connection(pipelined) as one:
         head = one.request(0).split(b"Content-Length")[0]
@@ -169,6 +213,57 @@ def test_a_caller_that_goes_away_between_its_requests_harms_no_other(pipelined: 
     with connection(pipelined) as one:
         one.send(one.request(7))
         assert one.number() == 7
+
+
+@pytest.mark.parametrize("status", [204, 304])
+def test_a_status_without_a_body_brings_none_that_could_be_taken_for_the_next_response(pipelined: Server, status: int) -> None:
+    source = handler(f"""
+        def handle(event, context):
+            size = int(event["body"])
+            return {{"statusCode": {status} if size else 200, "headers": {{}}, "body": "HTTP/1.1 200 OK\\r\\n\\r\\n" * size}}
+        """)
+    pipelined.deploy("pipelined", f"bare-{status}", source)
+    path = f"pipelined/bare-{status}"
+    with connection(pipelined, path) as one:
+        head = one.request(0, path=path).split(b"Content-Length")[0]
+        requests = [head + f"Content-Length: {len(size)}\r\n\r\n{size}".encode() for size in ("10", "200000", "0")]
+        one.send(*requests)
+        assert one.response() == (status, b"")
+        assert one.response()[0] == 502
+        assert one.response() == (200, b"")
+
+
+def test_callers_of_http_1_0_are_told_that_the_connection_stays_and_see_a_broken_answer_break(pipelined: Server) -> None:
+    with connection(pipelined) as one:
+        for n in (1, 2):
+            one.send(one.request(n).replace(b"HTTP/1.1\r\n", b"HTTP/1.0\r\nConnection: keep-alive\r\n", 1))
+            assert one.number() == n
+    secret = "broken-answer-secret-19c4"
+    pipelined.secret("pipelined/breaks", "KEY", secret)
+    source = handler("""
+        import base64
+        def handle(event, context, secrets=None):
+            import os
+            body = b"\\0" * (3 << 20) + os.environ["KEY"].encode()
+            return {"statusCode": 200, "headers": {}, "body": base64.b64encode(body).decode(), "isBase64Encoded": True}
+        """.replace(", secrets=None", ""))
+    pipelined.deploy("pipelined", "breaks", source, {"secrets": ["KEY"], "limits": {"memory": "256MiB"}})
+    with connection(pipelined, "pipelined/breaks") as one:
+        one.send(one.request(1, path="pipelined/breaks").replace(b"HTTP/1.1", b"HTTP/1.0", 1))
+        with pytest.raises(ConnectionError):
+            assert secret.encode() not in one.makefile("rb").read()
+
+
+def test_a_caller_that_leaves_in_the_middle_of_an_answer_does_not_hold_the_instance(pipelined: Server) -> None:
+    with connection(pipelined) as one:
+        one.send(one.request(1, back=24 << 20))
+        assert one.makefile("rb").read(10_000)
+        time.sleep(0.5)
+    began = time.monotonic()
+    with connection(pipelined) as one:
+        one.send(one.request(2))
+        assert one.number() == 2
+    assert time.monotonic() - began < 10, "the time limit is 20 s"
 
 
 def test_head_requests_have_no_body_that_could_be_taken_for_the_next_response(pipelined: Server) -> None:

@@ -51,6 +51,8 @@ package final class RequestBody {
             // Until an instance is there, no more than this is kept.
             if (waiting?.readableBytes ?? 0) >= 2 * Self.streamedFrom { hold(false) }
         }
+        // After the last part the connection is read on, for what follows the body.
+        if isComplete { hold(true) }
     }
 
     package func abort() {

@@ -8,9 +8,12 @@ final class CallConnection: CallResponder {
 
     init(handler: GatewayHandler) { self.handler = handler }
 
-    func answer(_ reply: RedactedReply) { handler?.answer(reply) }
-    func begin(_ stream: RedactedStream) { handler?.begin(stream) }
-    func part(_ bytes: ByteBuffer) { handler?.part(bytes) }
-    func finish() { handler?.finish() }
-    func abort() { handler?.abort() }
+    /// Nil once the call is answered: what is said later is not for the connection's next one.
+    private var asking: GatewayHandler? { handler?.current === self ? handler : nil }
+
+    func answer(_ reply: RedactedReply) { asking?.answer(reply) }
+    func begin(_ stream: RedactedStream) { asking?.begin(stream) }
+    func part(_ bytes: ByteBuffer) { asking?.part(bytes) }
+    func finish() { asking?.finish() }
+    func abort() { asking?.abort() }
 }

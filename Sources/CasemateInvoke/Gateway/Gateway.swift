@@ -63,7 +63,8 @@ package final class Gateway: Sendable {
                     guard let pipeline = self.pipeline.value else { throw ChannelError.eof }
                     if let tls = settings.tls { try channel.pipeline.syncOperations.addHandler(NIOSSLServerHandler(context: tls)) }
                     try channel.pipeline.syncOperations.addHandler(
-                        ByteToMessageHandler(HTTPRequestDecoder(leftOverBytesStrategy: .dropBytes)))
+                        ByteToMessageHandler(
+                            HTTPRequestDecoder(leftOverBytesStrategy: .dropBytes), maximumBufferSize: Self.mostUndecoded))
                     try channel.pipeline.syncOperations.addHandler(GatewayHandler(settings: settings, pipeline: pipeline))
                 }
             }
@@ -71,6 +72,9 @@ package final class Gateway: Sendable {
         listener.withLockedValue { $0 = channel }
         return channel.localAddress?.port ?? settings.port
     }
+
+    /// One field of a head that is not complete yet is the most that a request leaves behind; after an upgrade nothing is decoded at all.
+    private static let mostUndecoded = 1 << 17
 
     private let listener = NIOLockedValueBox<(any Channel)?>(nil)
 

@@ -1,3 +1,4 @@
+import Glibc
 import NIOCore
 import NIOHTTP1
 
@@ -50,6 +51,10 @@ extension GatewayHandler {
     }
 
     func abort() {
+        if case .running(let asked) = state, !asked.version.canChunk {
+            // Closing is how a response of HTTP/1.0 ends: this one is reset.
+            _ = (context?.channel as? any SocketOptionProvider)?.setSoLinger(linger(l_onoff: 1, l_linger: 0))
+        }
         state = .closing
         current = nil
         context?.close(promise: nil)
@@ -62,7 +67,11 @@ extension GatewayHandler {
         send(closing: closes) { out in
             beginHead(reply, version: asked?.version ?? .http1_1, timing: timing, into: &out)
             if hasBody { ResponseBytes.writeField("content-length", String(reply.body.readableBytes), into: &out) }
-            if closes { ResponseBytes.writeField("connection", "close", into: &out) }
+            if closes {
+                ResponseBytes.writeField("connection", "close", into: &out)
+            } else if asked?.version == .http1_0 {
+                ResponseBytes.writeField("connection", "keep-alive", into: &out)
+            }
             ResponseBytes.endHead(into: &out)
             if hasBody, asked?.isHead != true { out.writeImmutableBuffer(reply.body) }
         }
@@ -91,16 +100,29 @@ extension GatewayHandler {
         send(out, closing: closing)
     }
 
-    private func send(_ bytes: ByteBuffer, closing: Bool) {
+    func send(_ bytes: ByteBuffer, closing: Bool) {
         since = .now()
         guard let context else { return }
         if closing {
             state = .closing
-            let bound = NIOLoopBound(context, eventLoop: context.eventLoop)
-            context.writeAndFlush(wrapOutboundOut(bytes)).whenComplete { _ in bound.value.close(promise: nil) }
+            dropEarly()
+            let bound = NIOLoopBound(self, eventLoop: context.eventLoop)
+            context.writeAndFlush(wrapOutboundOut(bytes)).whenComplete { _ in bound.value.endOutput() }
         } else if bytes.readableBytes > 0 {
             context.writeAndFlush(wrapOutboundOut(bytes), promise: nil)
         }
+    }
+}
+
+extension GatewayHandler {
+    /// The response's end. What the caller still sends is read and thrown away until it closes: unread, it would make the kernel reset
+    /// the connection, and take from the caller what it has not read of the response (RFC 9112 §9.6).
+    private func endOutput() {
+        guard let context else { return }
+        since = .now()
+        adjustReading()
+        let bound = NIOLoopBound(context, eventLoop: context.eventLoop)
+        context.close(mode: .output).whenFailure { _ in bound.value.close(promise: nil) }
     }
 }
 

@@ -21,7 +21,8 @@ final class GatewayHandler: ChannelInboundHandler {
 
         init(_ head: HTTPRequestHead) {
             version = head.version
-            keepsAlive = head.isKeepAlive
+            // NIO decodes nothing that follows what could be an upgrade.
+            keepsAlive = head.isKeepAlive && head.method != .CONNECT && !head.headers.contains(name: "upgrade")
             isHead = head.method == .HEAD
             length = head.headers.first(name: "content-length").flatMap { Int($0) }
         }
@@ -56,6 +57,8 @@ final class GatewayHandler: ChannelInboundHandler {
     private var remoteAddress: String?
     /// When the connection began to wait for what it waits for now.
     var since = NIODeadline.now()
+    /// What the caller had not taken at the last look.
+    private var unsent = 0
     private var hasServed = false
     private var watch: RepeatedTask?
 
@@ -64,6 +67,9 @@ final class GatewayHandler: ChannelInboundHandler {
     private static let patience = TimeAmount.seconds(60)
     /// Between two parts of a body that an instance waits for.
     private static let streamPatience = TimeAmount.seconds(10)
+    private static let betweenLooks = TimeAmount.seconds(2)
+    /// A caller that takes this much of its answer from look to look is not a slow one.
+    private static let leastTaken = 2048
 
     init(settings: GatewaySettings, pipeline: InvokePipeline) {
         self.settings = settings
@@ -74,35 +80,56 @@ final class GatewayHandler: ChannelInboundHandler {
         self.context = context
         let bound = NIOLoopBound(self, eventLoop: context.eventLoop)
         // One timer a connection, none a request: slow senders are let go within a second or two of their limit.
-        watch = context.eventLoop.scheduleRepeatedTask(initialDelay: .seconds(2), delay: .seconds(2)) { _ in bound.value.letGoIfSlow() }
+        watch = context.eventLoop.scheduleRepeatedTask(initialDelay: Self.betweenLooks, delay: Self.betweenLooks) { _ in
+            bound.value.letGoIfSlow()
+        }
+    }
+
+    func handlerRemoved(context: ChannelHandlerContext) {
+        watch?.cancel()
+        self.context = nil
     }
 
     private func letGoIfSlow() {
+        let unsentNow = (try? context?.channel.syncOptions?.getOption(.bufferedWritableBytes)) ?? 0
+        if unsent - unsentNow >= Self.leastTaken { since = .now() }
+        unsent = unsentNow
         let waited = NIODeadline.now() - since
         switch state {
         case .running: return
         case .idle where !hasServed: if waited > Self.headLimit { context?.close(promise: nil) }
+        case .closing where unsent == 0: if waited > Self.headLimit { context?.close(promise: nil) }
         case .idle, .refused, .closing: if waited > Self.patience { context?.close(promise: nil) }
         case .receiving(let routed, let asked, _):
             guard waited > Self.patience else { return }
             refuse(Problem(.requestTimeout, "the request's body did not arrive in time"), routed.call.id, asked)
-        case .streaming(_, let body): if waited > Self.streamPatience { body.abort() }
+        // Not while it is us who do not read.
+        case .streaming(_, let body): if bodyFlows, waited > Self.streamPatience { body.abort() }
         }
     }
 
     func channelInactive(context: ChannelHandlerContext) {
-        // Nothing is written from here on.
+        // Nothing is written from here on, and nothing begun. An instance that waits for its caller to read need not.
         self.context = nil
+        current?.onWritable?(true)
         current = nil
         early.removeAll()
         watch?.cancel()
-        if case .streaming(_, let body) = state { body.abort() }
+        let last = state
+        state = .closing
+        if case .streaming(_, let body) = last { body.abort() }
     }
 
     /// The caller's bytes are not HTTP, or the connection is broken.
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        guard error is HTTPParserError else { return context.close(promise: nil) }
+        guard error is HTTPParserError else {
+            // What still comes behind it is no news.
+            if isBroken, case .dataReceivedInErrorState? = error as? ByteToMessageDecoderError { return }
+            return context.close(promise: nil)
+        }
+        guard !isBroken else { return }
         isBroken = true
+        adjustReading()
         if early.isEmpty { refuseBroken() }
     }
 
@@ -114,7 +141,9 @@ final class GatewayHandler: ChannelInboundHandler {
             let problem = Problem(.invalidRequest, "this is not a valid HTTP/1.1 request")
             pipeline.refused(problem)
             write(Redact.refusal(problem, of: pipeline.newCallId()), for: nil, closing: true)
-        case .streaming, .refused, .closing: context?.close(promise: nil)
+        case .refused: send(ByteBuffer(), closing: true)
+        case .streaming: context?.close(promise: nil)
+        case .closing: return
         }
     }
 
@@ -153,8 +182,11 @@ final class GatewayHandler: ChannelInboundHandler {
         adjustReading()
     }
 
-    private func adjustReading() {
-        let reads = bodyFlows && early.isEmpty
+    func dropEarly() { early.removeAll() }
+
+    func adjustReading() {
+        var reads = bodyFlows && early.isEmpty && !isBroken
+        if case .closing = state { reads = true }
         guard reads != isReading, let context else { return }
         isReading = reads
         try? context.channel.syncOptions?.setOption(.autoRead, value: reads)
@@ -189,6 +221,7 @@ final class GatewayHandler: ChannelInboundHandler {
                 // Where calls share an instance, one that never comes to its end must not take the others with it.
                 let rest = RequestBody(start: start, length: length) { [weak self] flows in
                     self?.bodyFlows = flows
+                    if flows { self?.since = .now() }
                     self?.adjustReading()
                 }
                 run(routed, rest, .streaming(asked, rest))
@@ -200,7 +233,7 @@ final class GatewayHandler: ChannelInboundHandler {
             body.push(bytes)
             // It may have been answered meanwhile.
             if body.isComplete, case .streaming = state { state = .running(asked) }
-        case .refused:
+        case .refused, .closing:
             discarded += bytes.readableBytes
             if discarded > settings.maximumRequestBody { context.close(promise: nil) }
         default: break
@@ -228,7 +261,7 @@ final class GatewayHandler: ChannelInboundHandler {
             if head.method == .OPTIONS, call.target.isEmpty { throw Problem(.notFound, "there is no such function") }
             let routed = try pipeline.receive(call)
             if let length = asked.length, length > settings.maximumRequestBody { throw tooLarge }
-            if head.headers.first(name: "expect")?.lowercased() == "100-continue" { sendContinue(asked) }
+            if head.headers.first(name: "expect")?.lowercased() == "100-continue", asked.version == .http1_1 { sendContinue(asked) }
             state = .receiving(routed, asked, nil)
         } catch {
             refuse(error, id, asked)

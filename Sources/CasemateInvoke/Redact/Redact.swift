@@ -59,6 +59,10 @@ package struct Redact {
     /// - Parameter start: the first bytes of the body, at least `wholeBodyLimit`.
     package func stream(_ reply: Reply, start: ByteBuffer, of call: CallId) throws(Problem) -> RedactedStream {
         let head = try ResponseHead(reply, call: call, redactor: redactor)
+        // A whole one leaves its body out; here it would come behind the response's end, and be taken for the next one.
+        guard head.status.mayHaveResponseBody else {
+            throw Problem(.badResult, "the function's result is not an HTTP response: a status \(reply.status) has no body")
+        }
         let isCompressed = CompressedBody.isCompressed(start, contentEncoding: Self.encoding(head))
         // What is inside can't be seen before it is gone.
         if isCompressed, hasSecrets { throw Self.blocked }

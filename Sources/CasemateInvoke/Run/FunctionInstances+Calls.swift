@@ -160,6 +160,8 @@ extension FunctionInstances {
             }
             return destroy(instance.sandbox)
         }
+        // A reply that waited for the pipes does not count any more: the call is answered once, here.
+        instance.isEnding = true
         let calls = instance.calls
         instance.sandbox.whenDrained { [self] in
             for call in calls { takeLogs(of: call, on: instance) }

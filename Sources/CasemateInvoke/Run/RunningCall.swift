@@ -102,6 +102,7 @@ package final class RunningCall {
             send(stream.finish())
             if self.stream != nil {
                 responder.finish()
+                self.stream = nil
                 ended("answered")
             }
             return stream.hits
