@@ -172,7 +172,7 @@ def test_attacks_leak_no_descriptor_in_server_or_warden(hostile: Server) -> None
 
     attacks = [attack for attack in ATTACKS if "descriptors" in attack and "half" not in attack] + ["a million random frames", "body over the limit"]
     with ThreadPoolExecutor(1) as pool:
-        call = pool.submit(server.call, "hostile/shim", body={"attack": "descriptors with a body"}, timeout=20)
+        call = pool.submit(server.call, "hostile/shim", body={"attack": "descriptors with half a header"}, timeout=20)
         assert wait_until(passed_by_anyone, 5), "the attack opens no file that this test could find"
         call.result()
     for attack in attacks:
