@@ -59,15 +59,16 @@ struct OrderRangeTests {
         #expect(((try? WardenMessage<Reply>(decoding: [1, 5, 0, 0, 0, 1, value, 0])) != nil) == isRefusal)
     }
 
-    @Test("port 0 and more than 48 ports are refused")
-    func ports() {
-        #expect(throws: WireError.outOfRange) {
-            try WardenMessage<Order>(decoding: WardenMessage(request: 1, payload: .openEgress(sandbox: 1, ports: [443, 0])).encoded())
+    @Test("port 0, addresses outside their network and more than 64 listeners are refused")
+    func listeners() {
+        for wrong in [InnerListener(index: 1, port: 0), InnerListener(index: 0, port: 443), InnerListener(index: .max, port: 443)] {
+            let order = WardenMessage(request: 1, payload: Order.listen(sandbox: 1, [InnerListener(index: 1, port: 443), wrong]))
+            #expect(throws: WireError.outOfRange) { try WardenMessage<Order>(decoding: order.encoded()) }
         }
         let head: [UInt8] = [1, 7, 0, 0, 0, 1, 0, 0, 0, 1]
-        let count = UInt8(maximumEgressPorts + 1)
+        let count = UInt8(maximumListenersPerOrder + 1)
         #expect(throws: WireError.outOfRange) {
-            try WardenMessage<Order>(decoding: head + [count] + (0..<count).flatMap { [1, $0] })
+            try WardenMessage<Order>(decoding: head + [count] + (0..<count).flatMap { [0, 1, 1, $0] })
         }
     }
 }

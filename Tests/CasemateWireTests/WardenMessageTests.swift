@@ -30,8 +30,8 @@ struct WardenMessageTests {
             ])
         #expect(WardenMessage<Order>(request: 1, payload: .hello).encoded() == [1, 6, 0, 0, 0, 1])
         #expect(
-            WardenMessage<Order>(request: 1, payload: .openEgress(sandbox: 2, ports: [443])).encoded() == [
-                1, 7, 0, 0, 0, 1, 0, 0, 0, 2, 1, 1, 187,
+            WardenMessage<Order>(request: 1, payload: .listen(sandbox: 2, [InnerListener(index: 3, port: 443)])).encoded() == [
+                1, 7, 0, 0, 0, 1, 0, 0, 0, 2, 1, 0, 3, 1, 187,
             ])
         #expect(
             WardenMessage<Reply>(request: 1, payload: .refused(.limits, detail: "no")).encoded() == [
@@ -80,7 +80,7 @@ struct WardenMessageTests {
     func kinds() {
         for kind in UInt8.min...UInt8.max {
             let bytes = [1, kind, 0, 0, 0, 1] + [UInt8](repeating: 0, count: 64)
-            if !(1...10).contains(kind) {
+            if !(1...11).contains(kind) {
                 #expect(throws: WireError.unknownKind) { try WardenMessage<Order>(decoding: bytes) }
             }
             if !(1...9).contains(kind) {

@@ -19,9 +19,10 @@ enum WireSamples {
         .freeze(sandbox: 4),
         .thaw(sandbox: .max),
         .count(sandbox: 0),
-        .openEgress(sandbox: 3, ports: []),
-        .openEgress(sandbox: 3, ports: [443, 1, .max]),
-        .openEgress(sandbox: 3, ports: (1...UInt16(maximumEgressPorts)).map { $0 }),
+        .openResolver(sandbox: 3),
+        .listen(sandbox: 3, []),
+        .listen(sandbox: 3, [InnerListener(index: 1, port: 443), InnerListener(index: 65_534, port: .max)]),
+        .listen(sandbox: 3, (1...UInt16(maximumListenersPerOrder)).map { InnerListener(index: $0, port: $0) }),
     ]
 
     static let replies: [Reply] = [

@@ -1,11 +1,34 @@
 import CLinux
 import CasemateLinux
+import CasemateWire
 import Glibc
 
 /// Sockets that live in a sandbox's network namespace and are served from outside it.
 enum EgressSockets {
-    /// UDP and TCP 127.0.0.53:53 for names, then one listener for each port on an address of its own, exactly: never on all of them.
-    static func open(inNetworkOf pid: pid_t, ports: [UInt16]) throws(SystemError) -> [Descriptor] {
+    /// Brings the loopback up, and opens UDP and TCP 127.0.0.53:53 for names.
+    static func resolver(inNetworkOf pid: pid_t) throws(SystemError) -> (datagrams: Descriptor, stream: Descriptor) {
+        try inside(pid) { () throws(SystemError) in
+            try check(cl_loopback_up(), "bringing up a sandbox's loopback")
+            let address: UInt32 = 0x7f00_0035
+            return (
+                Descriptor(try check(cl_bind_ipv4(address, 53, 0), "binding the resolver")),
+                Descriptor(try check(cl_bind_ipv4(address, 53, 1), "binding the resolver"))
+            )
+        }
+    }
+
+    /// Each on its own address, exactly: one on all of them would answer for every 127.x.y.z.
+    static func listen(inNetworkOf pid: pid_t, on listeners: [InnerListener]) throws(SystemError) -> [Descriptor] {
+        try inside(pid) { () throws(SystemError) in
+            var sockets: [Descriptor] = []
+            for listener in listeners {
+                sockets.append(Descriptor(try check(cl_bind_ipv4(listener.address, listener.port, 1), "binding a listener")))
+            }
+            return sockets
+        }
+    }
+
+    private static func inside<R>(_ pid: pid_t, _ body: () throws(SystemError) -> R) throws(SystemError) -> R {
         let home = try openNamespace("/proc/self/ns/net")
         let sandbox = try openNamespace("/proc/\(pid)/ns/net")
         defer {
@@ -17,16 +40,7 @@ enum EgressSockets {
             // One thread: if it can't come home, nothing that follows may run.
             if cl_join_network(home.raw) != 0 { _exit(70) }
         }
-        try check(cl_loopback_up(), "bringing up a sandbox's loopback")
-        let resolver: UInt32 = 0x7f00_0035
-        var sockets = [
-            Descriptor(try check(cl_bind_ipv4(resolver, 53, 0), "binding the resolver")),
-            Descriptor(try check(cl_bind_ipv4(resolver, 53, 1), "binding the resolver")),
-        ]
-        for (index, port) in ports.enumerated() {
-            sockets.append(Descriptor(try check(cl_bind_ipv4(0x7f42_0001 + UInt32(index), port, 1), "binding a listener")))
-        }
-        return sockets
+        return try body()
     }
 
     private static func openNamespace(_ path: String) throws(SystemError) -> Descriptor {

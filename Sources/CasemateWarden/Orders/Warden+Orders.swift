@@ -18,7 +18,8 @@ extension Warden {
                 return refuse(.unknownSandbox, "no build sandbox \(id)", request: request, to: fd)
             }
             end(sandbox, then: .collect(request: request, maximumBytes: maximumBytes, maximumFiles: maximumFiles))
-        case .openEgress(let id, let ports): openEgress(id, ports, request: request, from: fd)
+        case .openResolver(let id): openResolver(id, request: request, from: fd)
+        case .listen(let id, let listeners): listen(id, listeners, request: request, from: fd)
         case .freeze(let id): freeze(id, request: request, from: fd)
         case .thaw(let id): thaw(id, request: request, from: fd)
         case .count(let id):
@@ -99,19 +100,43 @@ extension Warden {
         }
     }
 
-    private func openEgress(_ id: UInt32, _ ports: [UInt16], request: UInt32, from fd: Int32) {
+    private func openResolver(_ id: UInt32, request: UInt32, from fd: Int32) {
         guard let sandbox = owned(id, by: fd) else { return refuse(.unknownSandbox, "no sandbox \(id)", request: request, to: fd) }
-        guard !sandbox.hasEgress, case .waiting(let pid) = sandbox.state else {
-            return refuse(.wrongState, "sandbox \(id) has its network already, or is not waiting", request: request, to: fd)
+        guard !sandbox.hasResolver, case .waiting(let pid) = sandbox.state else {
+            return refuse(.wrongState, "sandbox \(id) has its resolver already, or is not waiting", request: request, to: fd)
         }
-        sandbox.hasEgress = true
         do throws(SystemError) {
-            let sockets = try EgressSockets.open(inNetworkOf: pid, ports: ports)
+            let (datagrams, stream) = try EgressSockets.resolver(inNetworkOf: pid)
+            defer {
+                datagrams.staysOpen()
+                stream.staysOpen()
+            }
+            sandbox.hasResolver = true
+            send(.done, request: request, to: fd, descriptors: [datagrams.raw, stream.raw])
+        } catch {
+            Journal.write("opening a sandbox's resolver: \(error)")
+            refuse(.failed, "the sandbox's resolver can't be opened", request: request, to: fd)
+        }
+    }
+
+    private func listen(_ id: UInt32, _ listeners: [InnerListener], request: UInt32, from fd: Int32) {
+        guard let sandbox = owned(id, by: fd) else { return refuse(.unknownSandbox, "no sandbox \(id)", request: request, to: fd) }
+        let pid: pid_t
+        switch sandbox.state {
+        case .waiting(let inner), .specialised(let inner): pid = inner
+        default: return refuse(.wrongState, "sandbox \(id) is not up", request: request, to: fd)
+        }
+        guard sandbox.listeners + listeners.count <= Sandbox.mostListeners else {
+            return refuse(.capacity, "sandbox \(id) has \(sandbox.listeners) listeners already", request: request, to: fd)
+        }
+        do throws(SystemError) {
+            let sockets = try EgressSockets.listen(inNetworkOf: pid, on: listeners)
             defer { for socket in sockets { socket.staysOpen() } }
+            sandbox.listeners += sockets.count
             send(.done, request: request, to: fd, descriptors: sockets.map(\.raw))
         } catch {
-            Journal.write("opening egress: \(error)")
-            refuse(.failed, "the sandbox's network can't be opened", request: request, to: fd)
+            Journal.write("opening listeners: \(error)")
+            refuse(.failed, "the sandbox's listeners can't be opened", request: request, to: fd)
         }
     }
 

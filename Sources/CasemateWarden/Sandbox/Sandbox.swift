@@ -40,7 +40,10 @@ final class Sandbox {
     let purpose: SandboxPurpose
     let owner: Int32
     var state: State
-    var hasEgress = false
+    var hasResolver = false
+    /// Opened in its network, the resolver's apart.
+    var listeners = 0
+    static let mostListeners = 1024
     private var isFrozen = false
     let attempts: Attempts
     private let settings: WardenSettings

@@ -8,8 +8,10 @@ public enum Order: Equatable, Sendable {
     case destroy(sandbox: UInt32)
     /// Kill a build sandbox and store what it left in its output folder as a bundle.
     case collect(sandbox: UInt32, maximumBytes: UInt64, maximumFiles: UInt32)
-    /// Open a DNS socket pair and one TCP listener per port inside the sandbox's network namespace, and hand them over. Once per sandbox.
-    case openEgress(sandbox: UInt32, ports: [UInt16])
+    /// Open 127.0.0.53:53, UDP and TCP, inside a waiting sandbox whose interpreter is warm, and hand both over. Once per sandbox.
+    case openResolver(sandbox: UInt32)
+    /// Open TCP listeners inside the sandbox's network namespace, and hand them over.
+    case listen(sandbox: UInt32, [InnerListener])
     /// Forget a stored bundle.
     case removeBundle(BundleDigest)
     /// Say who you are.
@@ -19,6 +21,25 @@ public enum Order: Equatable, Sendable {
     case thaw(sandbox: UInt32)
     /// Say how often a sandbox ran into its limits.
     case count(sandbox: UInt32)
+}
+
+/// Where a listener of the server's stands inside a sandbox: an address of its own for each name, and the port.
+public struct InnerListener: Hashable, Sendable {
+    /// Stands for a name, inside this sandbox alone; 1 and more.
+    public let index: UInt16
+    public let port: UInt16
+
+    public init(index: UInt16, port: UInt16) {
+        self.index = index
+        self.port = port
+    }
+
+    /// 127.66.x.y, in host byte order.
+    public var address: UInt32 { Self.network | UInt32(index) }
+
+    private static let network: UInt32 = 0x7f42_0000
+    /// Neither the network's first address nor its last.
+    public static let indices: ClosedRange<UInt16> = 1...65_534
 }
 
 /// What a sandbox is for; it decides which template the warden fills in.

@@ -11,8 +11,8 @@ public struct WardenMessage<Payload: Sendable>: Sendable {
 
 public let wardenProtocolVersion: UInt8 = 1
 public let wardenMessageLimit = 1024
-/// Listeners that one sandbox may have; the descriptors of a reply fit one packet.
-public let maximumEgressPorts = 48
+/// Listeners of one order; the descriptors of a reply fit one packet.
+public let maximumListenersPerOrder = 64
 
 extension WardenMessage where Payload == Order {
     public func encoded() -> [UInt8] {
@@ -46,11 +46,17 @@ extension WardenMessage where Payload == Order {
             out.append(bundle.bytes)
         case .hello:
             head(6)
-        case .openEgress(let sandbox, let ports):
+        case .openResolver(let sandbox):
+            head(11)
+            out.integer(sandbox)
+        case .listen(let sandbox, let listeners):
             head(7)
             out.integer(sandbox)
-            out.integer(UInt8(min(ports.count, maximumEgressPorts)))
-            for port in ports.prefix(maximumEgressPorts) { out.integer(port) }
+            out.integer(UInt8(min(listeners.count, maximumListenersPerOrder)))
+            for listener in listeners.prefix(maximumListenersPerOrder) {
+                out.integer(listener.index)
+                out.integer(listener.port)
+            }
         case .freeze(let sandbox):
             head(8)
             out.integer(sandbox)
@@ -86,14 +92,18 @@ extension WardenMessage where Payload == Order {
         case 7:
             let sandbox = try input.integer(UInt32.self)
             let count = Int(try input.integer(UInt8.self))
-            guard count <= maximumEgressPorts else { throw .outOfRange }
-            var ports: [UInt16] = []
-            for _ in 0..<count { ports.append(try input.integer()) }
-            guard !ports.contains(0) else { throw .outOfRange }
-            order = .openEgress(sandbox: sandbox, ports: ports)
+            guard count <= maximumListenersPerOrder else { throw .outOfRange }
+            var listeners: [InnerListener] = []
+            for _ in 0..<count {
+                let listener = InnerListener(index: try input.integer(), port: try input.integer())
+                guard InnerListener.indices.contains(listener.index), listener.port > 0 else { throw .outOfRange }
+                listeners.append(listener)
+            }
+            order = .listen(sandbox: sandbox, listeners)
         case 8: order = .freeze(sandbox: try input.integer())
         case 9: order = .thaw(sandbox: try input.integer())
         case 10: order = .count(sandbox: try input.integer())
+        case 11: order = .openResolver(sandbox: try input.integer())
         default: throw .unknownKind
         }
         try input.finish()
