@@ -1,6 +1,6 @@
 import Testing
 
-@testable import CasemateInvoke
+import CasemateModel
 
 @Suite("Ranges of addresses")
 struct AddressRangeTests {

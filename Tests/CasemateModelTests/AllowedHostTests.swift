@@ -1,6 +1,6 @@
 import Testing
 
-@testable import CasemateSandbox
+import CasemateModel
 
 @Suite("Hosts that a sandbox may reach")
 struct AllowedHostTests {
@@ -40,4 +40,16 @@ struct AllowedHostTests {
         #expect(AllowedHost(name: "a.org", port: 443) != AllowedHost(name: "a.org", port: 444))
         #expect(AllowedHost(name: "a.org", port: 443) != AllowedHost(name: "b.a.org", port: 443))
     }
+
+    @Test("a wild name is one more, in its text too", arguments: ["api.example.com:443", "*.example.com:8443"])
+    func text(text: String) throws {
+        let host = try #require(AllowedHost(text))
+        #expect(host.description == text)
+        #expect(host.isWild == text.hasPrefix("*"))
+    }
+
+    @Test(
+        "text that is not a name and a port is refused",
+        arguments: ["a.org", "a.org:", "a.org:0", "a.org:65536", "a.org:012", "a.org:4:4", "**.org:1", "*.:1", "*:1", "0x7f:1", "a.0x7f:1"])
+    func noHost(text: String) { #expect(AllowedHost(text) == nil) }
 }

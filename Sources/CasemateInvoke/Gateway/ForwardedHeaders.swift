@@ -1,5 +1,4 @@
 import CasemateModel
-import Glibc
 import NIOHTTP1
 
 /// The header fields that a function gets: the caller's, without credentials and hop-by-hop fields, with forwarding fields that are true.
@@ -34,34 +33,5 @@ struct ForwardedHeaders {
         if isTrusted, let host = headers.first(name: "x-forwarded-host") { out.add(name: "X-Forwarded-Host", value: host) }
         out.add(name: "X-Request-Id", value: call.text)
         return out
-    }
-}
-
-/// A CIDR range of addresses.
-package struct AddressRange: Sendable, Equatable {
-    private let prefix: [UInt8]
-    private let bits: Int
-
-    /// From `10.0.0.0/8`, `fd00::/8` or one address.
-    package init?(_ text: String) {
-        let parts = text.split(separator: "/", omittingEmptySubsequences: false)
-        guard (1...2).contains(parts.count), let address = Self.bytes(String(parts[0])) else { return nil }
-        guard let bits = parts.count == 2 ? Int(parts[1]) : address.count * 8, (0...(address.count * 8)).contains(bits) else { return nil }
-        prefix = address
-        self.bits = bits
-    }
-
-    package func contains(_ address: String) -> Bool {
-        guard let other = Self.bytes(address), other.count == prefix.count else { return false }
-        for bit in 0..<bits where (prefix[bit / 8] ^ other[bit / 8]) >> UInt8(7 - bit % 8) & 1 != 0 { return false }
-        return true
-    }
-
-    private static func bytes(_ text: String) -> [UInt8]? {
-        var v4 = in_addr()
-        if inet_pton(AF_INET, text, &v4) == 1 { return withUnsafeBytes(of: v4) { Array($0) } }
-        var v6 = in6_addr()
-        if inet_pton(AF_INET6, text, &v6) == 1 { return withUnsafeBytes(of: v6) { Array($0) } }
-        return nil
     }
 }

@@ -17,11 +17,20 @@ public struct FunctionSpec: Hashable, Sendable, Codable {
     public var dependencyPolicy: String?
     /// Nil for a process that serves one call after the other.
     public var isolation: Isolation?
+    /// What the manifest lists, sorted; nil for nothing.
+    public var egress: [AllowedHost]?
+    /// What was allowed besides, for this function or for all of its namespace, sorted; nil for nothing.
+    public var grantedEgress: [AllowedHost]?
+
+    /// All that it may reach, where `granted` is what is granted now: a rollback brings no grant back that was taken since.
+    public func reachable(granted: Set<AllowedHost>) -> [AllowedHost] {
+        Array(Set((egress ?? []) + (grantedEgress ?? []).filter(granted.contains))).sorted()
+    }
 
     public init(
         runtime: String, handler: String, signature: Signature? = nil, access: Access = .private,
         environment: [VariableName: String] = [:], secrets: [VariableName] = [], limits: Limits = Limits(), scale: Scale = Scale(),
-        dependencyPolicy: String? = nil, isolation: Isolation? = nil
+        dependencyPolicy: String? = nil, isolation: Isolation? = nil, egress: [AllowedHost]? = nil
     ) {
         self.runtime = runtime
         self.handler = handler
@@ -33,6 +42,7 @@ public struct FunctionSpec: Hashable, Sendable, Codable {
         self.scale = scale
         self.dependencyPolicy = dependencyPolicy
         self.isolation = isolation
+        self.egress = egress
     }
 
     /// `call`: a fresh process per call, which alone gets the secrets.
