@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 PREFIX ?= /usr/local
 # Debian's packages: the container runtime, what makes root file systems, libraries that we link, what tests run.
-PACKAGES := crun mmdebstrap libsqlite3-dev libssl-dev zlib1g-dev libarchive-dev libseccomp-dev pkg-config python3 python3-pip python3-venv python3-pytest \
+PACKAGES := crun mmdebstrap libsqlite3-dev libssl-dev zlib1g-dev libarchive-dev libseccomp-dev libc-ares-dev libpsl-dev pkg-config python3 python3-pip python3-venv python3-pytest \
 	ca-certificates iproute2 uidmap
 SWIFT_CHECK := --explicit-target-dependency-import-check error
 

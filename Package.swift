@@ -44,6 +44,8 @@ let package = Package(
         .systemLibrary(name: "CSHA", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
         .systemLibrary(name: "CSeccomp", pkgConfig: "libseccomp", providers: [.apt(["libseccomp-dev"])]),
         .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
+        .systemLibrary(name: "CAres", pkgConfig: "libcares", providers: [.apt(["libc-ares-dev"])]),
+        .systemLibrary(name: "CPSL", pkgConfig: "libpsl", providers: [.apt(["libpsl-dev"])]),
         .target(name: "CasemateWire", exclude: ["PROTOCOL.md"], swiftSettings: ours),
         .target(name: "CasemateModel", swiftSettings: ours),
         .target(name: "CasemateLinux", dependencies: ["CLinux"], swiftSettings: ours),
@@ -73,7 +75,7 @@ let package = Package(
         .target(
             name: "CasemateSandbox",
             dependencies: [
-                "CLinux", "CasemateWire", "CasemateModel", "CasemateLinux", .product(name: "NIOTLS", package: "swift-nio"),
+                "CLinux", "CAres", "CasemateWire", "CasemateModel", "CasemateLinux", .product(name: "NIOHTTP1", package: "swift-nio"),
             ] + nio,
             swiftSettings: ours
         ),
@@ -92,7 +94,7 @@ let package = Package(
         .target(
             name: "CasemateDeploy",
             dependencies: [
-                "CLinux", "CasemateWire", "CasemateModel", "CasemateLinux", "CasemateStore", "CasemateVault", "CasemateSandbox",
+                "CLinux", "CPSL", "CasemateWire", "CasemateModel", "CasemateLinux", "CasemateStore", "CasemateVault", "CasemateSandbox",
                 .product(name: "NIOPosix", package: "swift-nio"),
                 .product(name: "Yams", package: "Yams"),
                 .product(name: "Crypto", package: "swift-crypto"),

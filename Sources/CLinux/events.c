@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/signalfd.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -61,4 +62,9 @@ int cl_poll_readable(int fd, int timeout_ms) {
     do got = poll(&item, 1, timeout_ms);
     while (got < 0 && errno == EINTR);
     return got < 0 ? -errno : got;
+}
+
+int cl_eventfd(void) {
+    int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    return fd < 0 ? -errno : fd;
 }

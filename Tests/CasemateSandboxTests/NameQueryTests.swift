@@ -81,7 +81,7 @@ struct NameQueryTests {
 
     @Test("an address is answered with authority, to the same id and question")
     func address() throws {
-        let answer = try #require(NameQuery(Self.plain)).response(.address(127, 66, 0, 9))
+        let answer = try #require(NameQuery(Self.plain)).response(.address(0x7f42_0009))
         #expect(Array(answer[..<12]) == [0xbe, 0xef, 0x85, 0x80, 0, 1, 0, 1, 0, 0, 0, 0])
         #expect(Array(answer[12..<33]) == Array(Self.plain[12...]))
         // The name by a pointer, A, IN, 60 s, four bytes.
@@ -96,23 +96,11 @@ struct NameQueryTests {
         #expect(query.response(.noSuchName).count == Self.plain.count)
     }
 
-    @Test("only allowed names have an address, by their place in the list")
-    func responder() throws {
-        let query = try #require(NameQuery(Self.plain))
-        guard case .address(127, 66, 0, 2) = NameResponder(names: ["index.example.org", "api.example.com"]).answer(query) else {
-            Issue.record("not the second address")
-            return
-        }
-        for names in [[], ["example.com"], ["x.api.example.com"], ["api.example.com.evil.org"]] {
-            guard case .noSuchName = NameResponder(names: names).answer(query) else {
-                Issue.record("\(names)")
-                continue
-            }
-        }
-        let other = try #require(NameQuery(changed { $0[30] = 28 }))
-        guard case .nothing = NameResponder(names: ["api.example.com"]).answer(other) else {
-            Issue.record("an AAAA answer")
-            return
-        }
+    @Test("what is no question of ours is told so, an answer is not")
+    func faults() {
+        #expect(NameQuery.fault(of: changed { $0[5] = 2 }) == [0xbe, 0xef, 0x81, 1, 0, 0, 0, 0, 0, 0, 0, 0])
+        #expect(NameQuery.fault(of: changed { $0[2] |= 0x10 })?[3] == 4)
+        #expect(NameQuery.fault(of: changed { $0[2] |= 0x80 }) == nil)
+        #expect(NameQuery.fault(of: Array(Self.plain[..<11])) == nil)
     }
 }

@@ -64,6 +64,8 @@ int cl_loopback_up(void);
 int cl_bind_ipv4(uint32_t address, uint16_t port, int is_stream);
 
 // events.c
+/// A counter to wake a poll with: eight bytes in, eight bytes out.
+int cl_eventfd(void);
 int cl_epoll_create(void);
 int cl_epoll_add(int epoll, int fd, uint64_t token);
 int cl_epoll_remove(int epoll, int fd);

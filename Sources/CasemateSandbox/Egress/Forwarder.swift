@@ -1,120 +1,163 @@
+import CLinux
+import CasemateModel
 import NIOCore
+import NIOHTTP1
 import NIOPosix
-import NIOTLS
 
-/// One connection out of a sandbox: reads the TLS client's hello, checks the name, connects, and passes bytes both ways.
+/// Sets up what a connection out of a sandbox needs before its first byte passes, by its port.
 enum Forwarder {
-    /// Sets up a connection that was accepted on the listener of `host`.
-    static func install(in channel: any Channel, for host: AllowedHost) -> EventLoopFuture<Void> {
-        channel.eventLoop.makeCompletedFuture {
-            let sni = ByteToMessageHandler(
-                SNIHandler { result in
-                    guard case .hostname(let name) = result, name.lowercased() == host.name else {
-                        return channel.close()
-                    }
-                    return connect(channel, to: host)
-                })
-            try channel.pipeline.syncOperations.addHandlers([HelloTimeout(), sni])
+    /// Takes a connection to the address of `target`'s name. Its channel does not read by itself yet.
+    static func take(_ channel: any Channel, to target: EgressTarget, of egress: SandboxEgress) throws {
+        guard let rules = egress.rules else { throw ChannelError.eof }
+        let connection = ForwardedConnection(channel, target: target, rules: rules, network: egress.network)
+        guard connection.admit() else { return }
+        switch target.port {
+        case 80:
+            let decoder = ByteToMessageHandler(HTTPRequestDecoder(leftOverBytesStrategy: .dropBytes), maximumBufferSize: 1 << 17)
+            try channel.pipeline.syncOperations.addHandlers([decoder, PlainRequests(connection)])
+        default: try channel.pipeline.syncOperations.addHandler(Opening(connection, mustBeTLS: target.port == 443))
         }
     }
+}
 
-    private static func connect(_ inside: any Channel, to host: AllowedHost) -> EventLoopFuture<Void> {
-        ClientBootstrap(group: inside.eventLoop)
-            .connectTimeout(.seconds(10))
-            .channelOption(.allowRemoteHalfClosure, value: true)
-            .channelOption(.autoRead, value: false)
-            .connect(host: host.name, port: Int(host.port))
-            .flatMap { outside in
-                inside.eventLoop.makeCompletedFuture {
-                    let (left, right) = Splice.pair()
-                    try inside.pipeline.syncOperations.addHandler(left)
-                    try outside.pipeline.syncOperations.addHandler(right)
-                    // What came before the splice was there waits for it.
-                    outside.setOption(.autoRead, value: true).whenSuccess { outside.read() }
-                }
+/// One connection from a sandbox to the world: what it may do, how long, and how it ends. Lives on the loop of all of them.
+final class ForwardedConnection {
+    let target: EgressTarget
+    let rules: EgressRules
+    let inside: any Channel
+    private let network: EgressNetwork
+    private let begun = NIODeadline.now()
+    private var lastByte = NIODeadline.now()
+    private var isOver = false
+
+    init(_ inside: any Channel, target: EgressTarget, rules: EgressRules, network: EgressNetwork) {
+        self.inside = inside
+        self.target = target
+        self.rules = rules
+        self.network = network
+    }
+
+    /// False when the function has too many; the connection is then refused already.
+    func admit() -> Bool {
+        guard rules.record.admit() else {
+            refuse(.quota, "the function has too many connections, or moved too many bytes within an hour")
+            return false
+        }
+        let bound = NIOLoopBound(self, eventLoop: network.loop)
+        inside.closeFuture.whenComplete { _ in bound.value.ended() }
+        watch(network.limits.opening)
+        return true
+    }
+
+    /// The first bytes are fit to be sent on, and the world is connected: from now on only silence ends it.
+    func opened() {
+        isOpen = true
+        lastByte = .now()
+    }
+
+    private var isOpen = false
+
+    /// Connects to one of the name's addresses, whichever answers first (RFC 8305).
+    func connect() -> EventLoopFuture<any Channel> {
+        let (target, network) = (target, network)
+        let bound = NIOLoopBound(self, eventLoop: network.loop)
+        let outside = network.addresses(of: target.name, for: rules).flatMap { addresses in
+            ClientBootstrap(group: network.loop)
+                .resolver(VettedAddresses(addresses, loop: network.loop))
+                .connectTimeout(network.limits.opening)
+                .channelOption(.allowRemoteHalfClosure, value: true)
+                .channelOption(.autoRead, value: false)
+                .channelOption(.tcpOption(.tcp_nodelay), value: 1)
+                .connect(host: target.name, port: Int(target.port))
+                .flatMapErrorThrowing { _ in throw EgressFailure(.unreachable, "no connection could be made") }
+        }
+        outside.whenComplete { result in
+            let connection = bound.value
+            switch result {
+            case .success(let channel):
+                // The sandbox may have gone meanwhile.
+                guard !connection.isOver else { return channel.close(promise: nil) }
+                connection.rules.record.connected(target.description)
+                connection.inside.closeFuture.whenComplete { _ in bound.value.endSoon(channel) }
+            case .failure(let error):
+                let failure = error as? EgressFailure ?? EgressFailure(.unreachable, "no connection could be made")
+                connection.refuse(failure.reason, failure.detail)
             }
-            .flatMapError { _ in inside.close() }
-    }
-}
-
-/// Whoever connects and says nothing is let go.
-private final class HelloTimeout: ChannelInboundHandler, RemovableChannelHandler {
-    typealias InboundIn = ByteBuffer
-
-    private var timer: Scheduled<Void>?
-
-    func handlerAdded(context: ChannelHandlerContext) {
-        let bound = NIOLoopBound(context, eventLoop: context.eventLoop)
-        timer = context.eventLoop.scheduleTask(in: .seconds(10)) { bound.value.close(promise: nil) }
-    }
-
-    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        timer?.cancel()
-        context.fireChannelRead(data)
-    }
-
-    func channelInactive(context: ChannelHandlerContext) {
-        timer?.cancel()
-        context.fireChannelInactive()
-    }
-}
-
-/// Passes bytes between two channels of one loop. Reads only as fast as the other side writes.
-private final class Splice: ChannelDuplexHandler {
-    typealias InboundIn = ByteBuffer
-    typealias OutboundIn = ByteBuffer
-    typealias OutboundOut = ByteBuffer
-
-    private weak var partner: Splice?
-    private var context: ChannelHandlerContext?
-    private var wantsRead = false
-
-    /// Each keeps the other only weakly; the channels' pipelines hold them.
-    static func pair() -> (Splice, Splice) {
-        let left = Splice()
-        let right = Splice()
-        left.partner = right
-        right.partner = left
-        return (left, right)
-    }
-
-    func handlerAdded(context: ChannelHandlerContext) { self.context = context }
-    func handlerRemoved(context: ChannelHandlerContext) { self.context = nil }
-
-    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        // Flushed at once: what the SNI handler held back arrives without a "read complete" after it.
-        partner?.context?.writeAndFlush(wrapOutboundOut(unwrapInboundIn(data)), promise: nil)
-    }
-
-    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
-        if let event = event as? ChannelEvent, event == .inputClosed {
-            partner?.context?.close(mode: .output, promise: nil)
         }
-        context.fireUserInboundEventTriggered(event)
+        return outside
     }
 
-    func channelInactive(context: ChannelHandlerContext) {
-        partner?.context?.close(promise: nil)
-        context.fireChannelInactive()
+    /// What was written to the world before the sandbox's end closed still goes out.
+    private func endSoon(_ outside: any Channel) {
+        outside.eventLoop.scheduleTask(in: .seconds(2)) { outside.close(promise: nil) }
     }
 
-    func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
-
-    func channelWritabilityChanged(context: ChannelHandlerContext) {
-        if context.channel.isWritable { partner?.partnerBecameWritable() }
-    }
-
-    func read(context: ChannelHandlerContext) {
-        if partner?.context?.channel.isWritable ?? true {
-            context.read()
-        } else {
-            wantsRead = true
+    /// Bytes passed. Ends the connection when they were too many.
+    func carried(out: Int = 0, in incoming: Int = 0) {
+        lastByte = .now()
+        if !rules.record.carried(target.description, out: out, in: incoming) {
+            refuse(.quota, "the function moved too many bytes within an hour")
         }
     }
 
-    private func partnerBecameWritable() {
-        guard wantsRead else { return }
-        wantsRead = false
-        context?.read()
+    /// Notes why, and resets the connection: whoever waits for an answer inside learns it at once.
+    func refuse(_ reason: EgressRefusal, _ detail: String) {
+        guard !isOver else { return }
+        rules.refuse(target.description, reason, "\(target): \(detail)")
+        reset()
+    }
+
+    func reset() {
+        isOver = true
+        let channel = inside
+        guard let options = channel as? any SocketOptionProvider else { return channel.close(promise: nil) }
+        options.setSoLinger(linger(l_onoff: 1, l_linger: 0)).whenComplete { _ in channel.close(promise: nil) }
+    }
+
+    private func ended() {
+        isOver = true
+        rules.record.closed()
+    }
+
+    /// Looks again when the time could be over.
+    private func watch(_ delay: TimeAmount) {
+        let bound = NIOLoopBound(Weak(self), eventLoop: network.loop)
+        network.loop.scheduleTask(in: delay) { bound.value.connection?.look() }
+    }
+
+    private struct Weak {
+        weak var connection: ForwardedConnection?
+        init(_ connection: ForwardedConnection) { self.connection = connection }
+    }
+
+    private func look() {
+        guard !isOver else { return }
+        let now = NIODeadline.now()
+        let limits = network.limits
+        guard isOpen else {
+            return refuse(.tooSlow, "nothing that can be sent on came within \(limits.opening.nanoseconds / 1_000_000_000) s")
+        }
+        guard now - begun < limits.total, now - lastByte < limits.idle else { return reset() }
+        watch(min(limits.total - (now - begun), limits.idle - (now - lastByte)))
+    }
+}
+
+/// Addresses that were found fit, as the answer to whatever NIO asks.
+private final class VettedAddresses: Resolver, Sendable {
+    private let addresses: [IPAddress]
+    private let loop: any EventLoop
+
+    init(_ addresses: [IPAddress], loop: any EventLoop) {
+        self.addresses = addresses
+        self.loop = loop
+    }
+
+    func initiateAQuery(host: String, port: Int) -> EventLoopFuture<[SocketAddress]> { those(port) { !$0.isV6 } }
+    func initiateAAAAQuery(host: String, port: Int) -> EventLoopFuture<[SocketAddress]> { those(port) { $0.isV6 } }
+    func cancelQueries() {}
+
+    private func those(_ port: Int, _ isMeant: (IPAddress) -> Bool) -> EventLoopFuture<[SocketAddress]> {
+        loop.makeSucceededFuture(
+            addresses.filter(isMeant).compactMap { try? SocketAddress(packedIPAddress: ByteBuffer(bytes: $0.bytes), port: port) })
     }
 }

@@ -1,5 +1,5 @@
 /// The little of DNS (RFC 1035 §4) that a sandbox needs: one question in, an address or "no such name" out.
-struct NameQuery {
+struct NameQuery: Sendable {
     let id: (UInt8, UInt8)
     /// Lower case.
     let name: String
@@ -9,7 +9,7 @@ struct NameQuery {
 
     /// Nil for what is not exactly one ordinary question of class IN.
     init?(_ message: [UInt8]) {
-        guard (17...512).contains(message.count), message[2] & 0xf8 == 0, message[4] == 0, message[5] == 1 else { return nil }
+        guard (17...Self.longest).contains(message.count), message[2] & 0xf8 == 0, message[4] == 0, message[5] == 1 else { return nil }
         var offset = 12
         var labels: [String] = []
         while true {
@@ -32,21 +32,34 @@ struct NameQuery {
     }
 
     static let typeA: UInt16 = 1
+    static let longest = 512
 
-    enum Answer {
-        case address(UInt8, UInt8, UInt8, UInt8)
+    /// What is said to a message that is no question of ours, so that nobody waits for an answer; nil where nothing is to be said.
+    static func fault(of message: [UInt8]) -> [UInt8]? {
+        guard message.count >= 12, message[2] & 0x80 == 0 else { return nil }
+        let isStandard = message[2] & 0x78 == 0
+        return [message[0], message[1], 0x80 | message[2] & 0x79, isStandard ? 1 : 4, 0, 0, 0, 0, 0, 0, 0, 0]
+    }
+
+    enum Answer: Sendable {
+        /// In host byte order.
+        case address(UInt32)
         /// The name is allowed, but has no record of this type.
         case nothing
         case noSuchName
+        /// Not now.
+        case failed
     }
 
     func response(_ answer: Answer) -> [UInt8] {
         var code: UInt8 = 0
         var record: [UInt8] = []
         switch answer {
-        case .address(let a, let b, let c, let d): record = [0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, a, b, c, d]
+        case .address(let address):
+            record = [0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4] + (0..<4).map { UInt8(truncatingIfNeeded: address >> (24 - 8 * $0)) }
         case .nothing: break
         case .noSuchName: code = 3
+        case .failed: code = 2
         }
         let head: [UInt8] = [id.0, id.1, 0x84 | wantsRecursion, 0x80 | code, 0, 1, 0, record.isEmpty ? 0 : 1, 0, 0, 0, 0]
         return head + question + record

@@ -16,6 +16,7 @@ public final class SandboxPool {
     public let profile: String
     private let loop: any EventLoop
     private let warden: WardenClient
+    private let network: EgressNetwork
     private var state: SandboxPoolState<WarmSandbox, Taker>
     private var isRefillDue = false
     /// What pool sandboxes are made with; the warden sets the function's own limits when it attaches a bundle.
@@ -24,10 +25,11 @@ public final class SandboxPool {
     /// - Parameters:
     ///   - target: so many wait at least.
     ///   - most: so many at most, when they are taken quickly.
-    public init(profile: String, target: Int, most: Int, loop: any EventLoop, warden: WardenClient) {
+    public init(profile: String, target: Int, most: Int, loop: any EventLoop, network: EgressNetwork) {
         self.profile = profile
         self.loop = loop
-        self.warden = warden
+        self.network = network
+        warden = network.warden
         state = SandboxPoolState(target: target, most: most)
         let bound = NIOLoopBound(Weak(self), eventLoop: loop)
         loop.scheduleRepeatedTask(initialDelay: .seconds(5), delay: .seconds(5)) { task in
@@ -151,12 +153,30 @@ public final class SandboxPool {
             guard let self, case .head(let header, _) = event else { return }
             guard header.kind == .warm, header.bodyLength == 0, !isWarm else {
                 // Nothing of a user runs in there yet: a wrong frame is a fault of ours or of the runtime.
-                return self.discard(sandbox, wasWarm: isWarm)
+                return self.discard(sandbox, wasWarm: sandbox.egress != nil)
             }
             isWarm = true
-            self.carryOut(self.state.becameReady(sandbox))
+            self.openEgress(of: sandbox)
         }
-        sandbox.onClosed = { [weak self] _ in self?.discard(sandbox, wasWarm: isWarm) }
+        sandbox.onClosed = { [weak self] _ in self?.discard(sandbox, wasWarm: sandbox.egress != nil) }
+    }
+
+    /// The last step of filling: with its resolver it is ready.
+    private func openEgress(of sandbox: WarmSandbox) {
+        let bound = NIOLoopBound((self, sandbox), eventLoop: loop)
+        let loop = self.loop
+        SandboxEgress.open(sandbox.id, network: network) { result in
+            loop.execute {
+                let (pool, sandbox) = bound.value
+                guard case .success(let egress) = result, sandbox.isOpen else {
+                    try? result.get().close()
+                    // One that is closed was counted already.
+                    return sandbox.isOpen ? pool.discard(sandbox, wasWarm: false) : ()
+                }
+                sandbox.egress = egress
+                pool.carryOut(pool.state.becameReady(sandbox))
+            }
+        }
     }
 
     private func discard(_ sandbox: WarmSandbox, wasWarm: Bool) {

@@ -14,6 +14,8 @@ public final class WarmSandbox {
     private let error: any Channel
     private let outputRaw: Int32
     private let errorRaw: Int32
+    /// Its way out, closed until it has rules. There once it is ready.
+    public internal(set) var egress: SandboxEgress?
     public private(set) var isOpen = true
     private var isReading = true
     private var received = (output: 0, error: 0)
@@ -146,6 +148,7 @@ public final class WarmSandbox {
         control.close(promise: nil)
         output.close(promise: nil)
         error.close(promise: nil)
+        egress?.close()
     }
 }
 

@@ -162,7 +162,7 @@ public final class WardenClient: Sendable {
 
     private func receive(from fd: Int32, _ events: Events?) {
         var packet = [UInt8](repeating: 0, count: wardenMessageLimit + 1)
-        var raw = [Int32](repeating: -1, count: maximumEgressPorts + 2)
+        var raw = [Int32](repeating: -1, count: maximumListenersPerOrder)
         while true {
             var count = raw.count
             let got = cl_receive(fd, &packet, packet.count, &raw, &count, 0)

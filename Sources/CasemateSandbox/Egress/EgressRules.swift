@@ -1,0 +1,46 @@
+import CasemateModel
+
+/// What one sandbox may reach, and who hears of it.
+public struct EgressRules: Sendable {
+    /// `namespace/function`, or what else the sandbox is for.
+    public let owner: String
+    public let hosts: [AllowedHost]
+    /// Ranges of the namespace's policy, as they are now; nil where any address will do: a build fetches from the operator's own index.
+    public let listed: (@Sendable () -> [AddressRange])?
+    public let record: EgressRecord
+    private let tell: @Sendable (Refused) -> Void
+
+    /// A refusal for whoever writes it down.
+    public struct Refused: Sendable {
+        public var target: String
+        public var reason: EgressRefusal
+        /// In full, for the function's author.
+        public var detail: String
+    }
+
+    /// - Parameter tell: hears of refusals, of the same one every ten seconds at most.
+    public init(
+        owner: String, hosts: [AllowedHost], listed: (@Sendable () -> [AddressRange])?, record: EgressRecord,
+        tell: @Sendable @escaping (Refused) -> Void
+    ) {
+        self.owner = owner
+        self.hosts = hosts
+        self.listed = listed
+        self.record = record
+        self.tell = tell
+    }
+
+    func refuse(_ target: String, _ reason: EgressRefusal, _ detail: String) {
+        if record.refuse(target, reason) { tell(Refused(target: target, reason: reason, detail: detail)) }
+    }
+
+    /// The ports at which `name`, in lower case, may be reached.
+    func ports(of name: String) -> [UInt16] {
+        var ports: [UInt16] = []
+        for host in hosts where host.allows(name) && !ports.contains(host.port) { ports.append(host.port) }
+        return ports
+    }
+
+    /// How whoever may do so allows what was refused.
+    func command(_ target: String) -> String { "casemate egress allow \(owner) \(target)" }
+}

@@ -1,0 +1,169 @@
+import NIOCore
+import NIOHTTP1
+
+/// Plain HTTP at port 80: every request must be for the name that was dialled, and is written anew, so that what was checked is what the
+/// world reads. The responses pass as they are.
+final class PlainRequests: ChannelInboundHandler, SpliceEnd {
+    typealias InboundIn = HTTPServerRequestPart
+    typealias OutboundOut = ByteBuffer
+
+    private let connection: ForwardedConnection
+    private var context: ChannelHandlerContext?
+    private var outside: (any Channel)?
+    private var far: Splice?
+    private var isConnecting = false
+    private var held: [HTTPServerRequestPart] = []
+    private var heldBytes = 0
+    private var hasEndedInput = false
+    private var isEndingOutput = false
+    private var isRefused = false
+
+    init(_ connection: ForwardedConnection) { self.connection = connection }
+
+    func handlerAdded(context: ChannelHandlerContext) { self.context = context }
+    func handlerRemoved(context: ChannelHandlerContext) { self.context = nil }
+
+    func channelActive(context: ChannelHandlerContext) {
+        context.read()
+        context.fireChannelActive()
+    }
+
+    // MARK: Requests
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        guard !isRefused else { return }
+        var part = unwrapInboundIn(data)
+        if case .head(var head) = part {
+            head.uri = Self.path(of: head.uri, at: connection.target.name)
+            if let fault = Self.fault(of: head, for: connection.target.name) { return refuse(fault.0, fault.1) }
+            part = .head(head)
+        }
+        guard outside == nil else { return pass(part) }
+        held.append(part)
+        if case .body(let bytes) = part { heldBytes += bytes.readableBytes }
+        connect(context)
+    }
+
+    func channelReadComplete(context: ChannelHandlerContext) {
+        outside?.flush()
+        readMore(context)
+        context.fireChannelReadComplete()
+    }
+
+    private func readMore(_ context: ChannelHandlerContext) {
+        guard !isRefused, !hasEndedInput, outside?.isWritable ?? (heldBytes < 1 << 16) else { return }
+        context.read()
+    }
+
+    /// A target that names its host too (RFC 9112 §3.2.2), without it where that is the right one.
+    static func path(of uri: String, at name: String) -> String {
+        for prefix in ["http://\(name)", "http://\(name):80"] where uri.utf8.count > prefix.utf8.count {
+            let rest = uri.dropFirst(prefix.utf8.count)
+            if uri.lowercased().hasPrefix(prefix), rest.hasPrefix("/") { return String(rest) }
+        }
+        return uri
+    }
+
+    /// What is wrong with a request, or nil.
+    static func fault(of head: HTTPRequestHead, for name: String) -> (EgressRefusal, String)? {
+        let hosts = head.headers["host"]
+        guard hosts.count == 1 else { return (.badRequest, "a request must have one Host field") }
+        let asked = hosts[0].lowercased()
+        guard asked == name || asked == "\(name):80" else {
+            return (.wrongName, "the request is for \(hosts[0].prefix(253)), not for the name that was dialled")
+        }
+        guard head.method != .CONNECT, head.headers["upgrade"].isEmpty else {
+            return (.badRequest, "a connection can't become another protocol's at port 80")
+        }
+        guard head.uri.hasPrefix("/") || head.uri == "*" else {
+            return (.badRequest, "a request's target must be a path (RFC 9112 §3.2.1)")
+        }
+        return nil
+    }
+
+    private func refuse(_ reason: EgressRefusal, _ detail: String) {
+        isRefused = true
+        connection.refuse(reason, detail)
+    }
+
+    private func pass(_ part: HTTPServerRequestPart) {
+        connection.carried(out: Self.size(of: part))
+        switch part {
+        case .head(let head): outside?.write(HTTPClientRequestPart.head(head), promise: nil)
+        case .body(let bytes): outside?.write(HTTPClientRequestPart.body(.byteBuffer(bytes)), promise: nil)
+        case .end(let trailers): outside?.writeAndFlush(HTTPClientRequestPart.end(trailers), promise: nil)
+        }
+    }
+
+    private static func size(of part: HTTPServerRequestPart) -> Int {
+        switch part {
+        case .head(let head): head.uri.utf8.count + head.headers.reduce(16) { $0 + $1.name.utf8.count + $1.value.utf8.count + 4 }
+        case .body(let bytes): bytes.readableBytes
+        case .end: 0
+        }
+    }
+
+    private func connect(_ context: ChannelHandlerContext) {
+        guard !isConnecting else { return }
+        isConnecting = true
+        let bound = NIOLoopBound(self, eventLoop: context.eventLoop)
+        connection.connect().whenSuccess { bound.value.connected($0) }
+    }
+
+    private func connected(_ channel: any Channel) {
+        guard let context, context.channel.isActive else { return channel.close(promise: nil) }
+        let far = Splice(connection, isInside: false)
+        far.join(self)
+        do {
+            try channel.pipeline.syncOperations.addHandlers([HTTPRequestEncoder(), far])
+        } catch {
+            return channel.close(promise: nil)
+        }
+        self.far = far
+        outside = channel
+        connection.opened()
+        for part in held { pass(part) }
+        held = []
+        channel.flush()
+        channel.setOption(.autoRead, value: true).whenSuccess { channel.read() }
+        if hasEndedInput { channel.close(mode: .output, promise: nil) } else { readMore(context) }
+    }
+
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        if let event = event as? ChannelEvent, event == .inputClosed {
+            hasEndedInput = true
+            if let outside { outside.close(mode: .output, promise: nil) } else if !isConnecting { context.close(promise: nil) }
+        }
+        context.fireUserInboundEventTriggered(event)
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        if let outside, !hasEndedInput { outside.close(promise: nil) }
+        context.fireChannelInactive()
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        if error is HTTPParserError { return refuse(.badRequest, "what was sent is no HTTP request") }
+        context.close(promise: nil)
+    }
+
+    // MARK: Responses
+
+    var isWritable: Bool { context?.channel.isWritable ?? true }
+
+    func send(_ bytes: ByteBuffer) { context?.writeAndFlush(wrapOutboundOut(bytes), promise: nil) }
+
+    func otherBecameWritable() { if let context { readMore(context) } }
+
+    func otherEndedInput() {
+        isEndingOutput = true
+        context?.close(mode: .output, promise: nil)
+    }
+
+    func otherClosed() { Splice.end(context, isEndingOutput: isEndingOutput) }
+
+    func channelWritabilityChanged(context: ChannelHandlerContext) {
+        if context.channel.isWritable { far?.otherBecameWritable() }
+        context.fireChannelWritabilityChanged()
+    }
+}
