@@ -25,21 +25,22 @@ public final class DeployPipeline: Sendable {
 
     /// - Parameter changed: tells the calling side of a new active revision; returns when the next call sees it.
     public init(
-        records: Records, artifacts: ArtifactStore, vault: Vault, signer: RevisionSigner, warden: WardenClient, index: PackageIndex,
-        logger: Logger, changed: @Sendable @escaping (_ id: FunctionId, _ loadInMilliseconds: Int?) async throws -> Void
+        records: Records, artifacts: ArtifactStore, vault: Vault, signer: RevisionSigner, network: EgressNetwork, index: PackageIndex,
+        policies: NamespacePolicies, logger: Logger,
+        changed: @Sendable @escaping (_ id: FunctionId, _ loadInMilliseconds: Int?) async throws -> Void
     ) {
         plan = Plan(records: records, artifacts: artifacts)
-        build = Build(warden: warden, artifacts: artifacts, index: index)
+        build = Build(network: network, artifacts: artifacts, index: index)
         scan = Scan(checks: [
-            OwnSecretsCheck(records: records, vault: vault, warden: warden),
-            HandlerLoadsCheck(records: records, vault: vault, warden: warden),
+            OwnSecretsCheck(records: records, vault: vault, network: network),
+            HandlerLoadsCheck(records: records, vault: vault, network: network, policies: policies),
         ])
         sign = Sign(records: records, signer: signer, vault: vault)
         publish = Publish(records: records)
         activate = Activate(records: records, changed: changed)
         self.records = records
         self.artifacts = artifacts
-        self.warden = warden
+        warden = network.warden
         self.logger = logger
     }
 
@@ -76,12 +77,13 @@ public final class DeployPipeline: Sendable {
         let begin = clock.now
         var outcome = DeployOutcome(
             function: "\(namespace)/\(function.label)", status: .failed, revision: nil, bundleDigest: nil, stage: "plan", problem: nil,
-            problemType: nil, diagnostics: warnings, output: nil, milliseconds: 0)
+            problemType: nil, diagnostics: warnings, output: nil, egress: nil, milliseconds: 0)
         var built: BundleDigest?
         do {
             let planned = try await plan(function, in: namespace, request: request)
             outcome.diagnostics += planned.warnings
             outcome.revision = planned.active?.number
+            outcome.egress = planned.egressChange
             if planned.isUnchanged {
                 outcome.status = .unchanged
                 outcome.bundleDigest = planned.active?.bundleDigest
@@ -112,6 +114,23 @@ public final class DeployPipeline: Sendable {
         await clearAway(built, source: request.sources[function.label])
         outcome.milliseconds = Int((clock.now - begin) / .milliseconds(1))
         return outcome
+    }
+
+    /// Makes a revision of what is active with the grants as they are now, if they differ from those it has; calls see it on return.
+    /// - Returns: the new revision's number; nil where nothing had to change.
+    public func applyGrants(to function: Function, by subject: String) async throws -> Int? {
+        let (active, granted) = try await records.read { transaction in
+            (
+                try function.activeRevision.flatMap { try transaction.revision($0) },
+                try transaction.grantedEgress(of: function.name.function, in: function.namespaceId)
+            )
+        }
+        guard let active else { return nil }
+        var spec = try CanonicalSpec.decode(active.specBytes)
+        guard spec.grantedEgress ?? [] != granted else { return nil }
+        spec.grantedEgress = granted.isEmpty ? nil : granted
+        let published = try await publish(try await sign(active, of: function, spec: spec, by: subject))
+        return try await activate(published, loadInMilliseconds: nil).revision.number
     }
 
     /// Removes what no revision came of: a refused source may hold the very secret that it was refused for.

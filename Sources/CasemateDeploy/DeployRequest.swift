@@ -43,5 +43,20 @@ public struct DeployOutcome: Sendable, Codable {
     public var diagnostics: [Diagnostic]
     /// What the build printed, when it failed.
     public var output: String?
+    /// How what it may reach differs from the revision before; nil where it does not.
+    public var egress: EgressChange?
     public var milliseconds: Int
+}
+
+/// What a new revision may reach that the one before might not, and the other way round.
+public struct EgressChange: Sendable, Codable, Equatable {
+    public var added: [AllowedHost]
+    public var removed: [AllowedHost]
+
+    /// Nil where nothing changes.
+    public init?(from before: [AllowedHost], to after: [AllowedHost]) {
+        added = after.filter { !before.contains($0) }
+        removed = before.filter { !after.contains($0) }
+        if added.isEmpty, removed.isEmpty { return nil }
+    }
 }

@@ -16,12 +16,13 @@ package struct CallServices {
     package let maximumResponseBody: Int
     let recorder = CallRecorder()
     let frozen: FrozenInstances
+    let egress: EgressRecords
     let loop: any EventLoop
 
     /// - Parameter frozenBytes: what frozen instances may take together.
     package init(
         vault: Vault, signer: RevisionSigner, logs: LogStore, counters: CallCounters, maximumResponseBody: Int, frozenBytes: Int,
-        loop: any EventLoop
+        egress: EgressRecords, loop: any EventLoop
     ) {
         self.vault = vault
         self.signer = signer
@@ -29,6 +30,7 @@ package struct CallServices {
         self.counters = counters
         self.maximumResponseBody = maximumResponseBody
         frozen = FrozenInstances(limit: frozenBytes)
+        self.egress = egress
         self.loop = loop
     }
 

@@ -21,7 +21,8 @@ struct CatalogLoader: Sendable {
             return Deployed(
                 id: function.id, namespaceId: function.namespaceId, name: function.name, revision: revision,
                 spec: try revision.map { try CanonicalSpec.decode($0.specBytes) }, wrappedDataKey: function.wrappedDataKey,
-                secrets: try transaction.secrets(of: id), loadInMilliseconds: loadInMilliseconds)
+                secrets: try transaction.secrets(of: id), loadInMilliseconds: loadInMilliseconds,
+                granted: Set(try transaction.grantedEgress(of: function.name.function, in: function.namespaceId)))
         }
         if let found { catalog.put(found) } else { catalog.remove(id) }
     }

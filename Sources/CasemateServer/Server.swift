@@ -47,7 +47,14 @@ public struct Server: Sendable {
         let loader = CatalogLoader(records: records, catalog: catalog)
         try await loader.loadAll()
 
+        let policies = NamespacePolicies()
+        policies.load(try await records.read { try $0.policies() })
         let warden = WardenClient(path: environment.wardenSocket)
+        let network = EgressNetwork(
+            resolver: try UpstreamResolver(servers: settings.resolvers), warden: warden,
+            limits: EgressNetwork.Limits(
+                perFunction: EgressRecord.Limits(connections: settings.egressConnections, bytesPerHour: settings.egressBytesPerHour)))
+        let egress = EgressRecords(network: network, policies: policies, logs: logs, logger: logger)
         let counters = CallCounters()
         let gateway = Gateway()
         let tls = try tlsContext()
@@ -62,23 +69,24 @@ public struct Server: Sendable {
                 credentials: credentials, catalog: catalog,
                 services: CallServices(
                     vault: vault, signer: signer, logs: logs, counters: counters, maximumResponseBody: settings.maximumResponseBytes,
-                    frozenBytes: settings.frozenBytes, loop: loop),
+                    frozenBytes: settings.frozenBytes, egress: egress, loop: loop),
                 pools: [
                     "python3.11": SandboxPool(
-                        profile: "python3.11", target: settings.poolSize, most: settings.poolMaximum, loop: loop, warden: warden)
+                        profile: "python3.11", target: settings.poolSize, most: settings.poolMaximum, loop: loop, network: network)
                 ],
                 maximumRequestBody: settings.maximumRequestBytes)
         }
         let scheme = tls == nil ? "http" : "https"
         let gatewayURL = settings.gatewayURL ?? "\(scheme)://\(ServerSettings.Endpoint(host: settings.gateway.host, port: gatewayPort))"
         let deploy = DeployPipeline(
-            records: records, artifacts: artifacts, vault: vault, signer: signer, warden: warden,
-            index: try PackageIndex(url: settings.indexURL ?? "", fileHosts: settings.indexHosts), logger: logger,
+            records: records, artifacts: artifacts, vault: vault, signer: signer, network: network,
+            index: try PackageIndex(url: settings.indexURL ?? "", fileHosts: settings.indexHosts), policies: policies, logger: logger,
             changed: { try await loader.reload($0, loadInMilliseconds: $1) })
         let makeServices: @Sendable (String) -> APIServices = { apiURL in
             APIServices(
                 records: records, artifacts: artifacts, logs: logs, vault: vault, credentials: credentials, catalog: loader, deploy: deploy,
-                warden: warden, counters: counters, gateway: gateway, urls: PublicURLs(api: apiURL, gateway: gatewayURL),
+                warden: warden, counters: counters, gateway: gateway, egress: egress, policies: policies,
+                urls: PublicURLs(api: apiURL, gateway: gatewayURL),
                 securityText: SecurityText(settings).text)
         }
         let api = APIListener(
@@ -96,13 +104,13 @@ public struct Server: Sendable {
         do {
             try await api.run { apiURL in try await announce(api: apiURL, gateway: gatewayURL, warden: warden) }
         } catch {
-            await takeDown(warden, gateway, [watch, expiry])
+            await takeDown(warden, gateway, network, [watch, expiry])
             throw error
         }
-        await takeDown(warden, gateway, [watch, expiry])
+        await takeDown(warden, gateway, network, [watch, expiry])
     }
 
-    private func takeDown(_ warden: WardenClient, _ gateway: Gateway, _ tasks: [Task<Void, Never>]) async {
+    private func takeDown(_ warden: WardenClient, _ gateway: Gateway, _ network: EgressNetwork, _ tasks: [Task<Void, Never>]) async {
         for task in tasks { task.cancel() }
         await gateway.stopListening()
         await warden.closeAndWait()
@@ -112,6 +120,7 @@ public struct Server: Sendable {
             cl_wait_pid(pid, 0, &status)
         }
         await gateway.shutDown()
+        await network.shutDown()
         logger.info("stopped")
     }
 

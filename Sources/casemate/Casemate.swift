@@ -22,7 +22,7 @@ struct Casemate: AsyncParsableCommand {
         version: CasemateVersion.text,
         subcommands: [
             Up.self, Deploy.self, Invoke.self, Logs.self, SecretCommand.self, TokenCommand.self, NamespaceCommand.self,
-            FunctionCommand.self,
+            FunctionCommand.self, EgressCommand.self, PolicyCommand.self,
             Status.self, Doctor.self, RuntimeCommand.self, ConfigCommand.self, Serve.self,
         ])
 

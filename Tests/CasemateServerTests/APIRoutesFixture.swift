@@ -20,20 +20,24 @@ func withRoutes(_ body: ([APIRoute]) throws -> Void) async throws {
     let vault = Vault(keyring: try FileKeyring(path: folder + "/kek", mayCreate: true))
     let warden = WardenClient(path: folder + "/no.sock")
     let gateway = Gateway()
+    let logger = Logger(label: "test")
+    let logs = try LogStore(folder: folder + "/logs")
+    let policies = NamespacePolicies()
+    let network = EgressNetwork(resolver: try UpstreamResolver(servers: ["127.0.0.1:9"]), warden: warden)
     let services = APIServices(
-        records: records, artifacts: artifacts, logs: try LogStore(folder: folder + "/logs"), vault: vault, credentials: CredentialIndex(),
+        records: records, artifacts: artifacts, logs: logs, vault: vault, credentials: CredentialIndex(),
         catalog: CatalogLoader(records: records, catalog: Catalog()),
         deploy: DeployPipeline(
             records: records, artifacts: artifacts, vault: vault, signer: try RevisionSigner(path: folder + "/signing", mayCreate: true),
-            warden: warden, index: try PackageIndex(url: "https://pypi.example/simple", fileHosts: []), logger: Logger(label: "test"),
+            network: network, index: try PackageIndex(url: "https://pypi.example/simple", fileHosts: []), policies: policies,
+            logger: logger,
             changed: { _, _ in }),
-        warden: warden, counters: CallCounters(), gateway: gateway, urls: PublicURLs(api: "http://a", gateway: "http://g"), securityText: ""
+        warden: warden, counters: CallCounters(), gateway: gateway,
+        egress: EgressRecords(network: network, policies: policies, logs: logs, logger: logger), policies: policies,
+        urls: PublicURLs(api: "http://a", gateway: "http://g"), securityText: ""
     )
-    do {
-        try body(services.routes)
-    } catch {
-        await gateway.shutDown()
-        throw error
-    }
+    let result = Result { try body(services.routes) }
     await gateway.shutDown()
+    await network.shutDown()
+    try result.get()
 }

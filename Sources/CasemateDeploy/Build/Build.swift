@@ -4,7 +4,6 @@ import CasemateSandbox
 import CasemateStore
 import CasemateWire
 import Foundation
-import NIOPosix
 
 /// A bundle in the warden's store, made in a build sandbox. Made only by `Build`.
 public struct Bundle: Sendable {
@@ -27,7 +26,7 @@ struct Build {
     static let maximumFiles: UInt32 = 50_000
     static let seconds = 300
 
-    let warden: WardenClient
+    let network: EgressNetwork
     let artifacts: ArtifactStore
     let index: PackageIndex
 
@@ -35,12 +34,11 @@ struct Build {
         guard let archive = artifacts.open(planned.sourceDigest) else {
             throw Problem(.invalidRequest, "the uploaded source is gone; deploy again")
         }
-        let session = try await ShimSession.open(warden, profile: planned.manifest.spec.runtime, purpose: .build, limits: Self.limits)
+        let session = try await ShimSession.open(network, profile: planned.manifest.spec.runtime, purpose: .build, limits: Self.limits)
         do {
             try await session.waitUntilWarm()
             // The index's own hosts, whatever they resolve to: the operator chose them. Functions never profit from this.
-            let egress = try await Egress.open(
-                index.hosts, sandbox: session.handle.id, warden: warden, group: MultiThreadedEventLoopGroup.singleton)
+            let egress = try await session.allow(index.hosts, owner: planned.name.description, listed: nil)
             defer { egress.close() }
             return try await build(planned, archive, in: session)
         } catch {

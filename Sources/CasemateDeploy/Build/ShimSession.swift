@@ -10,7 +10,8 @@ import Synchronization
 /// A sandbox used for one job of a deployment, off the call path: blocking reads on a thread of its own, with limits and a deadline.
 struct ShimSession: Sendable {
     let handle: SandboxHandle
-    let warden: WardenClient
+    var warden: WardenClient { network.warden }
+    private let network: EgressNetwork
 
     /// What the shim answered, and what was printed meanwhile.
     struct Answer: Sendable {
@@ -27,8 +28,27 @@ struct ShimSession: Sendable {
         case protocolFault
     }
 
-    static func open(_ warden: WardenClient, profile: String, purpose: SandboxPurpose, limits: SandboxLimits) async throws -> ShimSession {
-        ShimSession(handle: try await warden.create(profile: profile, purpose: purpose, limits: limits), warden: warden)
+    static func open(_ network: EgressNetwork, profile: String, purpose: SandboxPurpose, limits: SandboxLimits) async throws -> ShimSession
+    {
+        let handle = try await network.warden.create(profile: profile, purpose: purpose, limits: limits)
+        return ShimSession(handle: handle, network: network)
+    }
+
+    /// Opens its way out, to be closed with it. Once, when it is warm and before code of a user's runs.
+    func allow(_ hosts: [AllowedHost], owner: String, listed: (@Sendable () -> [AddressRange])?) async throws -> SandboxEgress {
+        let egress = try await withCheckedThrowingContinuation { (continuation: CheckedContinuation<SandboxEgress, any Error>) in
+            SandboxEgress.open(handle.id, network: network) { continuation.resume(with: $0) }
+        }
+        let record = EgressRecord(limits: network.limits.perFunction, totals: network.totals)
+        let rules = EgressRules(owner: owner, hosts: hosts, listed: listed, record: record) { _ in }
+        try await withCheckedThrowingContinuation { (continuation: CheckedContinuation<Void, any Error>) in
+            egress.allow(rules) { failure in
+                guard let failure else { return continuation.resume() }
+                egress.close()
+                continuation.resume(throwing: failure)
+            }
+        }
+        return egress
     }
 
     /// Ends the sandbox. Returns when nothing of it is left.

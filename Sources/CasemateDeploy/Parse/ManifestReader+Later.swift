@@ -10,9 +10,6 @@ extension ManifestReader {
         if let field = fields["capabilities"] {
             laterList(field, form: "NAMESPACE/FUNCTION:RIGHT", example: "\"plant/lookup:invoke\"", Self.isCapability)
         }
-        if let field = fields["egress"] {
-            laterList(field, form: "HOST:PORT", example: "\"api.example.com:443\"", Self.isEgress)
-        }
         if let field = fields["secretsInResponse"] { _ = choice(field, of: ["redact"], later: ["block", "allow"]) }
         if let field = fields["inputSchema"], let path = text(field), !path.isEmpty, isRelativePath(path, field, example: "schema.json") {
             notAvailable(field)
@@ -50,15 +47,6 @@ extension ManifestReader {
         let parts = text.split(separator: ":", omittingEmptySubsequences: false)
         return parts.count == 2 && FunctionName(parts[0]) != nil && !parts[1].isEmpty
             && parts[1].utf8.allSatisfy { (97...122).contains($0) }
-    }
-
-    /// A name, never an address, that may start with `*.`, and a port.
-    private static func isEgress(_ text: String) -> Bool {
-        let parts = text.split(separator: ":", omittingEmptySubsequences: false)
-        guard parts.count == 2, let port = Quantity.naturalNumber(parts[1]), (1...65_535).contains(port) else { return false }
-        let isWild = parts[0].hasPrefix("*.")
-        let name = isWild ? parts[0].dropFirst(2) : parts[0]
-        return isHost(name) && (!isWild || name.contains("."))
     }
 
     /// A DNS name (RFC 1123 §2.1), and no IPv4 address.

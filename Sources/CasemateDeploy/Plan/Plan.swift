@@ -15,9 +15,10 @@ public struct PlannedFunction: Sendable {
 
     fileprivate init(
         manifest: FunctionManifest, namespace: Namespace, existing: Function?, active: Revision?, sourceDigest: String,
-        warnings: [Diagnostic]
+        granted: [AllowedHost], warnings: [Diagnostic]
     ) {
         var manifest = manifest
+        manifest.spec.grantedEgress = granted.isEmpty ? nil : granted
         manifest.spec.dependencyPolicy = manifest.dependencyPolicy == .strict ? DependencyPolicy.strict.rawValue : nil
         self.manifest = manifest
         self.namespace = namespace
@@ -26,6 +27,13 @@ public struct PlannedFunction: Sendable {
         self.active = active
         self.sourceDigest = sourceDigest
         self.warnings = warnings
+    }
+
+    /// Nil where it may reach what the active revision may.
+    public var egressChange: EgressChange? {
+        let granted = Set(manifest.spec.grantedEgress ?? [])
+        let before = active.flatMap { try? CanonicalSpec.decode($0.specBytes) }?.reachable(granted: granted) ?? []
+        return EgressChange(from: before, to: manifest.spec.reachable(granted: granted))
     }
 
     /// Whether the active revision was made from exactly this source and manifest.
@@ -54,12 +62,13 @@ struct Plan {
             throw Problem(.invalidRequest, "the source \(source.prefix(12))… of \(function.label) is not here; upload it first")
         }
         let name = FunctionName(namespace: namespaceName, function: function.label)
-        let (namespace, existing, active, secrets) = try await records.read { transaction in
+        let (namespace, existing, active, secrets, granted) = try await records.read { transaction in
             let existing = try transaction.function(name)
+            let namespace = try transaction.namespace(namespaceName)
             return (
-                try transaction.namespace(namespaceName), existing,
-                try existing?.activeRevision.flatMap { try transaction.revision($0) },
-                try existing.map { try transaction.secrets(of: $0.id).map(\.name) } ?? []
+                namespace, existing, try existing?.activeRevision.flatMap { try transaction.revision($0) },
+                try existing.map { try transaction.secrets(of: $0.id).map(\.name) } ?? [],
+                try namespace.map { try transaction.grantedEgress(of: name.function, in: $0.id) } ?? []
             )
         }
         guard let namespace else {
@@ -71,7 +80,8 @@ struct Plan {
                 fix: "set it: casemate secret set \(name) \(secret)")
         }
         return PlannedFunction(
-            manifest: function, namespace: namespace, existing: existing, active: active, sourceDigest: source, warnings: missing)
+            manifest: function, namespace: namespace, existing: existing, active: active, sourceDigest: source,
+            granted: granted, warnings: missing)
     }
 }
 

@@ -4,12 +4,8 @@ import CasemateStore
 /// A stored revision. Made only by `Publish`.
 public struct PublishedRevision: Sendable {
     public let revision: Revision
-    public let planned: PlannedFunction
 
-    fileprivate init(revision: Revision, planned: PlannedFunction) {
-        self.revision = revision
-        self.planned = planned
-    }
+    fileprivate init(revision: Revision) { self.revision = revision }
 }
 
 /// Writes a signed revision to the records, with its function when that is new: both or neither.
@@ -19,19 +15,19 @@ struct Publish {
     /// - Throws: `.conflict` when another deployment of this function was faster.
     func callAsFunction(_ signed: SignedRevision) async throws -> PublishedRevision {
         try await records.write { transaction in
-            let current = try transaction.function(signed.planned.name)
+            let current = try transaction.function(signed.name)
             if let fresh = signed.newFunction {
-                guard current == nil else { throw Self.overtaken(signed.planned.name) }
+                guard current == nil else { throw Self.overtaken(signed.name) }
                 try transaction.insert(fresh)
             } else {
                 guard let current, current.id == signed.revision.functionId,
-                    current.activeRevision == signed.planned.existing?.activeRevision,
+                    current.activeRevision == signed.before,
                     try transaction.nextRevisionNumber(of: current.id) == signed.revision.number
-                else { throw Self.overtaken(signed.planned.name) }
+                else { throw Self.overtaken(signed.name) }
             }
             try transaction.insert(signed.revision)
         }
-        return PublishedRevision(revision: signed.revision, planned: signed.planned)
+        return PublishedRevision(revision: signed.revision)
     }
 
     private static func overtaken(_ name: FunctionName) -> Problem {

@@ -8,15 +8,21 @@ import CasemateWire
 struct HandlerLoadsCheck: ScanCheck {
     let records: Records
     let vault: Vault
-    let warden: WardenClient
+    let network: EgressNetwork
+    let policies: NamespacePolicies
 
     func examine(_ subject: inout ScanSubject) async throws {
         let planned = subject.bundle.planned
-        let session = try await ShimSession.open(warden, profile: subject.spec.runtime, purpose: .run, limits: SandboxPool.startLimits)
+        let session = try await ShimSession.open(network, profile: subject.spec.runtime, purpose: .run, limits: SandboxPool.startLimits)
         let answer: ShimSession.Answer
         do {
             try await session.waitUntilWarm()
-            _ = try await warden.order(
+            let namespace = subject.bundle.planned.namespace.id
+            let egress = try await session.allow(
+                subject.spec.reachable(granted: Set(subject.spec.grantedEgress ?? [])), owner: subject.bundle.planned.name.description,
+                listed: { [policies] in policies.listed(namespace) })
+            defer { egress.close() }
+            _ = try await network.warden.order(
                 .specialise(sandbox: session.handle.id, bundle: subject.bundle.digest, limits: SandboxLimits(subject.spec.limits)))
             let begin = ContinuousClock.now
             answer = try await session.ask(.specialise, try await fields(subject), expecting: .specialised, within: 60, maximumBody: 65_536)

@@ -9,7 +9,7 @@ import Foundation
 struct OwnSecretsCheck: ScanCheck {
     let records: Records
     let vault: Vault
-    let warden: WardenClient
+    let network: EgressNetwork
 
     func examine(_ subject: inout ScanSubject) async throws {
         let namespace = subject.bundle.planned.namespace.id
@@ -26,11 +26,11 @@ struct OwnSecretsCheck: ScanCheck {
         }
         guard count > 0 else { return }
         let session = try await ShimSession.open(
-            warden, profile: subject.spec.runtime, purpose: .run, limits: SandboxPool.startLimits)
+            network, profile: subject.spec.runtime, purpose: .run, limits: SandboxPool.startLimits)
         let answer: ShimSession.Answer
         do {
             try await session.waitUntilWarm()
-            _ = try await warden.order(
+            _ = try await network.warden.order(
                 .specialise(sandbox: session.handle.id, bundle: subject.bundle.digest, limits: SandboxPool.startLimits))
             answer = try await session.ask(.scan, fields, expecting: .scanned, within: 120, maximumBody: 1 << 20)
         } catch {

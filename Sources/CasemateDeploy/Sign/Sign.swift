@@ -6,13 +6,16 @@ import CasemateWire
 /// A revision with a valid signature, not yet stored. Made only by `Sign`.
 public struct SignedRevision: Sendable {
     public let revision: Revision
-    public let planned: PlannedFunction
+    public let name: FunctionName
+    /// The active revision that it was decided on; nil for a function that had none.
+    public let before: RevisionId?
     /// Set when the function is new: what to insert with it.
     public let newFunction: Function?
 
-    fileprivate init(revision: Revision, planned: PlannedFunction, newFunction: Function?) {
+    fileprivate init(revision: Revision, name: FunctionName, before: RevisionId?, newFunction: Function?) {
         self.revision = revision
-        self.planned = planned
+        self.name = name
+        self.before = before
         self.newFunction = newFunction
     }
 }
@@ -43,6 +46,21 @@ struct Sign {
             id: RevisionId(), functionId: id, number: number, bundleDigest: digest, sourceDigest: planned.sourceDigest, specBytes: spec,
             lock: scanned.bundle.lock, findings: planned.warnings + scanned.findings,
             signature: try signer.sign(function: id, number: number, bundleDigest: digest, spec: spec), created: now, createdBy: subject)
-        return SignedRevision(revision: revision, planned: planned, newFunction: fresh)
+        return SignedRevision(revision: revision, name: name, before: planned.existing?.activeRevision, newFunction: fresh)
+    }
+
+    /// The active revision once more, with another spec: what it runs stays as it was built and scanned.
+    /// - Throws: `.tampered` when the active revision itself is not as it was signed.
+    func callAsFunction(_ active: Revision, of function: Function, spec: FunctionSpec, by subject: String) async throws -> SignedRevision {
+        guard signer.isValid(active) else { throw Problem(.tampered, "the revision's signature is not valid") }
+        let number = try await records.read { try $0.nextRevisionNumber(of: function.id) }
+        let bytes = try CanonicalSpec.encode(spec)
+        let revision = Revision(
+            id: RevisionId(), functionId: function.id, number: number, bundleDigest: active.bundleDigest, sourceDigest: active.sourceDigest,
+            specBytes: bytes, lock: active.lock, findings: active.findings,
+            signature: try signer.sign(function: function.id, number: number, bundleDigest: active.bundleDigest, spec: bytes),
+            created: .now,
+            createdBy: subject)
+        return SignedRevision(revision: revision, name: function.name, before: function.activeRevision, newFunction: nil)
     }
 }

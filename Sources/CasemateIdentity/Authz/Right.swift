@@ -12,6 +12,7 @@ public enum Right: String, Sendable, CaseIterable {
     case metricsRead = "metrics:read"
     case secretWrite = "secret:write"
     case tokenWrite = "token:write"
+    case policyWrite = "policy:write"
     case namespaceAdmin = "namespace:admin"
     case platformAdmin = "platform:admin"
 }

@@ -20,10 +20,12 @@ package final class Deployed: Sendable {
     package let generation: UInt64
     /// How long the handler took to load when it was deployed; nil when that is not known.
     package let loadInMilliseconds: Int?
+    /// The names that it may reach: what its revision has, without grants that were taken back since.
+    package let reachable: [AllowedHost]
 
     package init(
         id: FunctionId, namespaceId: NamespaceId, name: FunctionName, revision: Revision?, spec: FunctionSpec?, wrappedDataKey: [UInt8],
-        secrets: [SealedSecret], generation: UInt64 = 0, loadInMilliseconds: Int? = nil
+        secrets: [SealedSecret], generation: UInt64 = 0, loadInMilliseconds: Int? = nil, granted: Set<AllowedHost> = []
     ) {
         self.id = id
         self.namespaceId = namespaceId
@@ -35,12 +37,16 @@ package final class Deployed: Sendable {
         self.secrets = secrets
         self.generation = generation
         self.loadInMilliseconds = loadInMilliseconds
+        self.granted = granted
+        reachable = spec?.reachable(granted: granted) ?? []
     }
+
+    private let granted: Set<AllowedHost>
 
     fileprivate func inGeneration(_ generation: UInt64) -> Deployed {
         Deployed(
             id: id, namespaceId: namespaceId, name: name, revision: revision, spec: spec, wrappedDataKey: wrappedDataKey, secrets: secrets,
-            generation: generation, loadInMilliseconds: loadInMilliseconds)
+            generation: generation, loadInMilliseconds: loadInMilliseconds, granted: granted)
     }
 }
 

@@ -24,17 +24,36 @@ extension FunctionInstances {
                 destroy(sandbox)
                 startFailed(Problem(.importFailed, "the function's sandbox ended while it was loaded", reason: "crash"))
             }
-            pool.specialise(sandbox, bundle: bundle, limits: SandboxLimits(spec.limits)) { [self] failure in
+            // The bundle and the way out, side by side.
+            var missing = 2
+            let part = { [self] (failure: WardenFailure?) in
                 guard starting[key] != nil else { return }
                 if let failure {
                     starting[key] = nil
                     destroy(sandbox)
                     return startFailed(Self.problem(failure))
                 }
+                missing -= 1
+                guard missing == 0 else { return }
                 times.mounted = .now()
                 load(sandbox, key: key, times)
             }
+            openEgress(of: sandbox, part)
+            pool.specialise(sandbox, bundle: bundle, limits: SandboxLimits(spec.limits), part)
         }
+    }
+
+    /// At once where no name is listed.
+    private func openEgress(of sandbox: WarmSandbox, _ done: @escaping (WardenFailure?) -> Void) {
+        guard let egress = sandbox.egress else { return done(.unexpected) }
+        let rules = services.egress.rules(of: function, revision: revision.number, hosts: function.reachable)
+        guard !function.reachable.isEmpty else {
+            egress.allow(rules) { _ in }
+            return done(nil)
+        }
+        let loop = services.loop
+        let bound = NIOLoopBound(done, eventLoop: loop)
+        egress.allow(rules) { failure in loop.execute { bound.value(failure) } }
     }
 
     private static func problem(_ failure: WardenFailure) -> Problem {

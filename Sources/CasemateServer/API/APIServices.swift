@@ -18,12 +18,15 @@ struct APIServices: Sendable {
     let warden: WardenClient
     let counters: CallCounters
     let gateway: Gateway
+    let egress: EgressRecords
+    let policies: NamespacePolicies
     let urls: PublicURLs
     let securityText: String
 
     /// All operations, one file per resource.
     var routes: [APIRoute] {
-        serverRoutes + namespaceRoutes + functionRoutes + secretRoutes + tokenRoutes + logRoutes + deploymentRoutes
+        serverRoutes + namespaceRoutes + functionRoutes + secretRoutes + tokenRoutes + logRoutes + deploymentRoutes + policyRoutes
+            + egressRoutes
     }
 
     func function(_ name: FunctionName) async throws -> Function {

@@ -1,5 +1,6 @@
 import CasemateDeploy
 import CasemateIdentity
+import CasemateInvoke
 import CasemateModel
 import CasemateSandbox
 import CasemateStore
@@ -35,6 +36,7 @@ extension APIServices {
                 try await catalog.reload(function.id)
                 try await reloadCredentials()
                 await logs.delete(function.id)
+                egress.forget(function.id)
                 await removeUnused(revisions)
                 return .noContent
             },

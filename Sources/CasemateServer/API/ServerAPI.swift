@@ -21,7 +21,7 @@ extension APIServices {
                 guard let (metrics, gauges) = await gateway.snapshot() else { throw Problem(.unavailable, "the gateway is not up") }
                 let text = MetricsText(
                     metrics: metrics, gauges: gauges, counters: counters, functions: catalog.catalog.count,
-                    isWardenConnected: warden.isConnected)
+                    egress: egress.network.totals.values, isWardenConnected: warden.isConnected)
                 return .text(text.rendered, contentType: "text/plain; version=0.0.4; charset=utf-8")
             },
             APIRoute(.get, "/v1/server", needs: .functionRead) { _ in

@@ -53,7 +53,7 @@ extension ServerSettings {
                 key,
                 "plain HTTP is for loopback only; add --tls auto, or --tls-cert and --tls-key, or put a TLS proxy before 127.0.0.1")
         }
-        trustedProxies = effective.text("trusted-proxy").split(separator: ",").map { $0.trimmingPrefix { $0 == " " } }.map(String.init)
+        trustedProxies = Self.list(effective.text("trusted-proxy"))
         if let wrong = trustedProxies.first(where: { AddressRange($0) == nil }) { throw fault("trusted-proxy", "\(wrong) is no CIDR") }
         poolSize = try number("pool-size", 0...1024)
         // Half a gigabyte of waiting interpreters for each 8 of the host's memory.
@@ -70,13 +70,24 @@ extension ServerSettings {
         logRetentionInDays = try number("log-retention-days", 1...3650)
         logBytesPerFunction = try number("log-bytes-per-function", 8 << 20...1 << 40)
         indexURL = optional("index-url")
-        indexHosts = effective.text("index-hosts").split(separator: ",").map { $0.trimmingPrefix { $0 == " " } }.map(String.init)
+        indexHosts = Self.list(effective.text("index-hosts"))
         if let indexURL {
             do { _ = try PackageIndex(url: indexURL, fileHosts: indexHosts) } catch { throw fault("index-url", error.detail) }
         }
+        resolvers = try Self.list(effective.text("resolvers")).map { text throws(Problem) in
+            guard let endpoint = Endpoint(text), endpoint.port > 0, IPAddress(endpoint.host) != nil else {
+                throw fault("resolvers", "\(text) must be ADDRESS:PORT, like 192.0.2.53:53")
+            }
+            return endpoint.description
+        }
+        egressConnections = try number("egress-connections", 1...65_536)
+        egressBytesPerHour = try number("egress-bytes-per-hour", 1 << 20...1 << 50)
         securityContact = optional("security-contact")
         securityExpires = optional("security-expires")
     }
+
+    /// What stands between commas.
+    private static func list(_ text: String) -> [String] { text.split(separator: ",").map { String($0.trimmingPrefix { $0 == " " }) } }
 
     /// The keys and values of a configuration file.
     /// - Throws: `.invalidRequest` for what is no flat mapping of scalars.

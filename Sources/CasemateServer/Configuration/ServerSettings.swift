@@ -21,6 +21,9 @@ public struct ServerSettings: Sendable, Equatable {
     public var logBytesPerFunction: Int
     public var indexURL: String?
     public var indexHosts: [String]
+    public var resolvers: [String]
+    public var egressConnections: Int
+    public var egressBytesPerHour: Int
     public var securityContact: String?
     public var securityExpires: String?
 

@@ -34,6 +34,9 @@ public enum SettingsTable {
         Setting(key: "log-bytes-per-function", fallback: "67108864", help: "bytes of log kept per function"),
         Setting(key: "index-url", fallback: "", help: "package index for builds; default: PIP_INDEX_URL, else what pip uses"),
         Setting(key: "index-hosts", fallback: "", help: "further hosts, comma between, where that index keeps its files"),
+        Setting(key: "resolvers", fallback: "", help: "HOST:PORT of DNS servers for functions' names, comma between; default: the host's"),
+        Setting(key: "egress-connections", fallback: "256", help: "connections to the world that one function may have at once"),
+        Setting(key: "egress-bytes-per-hour", fallback: "10737418240", help: "bytes that one function may move to and from the world"),
         Setting(key: "security-contact", fallback: "", help: "mailto: or https: for /.well-known/security.txt"),
         Setting(key: "security-expires", fallback: "", help: "RFC 3339 date for it; default: a year from the start"),
     ]

@@ -1,4 +1,5 @@
 import CasemateInvoke
+import CasemateSandbox
 import Foundation
 import Glibc
 
@@ -10,6 +11,7 @@ struct MetricsText {
     let gauges: CallGauges
     let counters: CallCounters
     let functions: Int
+    let egress: EgressTotals.Values
     let isWardenConnected: Bool
 
     var rendered: String {
@@ -22,6 +24,14 @@ struct MetricsText {
         out.counter(
             "casemate_blocked_system_calls_total", "System calls that sandboxes tried and may not make.", metrics.blockedCalls,
             label: "call")
+        out.counter(
+            "casemate_egress_refused_total", "Ways out that were refused, by reason.",
+            Dictionary(uniqueKeysWithValues: EgressRefusal.allCases.map { ($0.rawValue, egress.refused[$0] ?? 0) }), label: "reason")
+        out.counter("casemate_egress_connections_total", "Connections made to the world.", egress.connections)
+        out.counter(
+            "casemate_egress_bytes_total", "Bytes over connections to the world.", ["out": egress.bytesOut, "in": egress.bytesIn],
+            label: "direction")
+        out.gauge("casemate_egress_open", "Connections out of sandboxes that are open now.", egress.open)
         out.counter("casemate_redactions_total", "Values taken out of logs and responses.", counters.redactions.value)
         out.counter("casemate_cold_starts_total", "Instances started.", counters.coldStarts.value)
         out.histogram("casemate_call_duration_seconds", "From a request's head to its answer.", metrics.duration)

@@ -50,6 +50,19 @@ enum Migrations {
                     ) STRICT;
                     """)
         }
+        migrator.registerMigration("2 egress") { db in
+            try db.execute(
+                sql: """
+                    CREATE TABLE namespace_policies (
+                        namespace_id TEXT PRIMARY KEY NOT NULL REFERENCES namespaces(id) ON DELETE CASCADE, policy BLOB NOT NULL
+                    ) STRICT;
+                    CREATE TABLE egress_grants (
+                        namespace_id TEXT NOT NULL REFERENCES namespaces(id) ON DELETE CASCADE,
+                        function TEXT NOT NULL, target TEXT NOT NULL, created INTEGER NOT NULL, created_by TEXT NOT NULL,
+                        PRIMARY KEY (namespace_id, function, target)
+                    ) STRICT;
+                    """)
+        }
         return migrator
     }()
 }

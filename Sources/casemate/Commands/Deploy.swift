@@ -38,6 +38,7 @@ struct Deploy: AsyncParsableCommand {
         var problem: String?
         var diagnostics: [Diagnostic]
         var output: String?
+        var egress: EgressChange?
         var milliseconds: Int
     }
 
@@ -102,6 +103,10 @@ struct Deploy: AsyncParsableCommand {
             Terminal.line(
                 "\(Terminal.coloured("failed", .red)) \(outcome.function) at \(outcome.stage ?? "?"): \(Terminal.visible(outcome.problem ?? ""))\(still)"
             )
+        }
+        if ["deployed", "planned"].contains(outcome.status), let egress = outcome.egress {
+            for host in egress.added { Terminal.line(Terminal.coloured("  + may reach \(host)", .green)) }
+            for host in egress.removed { Terminal.line(Terminal.coloured("  - may no longer reach \(host)", .red)) }
         }
         for diagnostic in outcome.diagnostics { Terminal.line("  \(Terminal.visible(diagnostic.description))") }
         if let output = outcome.output {

@@ -42,6 +42,12 @@ struct ServerOptions: ParsableArguments {
     var indexURL: String?
     @Option(help: "Further hosts, comma between, where that index keeps its files.")
     var indexHosts: String?
+    @Option(help: "ADDRESS:PORT of DNS servers for the names that functions may reach, comma between (the host's).")
+    var resolvers: String?
+    @Option(help: "Connections to the world that one function may have at once (256).")
+    var egressConnections: Int?
+    @Option(help: "Bytes that one function may move to and from the world within an hour (10737418240).")
+    var egressBytesPerHour: Int?
     @Option(help: "Largest request body of a call, in bytes (6291456).")
     var maxRequestBytes: Int?
     @Option(help: "Largest response body of a function, in bytes (33554432).")
@@ -64,6 +70,8 @@ struct ServerOptions: ParsableArguments {
             ("gateway-url", gatewayURL), ("tls", tls), ("tls-cert", tlsCert.map(Self.absolute)), ("tls-key", tlsKey.map(Self.absolute)),
             ("trusted-proxy", trustedProxy), ("pool-size", poolSize.map(String.init)),
             ("pool-max", poolMax.map(String.init)), ("frozen-bytes", frozenBytes), ("index-url", indexURL), ("index-hosts", indexHosts),
+            ("resolvers", resolvers), ("egress-connections", egressConnections.map(String.init)),
+            ("egress-bytes-per-hour", egressBytesPerHour.map(String.init)),
             ("log-level", logLevel),
             ("max-request-bytes", maxRequestBytes.map(String.init)), ("max-response-bytes", maxResponseBytes.map(String.init)),
             ("log-retention-days", logRetentionDays.map(String.init)), ("log-bytes-per-function", logBytesPerFunction.map(String.init)),

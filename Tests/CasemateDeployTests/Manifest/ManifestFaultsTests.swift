@@ -97,6 +97,14 @@ struct ManifestFaultsTests {
     static let size = "takes a size in KiB, MiB or GiB, not"
     static let duration = "takes a duration in ms, s, m or h, not"
     static let limits: [Answer] = [
+        .line6("egress: [\"api.example.com\"]", "\"api.example.com\" is not HOST:PORT, under egress; write it as \"api.example.com:443\""),
+        .line6(
+            "egress: [\"10.0.0.1:443\"]",
+            "\"10.0.0.1:443\" names an address, under egress; list the name that stands for it; addresses can't be reached"),
+        .line6("egress: [\"a.org:443\", \"A.org.:443\"]", "a.org:443 is given again, first on line 6; keep one of them"),
+        .line6("egress: a.org:443", "egress takes a list, not a single value; write it as [\"api.example.com:443\"]"),
+        .line6("egress: {a.org: 443}", "egress takes a list, not a mapping; write it as [\"api.example.com:443\"]"),
+        .line6("egress: [443]", "an entry of egress is read as a number, not as a text; write it in quotes: \"443\""),
         .line6("limits: 256MiB", "limits takes a mapping, not a single value; write it as name: value lines"),
         .line6("limits: {memroy: 256MiB}", "unknown key \"memroy\"; did you mean \"memory\"?"),
         .line6("limits: {disk: 1GiB}", "unknown key \"disk\"; known here: memory, cpu, timeout, concurrency, tmp, pids"),

@@ -16,7 +16,6 @@ struct ManifestLaterTests {
         .line6(
             "capabilities: [plant/lookup]",
             "\"plant/lookup\" under capabilities is not NAMESPACE/FUNCTION:RIGHT; write it as \"plant/lookup:invoke\""),
-        .line6("egress: [\"api.example.com:443\", \"*.blob.example.net:443\"]", "egress is not available yet; remove it"),
         .line6("egress: [*.example.com:443]", "a value can't start with * or &; write it in quotes"),
         .line6("secretsInResponse: block", "secretsInResponse \"block\" is not available yet; remove it"),
         .line6("secretsInResponse: allow", "secretsInResponse \"allow\" is not available yet; remove it"),
@@ -41,18 +40,4 @@ struct ManifestLaterTests {
         .line6("triggers: [{crn: x, cron: y}]", "unknown key \"crn\"; did you mean \"cron\"?"),
         .line6("triggers: [daily]", "a trigger takes a mapping, not a single value; write it as name: value lines"),
     ]
-
-    @Test(
-        "has its form checked first",
-        arguments: [
-            "https://api.example.com", "api.example.com", "10.0.0.1:443", "a:0", "a:65536", "a:0443", "*.com:443", "*:443", "a..b:1",
-            "-a.b:1",
-            "a_b.c:1", "a.*.b:1", "[::1]:443", ":443",
-        ])
-    func egress(entry: String) {
-        #expect(
-            diagnostics(manifest("egress: [\"\(entry)\"]")) == [
-                "6: \"\(entry)\" under egress is not HOST:PORT; write it as \"api.example.com:443\""
-            ])
-    }
 }

@@ -1,0 +1,50 @@
+import CasemateModel
+import CasemateSandbox
+import CasemateStore
+import Logging
+import Synchronization
+
+/// What every function did with its network since the server started; it outlives revisions and instances.
+package final class EgressRecords: Sendable {
+    package let network: EgressNetwork
+    private let policies: NamespacePolicies
+    private let logs: LogStore
+    private let logger: Logger
+    private let records: Mutex<[FunctionId: EgressRecord]> = Mutex([:])
+
+    package init(network: EgressNetwork, policies: NamespacePolicies, logs: LogStore, logger: Logger) {
+        self.network = network
+        self.policies = policies
+        self.logs = logs
+        self.logger = logger
+    }
+
+    package func record(of function: FunctionId) -> EgressRecord {
+        records.withLock { records in
+            if let known = records[function] { return known }
+            let made = EgressRecord(limits: network.limits.perFunction, totals: network.totals)
+            records[function] = made
+            return made
+        }
+    }
+
+    /// The function is gone.
+    package func forget(_ function: FunctionId) { records.withLock { $0[function] = nil } }
+
+    /// What one instance of the revision may reach.
+    func rules(of function: Deployed, revision: Int, hosts: [AllowedHost]) -> EgressRules {
+        let (policies, logs, logger) = (policies, logs, logger)
+        return EgressRules(
+            owner: function.name.description, hosts: hosts, listed: { policies.listed(function.namespaceId) },
+            record: record(of: function.id)
+        ) { refused in
+            logs.append([.platform("egress refused: \(refused.detail)", at: .now)], to: function.id)
+            logger.notice(
+                "egress refused",
+                metadata: [
+                    "function": "\(function.name)", "revision": "\(revision)", "target": "\(refused.target)",
+                    "reason": "\(refused.reason.rawValue)",
+                ])
+        }
+    }
+}

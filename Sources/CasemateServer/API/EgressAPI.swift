@@ -1,0 +1,119 @@
+import CasemateDeploy
+import CasemateIdentity
+import CasemateInvoke
+import CasemateModel
+import CasemateSandbox
+import CasemateStore
+import HTTPTypes
+
+extension APIServices {
+    var egressRoutes: [APIRoute] {
+        [
+            APIRoute(.get, "/v1/namespaces/{namespace}/functions/{function}/egress", needs: .functionRead) { request in
+                try request.allowQuery([])
+                return .json(try await egressView(of: try request.functionName()))
+            },
+            APIRoute(.put, "/v1/namespaces/{namespace}/functions/{function}/egress/{target}", needs: .policyWrite) { request in
+                let host = try target(request)
+                let name = try request.functionName()
+                let namespace = try await namespace(name.namespace)
+                let grant = EgressGrant(host: host, created: .now, createdBy: request.principal.subject)
+                try await records.write { try $0.insert(grant, of: name.function, in: namespace.id) }
+                return .json(GrantView(target: host.description, revision: try await applyGrants(to: name, by: request.principal.subject)))
+            },
+            APIRoute(.delete, "/v1/namespaces/{namespace}/functions/{function}/egress/{target}", needs: .policyWrite) { request in
+                let host = try target(request)
+                let name = try request.functionName()
+                let namespace = try await namespace(name.namespace)
+                guard try await records.write({ try $0.deleteEgressGrant(host, of: name.function, in: namespace.id) }) else {
+                    throw Problem(.notFound, "\(name) was not granted \(host); what its manifest lists is changed there")
+                }
+                return .json(GrantView(target: host.description, revision: try await applyGrants(to: name, by: request.principal.subject)))
+            },
+        ]
+    }
+
+    private func target(_ request: APIRequest) throws(Problem) -> AllowedHost {
+        do throws(EgressEntry.Fault) {
+            return try EgressEntry.parse(request.parameter("target"))
+        } catch {
+            throw Problem(.invalidRequest, "\(error.what); \(error.fix)")
+        }
+    }
+
+    /// The number of the revision that was made of it; nil for a function that is not deployed yet.
+    private func applyGrants(to name: FunctionName, by subject: String) async throws -> Int? {
+        guard let function = try await records.read({ try $0.function(name) }) else { return nil }
+        let number = try await deploy.applyGrants(to: function, by: subject)
+        // Also where no revision had to change: one that is rolled back to may have had the grant.
+        try await catalog.reload(function.id)
+        return number
+    }
+
+    private func egressView(of name: FunctionName) async throws -> EgressView {
+        let namespace = try await namespace(name.namespace)
+        let (function, active, grants, policy) = try await records.read { transaction in
+            let function = try transaction.function(name)
+            return (
+                function, try function?.activeRevision.flatMap { try transaction.revision($0) },
+                try transaction.egressGrants(of: name.function, in: namespace.id), try transaction.policy(of: namespace.id)
+            )
+        }
+        guard function != nil || !grants.isEmpty else { throw Problem(.notFound, "there is no function \(name)") }
+        let listed = try active.map { try CanonicalSpec.decode($0.specBytes) }?.egress ?? []
+        var allowed = listed.map { EgressView.Allowed(target: $0.description, source: "manifest") }
+        allowed += grants.map { EgressView.Allowed(target: $0.host.description, source: "grant", createdBy: $0.createdBy) }
+        allowed += policy.egress.allow.map { EgressView.Allowed(target: $0.description, source: "namespace") }
+        var view = EgressView(
+            function: name.description, revision: active?.number, development: policy.development, allowed: allowed, used: [], refused: [])
+        guard let function else { return view }
+        let record = egress.record(of: function.id)
+        view.used = record.used.map { target, use in
+            EgressView.Used(
+                target: target, connections: use.connections, bytesOut: use.bytesOut, bytesIn: use.bytesIn, last: use.last.rfc3339)
+        }.sorted { $0.target < $1.target }
+        view.refused = record.refused.map { refused, seen in
+            EgressView.Refused(target: refused.target, reason: refused.reason.rawValue, count: seen.count, last: seen.last.rfc3339)
+        }.sorted { ($0.target, $0.reason) < ($1.target, $1.reason) }
+        return view
+    }
+}
+
+/// What a function may reach and why, and what it did since the server started.
+struct EgressView: Encodable, Sendable {
+    struct Allowed: Encodable, Sendable {
+        var target: String
+        /// `manifest`, `grant` or `namespace`.
+        var source: String
+        var createdBy: String?
+    }
+
+    struct Used: Encodable, Sendable {
+        var target: String
+        var connections: Int
+        var bytesOut: Int
+        var bytesIn: Int
+        var last: String
+    }
+
+    struct Refused: Encodable, Sendable {
+        var target: String
+        var reason: String
+        var count: Int
+        var last: String
+    }
+
+    var function: String
+    var revision: Int?
+    /// Whether what was refused may be suggested as entries.
+    var development: Bool
+    var allowed: [Allowed]
+    var used: [Used]
+    var refused: [Refused]
+}
+
+struct GrantView: Encodable, Sendable {
+    var target: String
+    /// Nil where the function is not deployed, or nothing changed.
+    var revision: Int?
+}
