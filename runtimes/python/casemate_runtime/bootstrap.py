@@ -40,15 +40,18 @@ def run(function: str) -> int:
     from casemate_runtime.frames import Channel
     from casemate_runtime.output import TextStream
     from casemate_runtime.preload import preload
+    from casemate_runtime.refusals import Explainer
     from casemate_runtime.serve import Server
     from casemate_runtime.specialise import Specialiser
 
     preload()
+    explainer = Explainer()
+    explainer.install()
     forget_own_modules()
     hide_memory()
     settle()
     out, err = TextStream(1, "<stdout>"), TextStream(2, "<stderr>")
-    return Server(Channel(take_control_socket()), Specialiser(Path(function), STARTUP), out, err).run()
+    return Server(Channel(take_control_socket()), Specialiser(Path(function), STARTUP, explainer), out, err).run()
 
 
 def build(out: str) -> int:

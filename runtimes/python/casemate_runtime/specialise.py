@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 from casemate_runtime.faults import Fault, ProtocolError
 from casemate_runtime.handlers import cognite, scaleway
 from casemate_runtime.handlers.common import Begin, Handler, Respond
+from casemate_runtime.refusals import Explainer
 from casemate_runtime.signature import recognise
 
 _HANDLER, _SIGNATURE, _ENVIRONMENT, _SECRET, _FUNCTION, _, _MEMORY = range(1, 8)
@@ -44,9 +45,15 @@ class Specialised(NamedTuple):
 
 
 class Specialiser:
-    """`startup`: the modules that the interpreter had loaded before ours; nothing of a bundle takes their names."""
+    """`startup`: the modules that the interpreter had loaded before ours; nothing of a bundle takes their names.
 
-    def __init__(self, root: Path = Path("/fn"), startup: frozenset[str] = frozenset(sys.modules)) -> None:
+    `explainer` hears the function's name, for errors that give a command.
+    """
+
+    def __init__(
+        self, root: Path = Path("/fn"), startup: frozenset[str] = frozenset(sys.modules), explainer: Explainer | None = None
+    ) -> None:
+        self._explainer = explainer
         self.bundle = root
         # Text from here on: a cold start has no half millisecond for paths that are objects.
         self._source = str(root / "src")
@@ -61,6 +68,8 @@ class Specialiser:
         handler = _text(fields, _HANDLER)
         told = _text(fields, _SIGNATURE)
         function_name = _text(fields, _FUNCTION)
+        if self._explainer:
+            self._explainer.function = function_name
         mode = _mode(fields)
         secrets = self._secrets = dict(_pairs(fields, _SECRET))
         if mode.isolated and secrets:
