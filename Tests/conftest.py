@@ -12,6 +12,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parent / "support"))
 
 from casemate_fixture import Server, binary  # noqa: E402
+from network_world import World  # noqa: E402
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -36,4 +37,35 @@ def server(running: Server) -> Iterator[Server]:
     if not running.is_running():
         last = "".join(l for l in running.err if "[ra]" not in l)[:3000]
         running.start()
+        pytest.fail(f"the server ended during this test; its last words: {last}")
+
+
+@pytest.fixture(scope="module")
+def network() -> Iterator[World]:
+    if os.geteuid() != 0:
+        pytest.exit("these tests make network namespaces, which needs root", returncode=4)
+    with World() as world:
+        yield world
+
+
+@pytest.fixture(scope="module")
+def walled_server(network: World) -> Iterator[Server]:
+    with network.server() as server:
+        yield server
+
+
+@pytest.fixture
+def world(network: World) -> World:
+    """The made-up internet as it is at first: nothing in its names, nothing seen."""
+    network.forget()
+    return network
+
+
+@pytest.fixture
+def walled(walled_server: Server, world: World) -> Iterator[Server]:
+    """The server inside the made-up internet. A test that ends it fails, and the next finds it started again."""
+    yield walled_server
+    if not walled_server.is_running():
+        last = "".join(walled_server.err)[-3000:]
+        walled_server.start()
         pytest.fail(f"the server ended during this test; its last words: {last}")

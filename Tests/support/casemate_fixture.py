@@ -14,6 +14,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import textwrap
@@ -30,6 +31,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 Source = Mapping[str, str | bytes]
 Headers = Mapping[str, str] | Sequence[tuple[str, str]]
+Connect = Callable[[str, int, float], socket.socket]
 
 
 def binary() -> Path:
@@ -194,12 +196,18 @@ def handler(code: str) -> dict[str, str]:
 
 @dataclass
 class Server:
-    """`casemate up` in a temporary folder, on two free ports of 127.0.0.1."""
+    """`casemate up` in a temporary folder, on two free ports of 127.0.0.1.
+
+    `prefix` comes before each of its commands, and `connect` makes the connections to it (host, port, seconds): so it can
+    run, and be called, in another network namespace.
+    """
 
     options: Sequence[str] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
     listen: str = "127.0.0.1:0"
     gateway_listen: str = "127.0.0.1:0"
+    prefix: Sequence[str] = ()
+    connect: Connect | None = None
 
     def __post_init__(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="casemate-test-"))
@@ -240,7 +248,7 @@ class Server:
         self.out, self.err = [], []
         # The first start writes the CLI's file; a later one has other ports and must write it anew.
         self.config.unlink(missing_ok=True)
-        command = [str(binary()), "up", "--data", str(self.data), "--listen", self.listen]
+        command = [*self.prefix, str(binary()), "up", "--data", str(self.data), "--listen", self.listen]
         command += ["--gateway", self.gateway_listen, *self.options]
         self.process = subprocess.Popen(
             command,
@@ -377,7 +385,7 @@ class Server:
         environment: Mapping[str, str] | None = None,
     ) -> tuple[int, str, str]:
         done = subprocess.run(
-            [str(binary()), *arguments],
+            [*self.prefix, str(binary()), *arguments],
             env=self.cli_environment(**(environment or {})),
             input=input.encode() if isinstance(input, str) else input or b"",
             capture_output=True,
@@ -401,11 +409,14 @@ class Server:
         body: bytes | Iterator[bytes] | None = None,
         headers: Headers = (),
         timeout: float = 60,
+        connect: Connect | None = None,
     ) -> Answer:
         """One request, its path and headers just as given."""
         parts = urllib.parse.urlsplit(url)
         begin = time.monotonic()
         connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=timeout)
+        if connect:
+            connection.sock = connect(connection.host, connection.port, timeout)
         pairs = list(headers.items()) if isinstance(headers, Mapping) else list(headers)
         names = {name.lower() for name, _ in pairs}
         try:
@@ -446,7 +457,7 @@ class Server:
         if key is not None:
             pairs.append(("Authorization", f"Bearer {key or self.key}"))
         raw = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
-        return self.http(self.api_url, method, path, raw, pairs, timeout)
+        return self.http(self.api_url, method, path, raw, pairs, timeout, self.connect)
 
     def call(
         self,
@@ -471,7 +482,7 @@ class Server:
             if not any(name.lower() == "content-type" for name, _ in pairs):
                 pairs.append(("Content-Type", "application/json"))
         verb = method or ("GET" if body is None else "POST")
-        return self.http(self.gateway_url, verb, f"/f/{function}{path}", raw, pairs, timeout)
+        return self.http(self.gateway_url, verb, f"/f/{function}{path}", raw, pairs, timeout, self.connect)
 
     # -- the usual steps
 
