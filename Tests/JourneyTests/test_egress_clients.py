@@ -6,30 +6,22 @@ PyPI once for each session, and Debian's postgresql, redis-server and openssl.
 
 from __future__ import annotations
 
-import os
-import shutil
-import signal
-import subprocess
-import sys
-import textwrap
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from casemate_fixture import Server, wait_until
+from casemate_fixture import Server
 from egress_probe import EgressProbe
 from network_world import ECHO, World
 from world_dns import AAAA, A
-from world_services import authority
+from world_programs import PUBLIC, git, install, object_store, postgres, redis
 
-PUBLIC = "93.184.216.34"
 PUBLIC_6 = "2600:1f18::34"
 API, DB, CACHE, STORE, GIT = (f"{name}.example.com" for name in ("api", "db", "cache", "store", "git"))
 # The usual ports of these are the world's own services'.
 DB_PORT, CACHE_PORT, STORE_PORT, GIT_PORT = 5433, 6380, 8443, 8444
-PYTHON = "/usr/bin/python3" if Path("/usr/bin/python3").exists() else sys.executable
 
 
 class ClientProbe(EgressProbe):
@@ -55,28 +47,6 @@ heavy = ClientProbe("clients/heavy", egress=[f"{STORE}:{STORE_PORT}"], limits=LI
 
 
 # ---------------------------------------------------------------- what the clients need
-
-
-def install(folder: Path, cache: Path, *packages: str) -> Path:
-    """pip's work, in a folder of its own; the downloads are shared within the session."""
-    done = subprocess.run(
-        [PYTHON, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--only-binary", ":all:"]
-        + ["--cache-dir", str(cache), "--target", str(folder), *packages],
-        capture_output=True,
-        text=True,
-        timeout=170,
-    )
-    if done.returncode != 0:
-        pytest.fail(f"pip could not install {' '.join(packages)}: {done.stderr.strip()[-500:]}", pytrace=False)
-    return folder
-
-
-def needs(program: str, package: str) -> str:
-    """The path of a program of a Debian package. Its absence is a failure: these tests are not optional."""
-    found = shutil.which(program) or next(iter(sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{program}"))), None)
-    if not found:
-        pytest.fail(f"{program} is missing: apt-get install {package} (make setup installs it)", pytrace=False)
-    return str(found)
 
 
 @pytest.fixture(scope="session")
@@ -106,31 +76,6 @@ def clients(walled: Server, world: World, light_packages: Path) -> Server:
     for name in (API, DB, CACHE, STORE, GIT):
         world.dns[name] = [A(PUBLIC), AAAA(PUBLIC_6)]
     return walled
-
-
-def wait_for(world: World, port: int, process: subprocess.Popen[bytes], seconds: float = 30) -> None:
-    """Until the program listens. The look from inside is not one of the arrivals."""
-
-    def listens() -> bool:
-        try:
-            world.inner.connect(PUBLIC, port, 1).close()
-        except OSError:
-            return False
-        return True
-
-    assert wait_until(lambda: process.poll() is not None or listens(), seconds, every=0.2)
-    assert process.poll() is None, f"it ended with {process.returncode}"
-    world.watch.packets.clear()
-
-
-def end(process: subprocess.Popen[bytes], kind: signal.Signals = signal.SIGTERM) -> None:
-    if process.poll() is None:
-        process.send_signal(kind)
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait(10)
 
 
 # ---------------------------------------------------------------- HTTP
@@ -223,54 +168,9 @@ def test_urllib3_gives_up_at_once_on_what_is_not_allowed(clients: Server, world:
 
 
 @pytest.fixture(scope="module")
-def database(network: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Debian's PostgreSQL with TLS and a password, as its own user."""
-    folder = Path(tmp_path_factory.mktemp("postgres"))
-    programs = {name: needs(name, "postgresql") for name in ("initdb", "postgres")}
-    for parent in [folder, *folder.parents][:4]:
-        if parent.is_relative_to(tmp_path_factory.getbasetemp().parent.parent) and parent.owner() == "root":
-            parent.chmod(parent.stat().st_mode | 0o011)
-    data, password = folder / "data", folder / "password"
-    password.write_text("example-password\n")
-    for path in (folder, password):
-        shutil.chown(path, "postgres", "postgres")
-    # Not runuser: it stays as a parent, and the server would outlive what ends it.
-    as_postgres = ["setpriv", "--reuid", "postgres", "--regid", "postgres", "--init-groups"]
-    made = subprocess.run(
-        [*as_postgres, programs["initdb"], "-D", str(data), "-A", "scram-sha-256", "--pwfile", str(password), "--no-sync"],
-        capture_output=True,
-        text=True,
-        cwd="/",
-    )
-    assert made.returncode == 0, made.stderr
-    for source, name in zip(authority().files(DB), ("server.crt", "server.key")):
-        copied = Path(shutil.copy(source, data / name))
-        shutil.chown(copied, "postgres", "postgres")
-        copied.chmod(0o600)
-    (data / "pg_hba.conf").write_text("hostssl all all all scram-sha-256\n")
-    settings = {
-        "listen_addresses": "*",
-        "port": DB_PORT,
-        "ssl": "on",
-        "unix_socket_directories": "",
-        "fsync": "off",
-        "logging_collector": "off",
-    }
-    options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
-    with (folder / "log").open("wb") as log:
-        process = network.start(
-            network.outside,
-            [*as_postgres, programs["postgres"], "-D", str(data), *options],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            cwd="/",
-        )
-    try:
-        wait_for(network, DB_PORT, process)
-        yield "example-password"
-    finally:
-        end(process, signal.SIGINT)
+def database(network: World) -> Iterator[str]:
+    with postgres(network, DB, DB_PORT) as password:
+        yield password
 
 
 @light
@@ -299,21 +199,9 @@ def test_psycopg_to_PostgreSQL_over_TLS(clients: Server, world: World, database:
 
 
 @pytest.fixture(scope="module")
-def cache(network: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    program = needs("redis-server", "redis-server")
-    folder = tmp_path_factory.mktemp("redis")
-    process = network.start(
-        network.outside,
-        [program, "--port", str(CACHE_PORT), "--bind", "0.0.0.0", "::", "--protected-mode", "no"]
-        + ["--save", "", "--appendonly", "no", "--dir", str(folder)],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-    )
-    try:
-        wait_for(network, CACHE_PORT, process)
+def cache(network: World) -> Iterator[None]:
+    with redis(network, CACHE_PORT):
         yield
-    finally:
-        end(process)
 
 
 @light
@@ -344,21 +232,8 @@ def test_redis(clients: Server, world: World, cache: None) -> None:
 
 @pytest.fixture(scope="module")
 def store(network: World, store_packages: Path) -> Iterator[None]:
-    certificate, key = authority().files(STORE)
-    code = "from moto.server import main; import sys; main(sys.argv[1:])"
-    process = network.start(
-        network.outside,
-        [PYTHON, "-c", code, "-H", "0.0.0.0", "-p", str(STORE_PORT), "-s", "-c", str(certificate), "-k", str(key)],
-        env={**os.environ, "PYTHONPATH": str(store_packages), "MOTO_S3_CUSTOM_ENDPOINTS": f"https://{STORE}:{STORE_PORT}"},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        wait_for(network, STORE_PORT, process, 60)
+    with object_store(network, STORE, STORE_PORT, store_packages):
         yield
-    finally:
-        end(process)
 
 
 @heavy
@@ -391,54 +266,11 @@ def test_boto3(clients: Server, world: World, store: None, heavy_packages: Path)
 # ---------------------------------------------------------------- git
 
 
-GIT_SERVER = textwrap.dedent("""
-    import ssl, sys
-    from wsgiref.simple_server import make_server
-    from dulwich.repo import Repo
-    from dulwich.server import DictBackend
-    from dulwich.web import WSGIRequestHandlerLogger, WSGIServerLogger, make_wsgi_chain
-
-    port, certificate, key, folder = sys.argv[1:]
-    app = make_wsgi_chain(DictBackend({"/repository": Repo(folder)}))
-    server = make_server("0.0.0.0", int(port), app, handler_class=WSGIRequestHandlerLogger, server_class=WSGIServerLogger)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
-    server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
-    server.serve_forever()
-    """)
-
-
 @pytest.fixture(scope="module")
-def repository(network: World, light_packages: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A repository with one commit, behind dulwich's own server with TLS. Its head is what a clone must have."""
-    environment = {**os.environ, "PYTHONPATH": str(light_packages)}
-    folder = tmp_path_factory.mktemp("repository")
-    (folder / "README").write_text("hello from git\n" * 5000)
-    code = textwrap.dedent("""
-        import sys
-        from dulwich import porcelain
-        folder = sys.argv[1]
-        porcelain.init(folder)
-        porcelain.add(folder, paths=[folder + "/README"])
-        person = b"Example <example@example.com>"
-        print(porcelain.commit(folder, message=b"first", author=person, committer=person).decode())
-        """)
-    made = subprocess.run([PYTHON, "-c", code, str(folder)], env=environment, capture_output=True, text=True)
-    assert made.returncode == 0, made.stderr
-    certificate, key = authority().files(GIT)
-    process = network.start(
-        network.outside,
-        [PYTHON, "-c", GIT_SERVER, str(GIT_PORT), str(certificate), str(key), str(folder)],
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        wait_for(network, GIT_PORT, process)
-        yield made.stdout.strip()
-    finally:
-        end(process)
+def repository(network: World, light_packages: Path) -> Iterator[str]:
+    """A clone's head must be the value."""
+    with git(network, GIT, GIT_PORT, light_packages) as head:
+        yield head
 
 
 @light

@@ -184,6 +184,12 @@ def chain(query: Query, length: int = 400) -> bytes:
     return query.answer([*links, (f"c{length}.evil.example", A(PUBLIC))])
 
 
+def another_question(query: Query) -> bytes:
+    name = packed_name("evil.example")
+    record = with_record(query, query.type, own(query), owner=name)[12 + len(query.question) :]
+    return query.header(1) + name + struct.pack(">HH", query.type, 1) + record
+
+
 LIES: dict[str, Any] = {
     "nothing but the header": lambda q: q.header(1),
     "half a header": lambda q: q.header()[:7],
@@ -202,7 +208,7 @@ LIES: dict[str, Any] = {
     "another class": lambda q: with_record(q, q.type, own(q), group=3),
     "65535 records announced": lambda q: q.header(65535) + q.question,
     "another id": lambda q: q.header(1, id=q.id ^ 0x5555) + q.answer([(q.name, Record("A", own(q)))])[12:],
-    "another question": lambda q: q.header(1) + packed_name("evil.example") + struct.pack(">HH", q.type, 1) + with_record(q, q.type, own(q), owner=packed_name("evil.example"))[12 + len(q.question) :],
+    "another question": another_question,
     "another's record": lambda q: with_record(q, q.type, own(q), owner=packed_name("good.example.com")),
     "a question instead of an answer": lambda q: q.raw,
     "a failure": lambda q: q.answer(code=2),
