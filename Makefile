@@ -4,9 +4,11 @@ PREFIX ?= /usr/local
 # Debian's packages: the container runtime, what makes root file systems, libraries that we link, what tests run.
 PACKAGES := crun mmdebstrap libsqlite3-dev libssl-dev zlib1g-dev libarchive-dev libseccomp-dev libc-ares-dev libpsl-dev pkg-config python3 python3-pip python3-venv python3-pytest \
 	ca-certificates iproute2 uidmap
+# What tests start servers from, or make certificates and namespaces with; no server of ours needs them.
+TEST_PACKAGES := postgresql redis-server openssl util-linux
 SWIFT_CHECK := --explicit-target-dependency-import-check error
 
-.PHONY: help setup build debug demo test unit runtime-tests recipes journeys check layers format fuzz up bench install clean
+.PHONY: help setup test-setup build debug demo test unit runtime-tests recipes journeys check layers format fuzz up bench install clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -23,7 +25,10 @@ debug: setup
 demo: build ## build, start a server in a temporary folder, deploy two functions, and watch the guarantees at work
 	@python3 scripts/demo .build/release/casemate
 
-test: debug check unit runtime-tests recipes journeys ## everything that CI runs
+test: test-setup debug check unit runtime-tests recipes journeys ## everything that CI runs
+
+test-setup:
+	@scripts/setup $(TEST_PACKAGES)
 
 unit: ## the rules, in Swift
 	swift test --skip-build

@@ -30,6 +30,7 @@ public struct Server: Sendable {
     /// Runs until SIGTERM or SIGINT. Prints where it listens once both listeners are open.
     public func run() async throws {
         umask(0o077)
+        Self.raiseDescriptorLimit()
         let folder = settings.data + "/server"
         let records = try Records(path: folder + "/casemate.db")
         let vault = Vault(keyring: try FileKeyring(path: folder + "/kek", mayCreate: try await isEmpty(records)))
@@ -108,6 +109,14 @@ public struct Server: Sendable {
             throw error
         }
         await takeDown(warden, gateway, network, [watch, expiry])
+    }
+
+    /// A sandbox takes five descriptors here, and one more for each name that it may reach; a shell's soft limit is 1,024.
+    private static func raiseDescriptorLimit() {
+        var limit = rlimit()
+        guard getrlimit(__rlimit_resource_t(UInt32(RLIMIT_NOFILE.rawValue)), &limit) == 0 else { return }
+        limit.rlim_cur = min(limit.rlim_max, 1 << 20)
+        setrlimit(__rlimit_resource_t(UInt32(RLIMIT_NOFILE.rawValue)), &limit)
     }
 
     private func takeDown(_ warden: WardenClient, _ gateway: Gateway, _ network: EgressNetwork, _ tasks: [Task<Void, Never>]) async {

@@ -78,18 +78,12 @@ final class ForwardedConnection {
                 // The sandbox may have gone meanwhile.
                 guard !connection.isOver else { return channel.close(promise: nil) }
                 connection.rules.record.connected(target.description)
-                connection.inside.closeFuture.whenComplete { _ in bound.value.endSoon(channel) }
             case .failure(let error):
                 let failure = error as? EgressFailure ?? EgressFailure(.unreachable, "no connection could be made")
                 connection.refuse(failure.reason, failure.detail)
             }
         }
         return outside
-    }
-
-    /// What was written to the world before the sandbox's end closed still goes out.
-    private func endSoon(_ outside: any Channel) {
-        outside.eventLoop.scheduleTask(in: .seconds(2)) { outside.close(promise: nil) }
     }
 
     /// Bytes passed. Ends the connection when they were too many.

@@ -16,7 +16,8 @@ final class PlainRequests: ChannelInboundHandler, SpliceEnd {
     private var heldBytes = 0
     private var hasEndedInput = false
     private var isEndingOutput = false
-    private var isRefused = false
+    /// Whatever still comes is for nobody.
+    private var discards = false
 
     init(_ connection: ForwardedConnection) { self.connection = connection }
 
@@ -31,7 +32,7 @@ final class PlainRequests: ChannelInboundHandler, SpliceEnd {
     // MARK: Requests
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        guard !isRefused else { return }
+        guard !discards else { return }
         var part = unwrapInboundIn(data)
         if case .head(var head) = part {
             head.uri = Self.path(of: head.uri, at: connection.target.name)
@@ -51,7 +52,7 @@ final class PlainRequests: ChannelInboundHandler, SpliceEnd {
     }
 
     private func readMore(_ context: ChannelHandlerContext) {
-        guard !isRefused, !hasEndedInput, outside?.isWritable ?? (heldBytes < 1 << 16) else { return }
+        guard !hasEndedInput, discards || outside?.isWritable ?? (heldBytes < 1 << 16) else { return }
         context.read()
     }
 
@@ -82,7 +83,7 @@ final class PlainRequests: ChannelInboundHandler, SpliceEnd {
     }
 
     private func refuse(_ reason: EgressRefusal, _ detail: String) {
-        isRefused = true
+        discards = true
         connection.refuse(reason, detail)
     }
 
@@ -115,7 +116,7 @@ final class PlainRequests: ChannelInboundHandler, SpliceEnd {
         let far = Splice(connection, isInside: false)
         far.join(self)
         do {
-            try channel.pipeline.syncOperations.addHandlers([HTTPRequestEncoder(), far])
+            try channel.pipeline.syncOperations.addHandlers([far, HTTPRequestEncoder()])
         } catch {
             return channel.close(promise: nil)
         }
@@ -126,19 +127,19 @@ final class PlainRequests: ChannelInboundHandler, SpliceEnd {
         held = []
         channel.flush()
         channel.setOption(.autoRead, value: true).whenSuccess { channel.read() }
-        if hasEndedInput { channel.close(mode: .output, promise: nil) } else { readMore(context) }
+        if hasEndedInput { far.endOutput() } else { readMore(context) }
     }
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
         if let event = event as? ChannelEvent, event == .inputClosed {
             hasEndedInput = true
-            if let outside { outside.close(mode: .output, promise: nil) } else if !isConnecting { context.close(promise: nil) }
+            if let far { far.endOutput() } else if !isConnecting { context.close(promise: nil) }
         }
         context.fireUserInboundEventTriggered(event)
     }
 
     func channelInactive(context: ChannelHandlerContext) {
-        if let outside, !hasEndedInput { outside.close(promise: nil) }
+        far?.otherClosed()
         context.fireChannelInactive()
     }
 
@@ -155,12 +156,24 @@ final class PlainRequests: ChannelInboundHandler, SpliceEnd {
 
     func otherBecameWritable() { if let context { readMore(context) } }
 
-    func otherEndedInput() {
-        isEndingOutput = true
-        context?.close(mode: .output, promise: nil)
+    func otherEndedInput() { endOutput() }
+
+    func otherClosed() {
+        outside = nil
+        discards = true
+        endOutput()
     }
 
-    func otherClosed() { Splice.end(context, isEndingOutput: isEndingOutput) }
+    private func endOutput() {
+        guard !isEndingOutput, let context else { return }
+        isEndingOutput = true
+        let channel = context.channel
+        context.writeAndFlush(wrapOutboundOut(ByteBuffer())).whenComplete { _ in
+            channel.close(mode: .output, promise: nil)
+            let timer = channel.eventLoop.scheduleTask(in: .seconds(2)) { channel.close(promise: nil) }
+            channel.closeFuture.whenComplete { _ in timer.cancel() }
+        }
+    }
 
     func channelWritabilityChanged(context: ChannelHandlerContext) {
         if context.channel.isWritable { far?.otherBecameWritable() }

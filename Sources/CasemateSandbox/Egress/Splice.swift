@@ -47,9 +47,10 @@ final class Splice: ChannelDuplexHandler, SpliceEnd {
     // MARK: From its own channel
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        guard let partner else { return }
         let bytes = unwrapInboundIn(data)
         let count = bytes.readableBytes
-        partner?.send(bytes)
+        partner.send(bytes)
         if isInside { connection.carried(out: count) } else { connection.carried(in: count) }
     }
 
@@ -86,18 +87,38 @@ final class Splice: ChannelDuplexHandler, SpliceEnd {
         context?.read()
     }
 
-    func otherEndedInput() {
-        isEndingOutput = true
-        context?.close(mode: .output, promise: nil)
+    func otherEndedInput() { endOutput() }
+
+    func otherClosed() {
+        // Whatever still comes has nobody to go to; it is read, so that closing does not take from this end what it has not read yet.
+        partner = nil
+        otherBecameWritable()
+        endOutput()
     }
 
-    func otherClosed() { Self.end(context, isEndingOutput: isEndingOutput) }
-
-    /// Where the other end said that no more comes, what it sent before is still on its way.
-    static func end(_ context: ChannelHandlerContext?, isEndingOutput: Bool) {
+    /// Ends this channel's output when all of it is written, and the channel soon after, if the other end is gone.
+    ///
+    /// Not `close(mode: .output)` at once: where the input has ended already, NIO closes the channel, with what waits to be written.
+    func endOutput() {
         guard let context else { return }
-        guard isEndingOutput else { return context.close(promise: nil) }
-        let channel = context.channel
-        channel.eventLoop.scheduleTask(in: .seconds(2)) { channel.close(promise: nil) }
+        let bound = NIOLoopBound((self, context.channel), eventLoop: context.eventLoop)
+        if !isEndingOutput {
+            isEndingOutput = true
+            context.writeAndFlush(wrapOutboundOut(ByteBuffer())).whenComplete { _ in
+                let (splice, channel) = bound.value
+                channel.close(mode: .output, promise: nil)
+                if splice.partner == nil { splice.closeSoon(channel, in: Self.linger) }
+            }
+        }
+        if partner == nil { closeSoon(context.channel, in: Self.longest) }
     }
+
+    private func closeSoon(_ channel: any Channel, in delay: TimeAmount) {
+        let timer = channel.eventLoop.scheduleTask(in: delay) { channel.close(promise: nil) }
+        channel.closeFuture.whenComplete { _ in timer.cancel() }
+    }
+
+    private static let linger = TimeAmount.seconds(2)
+    /// For an end that does not take what was sent to it.
+    private static let longest = TimeAmount.seconds(60)
 }
