@@ -15,15 +15,20 @@ struct CatalogLoader: Sendable {
     /// Returns when the next call sees the function as it is stored now.
     /// - Parameter loadInMilliseconds: how long its handler took to load just now, if it was.
     func reload(_ id: FunctionId, loadInMilliseconds: Int? = nil) async throws {
-        let found = try await records.read { transaction -> Deployed? in
-            guard let function = try transaction.function(id) else { return nil }
-            let revision = try function.activeRevision.flatMap { try transaction.revision($0) }
-            return Deployed(
-                id: function.id, namespaceId: function.namespaceId, name: function.name, revision: revision,
-                spec: try revision.map { try CanonicalSpec.decode($0.specBytes) }, wrappedDataKey: function.wrappedDataKey,
-                secrets: try transaction.secrets(of: id), loadInMilliseconds: loadInMilliseconds,
-                granted: Set(try transaction.grantedEgress(of: function.name.function, in: function.namespaceId)))
+        // Within a write: one after the other, so that none puts back what another has just replaced.
+        try await records.write { transaction in
+            let found = try Self.deployed(id, transaction, loadInMilliseconds)
+            if let found { catalog.put(found) } else { catalog.remove(id) }
         }
-        if let found { catalog.put(found) } else { catalog.remove(id) }
+    }
+
+    private static func deployed(_ id: FunctionId, _ transaction: Transaction, _ loadInMilliseconds: Int?) throws -> Deployed? {
+        guard let function = try transaction.function(id) else { return nil }
+        let revision = try function.activeRevision.flatMap { try transaction.revision($0) }
+        return Deployed(
+            id: function.id, namespaceId: function.namespaceId, name: function.name, revision: revision,
+            spec: try revision.map { try CanonicalSpec.decode($0.specBytes) }, wrappedDataKey: function.wrappedDataKey,
+            secrets: try transaction.secrets(of: id), loadInMilliseconds: loadInMilliseconds,
+            granted: Set(try transaction.grantedEgress(of: function.name.function, in: function.namespaceId)))
     }
 }

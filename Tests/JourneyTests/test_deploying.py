@@ -268,6 +268,9 @@ def test_a_dry_run_changes_nothing(server: Server) -> None:
     assert "dry" not in names
 
 
+CERTIFICATE = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
+
+
 @pytest.mark.guarantee("SCW-11")
 def test_SCW_11_the_packer_leaves_out_env_files_git_and_keys(server: Server) -> None:
     source = handler("""
@@ -281,13 +284,15 @@ def test_SCW_11_the_packer_leaves_out_env_files_git_and_keys(server: Server) -> 
         ".git/config": "[x]\n",
         "id_rsa": "x",
         "server.pem": "x",
+        "both.pem": CERTIFICATE + "-----BEGIN PRIVATE KEY-----\nMC4=\n-----END PRIVATE KEY-----\n",
+        "vendored/cacert.pem": CERTIFICATE,
         "sub/.env": "A=b\n",
         "kept.txt": "x",
         "sub/kept.txt": "x",
     }
     server.deploy("deploying", "packed", {**source, **extra})
     listed = [name for name in server.call("deploying/packed", body={}).json() if "__pycache__" not in name]
-    assert listed == ["handler.py", "kept.txt", "sub/kept.txt"]
+    assert listed == ["handler.py", "kept.txt", "sub/kept.txt", "vendored/cacert.pem"]
 
 
 def test_a_handler_in_a_folder_and_vendored_packages_are_found(server: Server) -> None:

@@ -255,7 +255,20 @@ WRONG = {
     "no HTTP": b"\xff" * 300,
 }
 
+def chunk(body: bytes) -> bytes:
+    return f"{len(body):x}\r\n".encode() + body + b"\r\n0\r\n\r\n"
+
+
+SMUGGLED = b"0\r\n\r\n" + WRONG["another host"]
+
 AFTER_A_GOOD_ONE = {
+    "in the body of a TRACE": request("TRACE / HTTP/1.1", f"Host: {PLAIN}", f"Content-Length: {len(WRONG['another host'])}") + WRONG["another host"],
+    "in chunks of another spelling": request("GET / HTTP/1.1", f"Host: {PLAIN}", "Transfer-Encoding: Chunked") + chunk(SMUGGLED),
+    "in chunks named twice": request("GET / HTTP/1.1", f"Host: {PLAIN}", "Transfer-Encoding: chunked, chunked") + chunk(SMUGGLED),
+    "in chunks of two fields": request(
+        "GET / HTTP/1.1", f"Host: {PLAIN}", "Transfer-Encoding: chunked", "Transfer-Encoding: chunked"
+    ) + chunk(SMUGGLED),
+    "in chunks of HTTP/1.0": request("POST / HTTP/1.0", f"Host: {PLAIN}", "Transfer-Encoding: chunked") + chunk(SMUGGLED),
     "another host": GOOD + WRONG["another host"],
     "two hosts": GOOD + WRONG["two, the right one first"],
     "an absolute URI": GOOD + WRONG["an absolute URI of another"],

@@ -16,7 +16,7 @@ struct Activate {
 
     func callAsFunction(_ published: PublishedRevision, loadInMilliseconds: Int?) async throws -> ActiveRevision {
         let revision = published.revision
-        try await records.write { try $0.activate(revision.id, of: revision.functionId, at: .now) }
+        try await records.write { try $0.activate(revision.id, of: revision.functionId, from: published.before, at: .now) }
         try await changed(revision.functionId, loadInMilliseconds)
         return ActiveRevision(revision: revision)
     }

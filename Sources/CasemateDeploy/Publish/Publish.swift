@@ -4,8 +4,13 @@ import CasemateStore
 /// A stored revision. Made only by `Publish`.
 public struct PublishedRevision: Sendable {
     public let revision: Revision
+    /// The active revision that it was decided on.
+    let before: RevisionId?
 
-    fileprivate init(revision: Revision) { self.revision = revision }
+    fileprivate init(revision: Revision, before: RevisionId?) {
+        self.revision = revision
+        self.before = before
+    }
 }
 
 /// Writes a signed revision to the records, with its function when that is new: both or neither.
@@ -27,7 +32,7 @@ struct Publish {
             }
             try transaction.insert(signed.revision)
         }
-        return PublishedRevision(revision: signed.revision)
+        return PublishedRevision(revision: signed.revision, before: signed.before)
     }
 
     private static func overtaken(_ name: FunctionName) -> Problem {

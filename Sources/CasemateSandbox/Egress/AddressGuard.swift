@@ -52,8 +52,10 @@ public struct AddressGuard: Sendable {
 
     /// Of clouds that use no reserved range for it, or one that a policy may well list as a whole.
     private static let metadata: Set<IPAddress> = Set(
-        ["169.254.169.254", "169.254.170.2", "100.100.100.200", "168.63.129.16", "192.0.0.192", "fd00:ec2::254", "fd20:ce::254"]
-            .compactMap { IPAddress($0) })
+        [
+            "169.254.169.254", "169.254.170.2", "169.254.170.23", "169.254.0.23", "100.100.100.200", "168.63.129.16", "192.0.0.192",
+            "fd00:ec2::254", "fd00:ec2::23", "fd20:ce::254", "fe80::a9fe:a9fe",
+        ].compactMap { IPAddress($0) })
 
     /// IANA's special-purpose registries (RFC 6890), multicast, and what tunnels to IPv4.
     private static let reserved = [

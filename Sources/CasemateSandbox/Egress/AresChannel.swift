@@ -21,7 +21,11 @@ final class AresChannel: @unchecked Sendable {
             throw SystemError("starting the resolver", errno: ENOMEM)
         }
         var options = ares_options()
-        options.flags = ARES_FLAG_NOSEARCH | ARES_FLAG_NOALIASES | ARES_FLAG_EDNS | ARES_FLAG_STAYOPEN
+        // A socket of its own, and so a port that nobody can foresee, for each question (RFC 5452 §9.2).
+        options.flags = ARES_FLAG_NOSEARCH | ARES_FLAG_NOALIASES | ARES_FLAG_EDNS
+        // Without domains to search: a name that does not exist must not become another.
+        options.domains = nil
+        options.ndomains = 0
         // The size that passes without fragments (DNS flag day 2020).
         options.ednspsz = 1232
         options.timeout = 1500
@@ -34,7 +38,7 @@ final class AresChannel: @unchecked Sendable {
         let lookups = strdup(servers.isEmpty ? "fb" : "b")
         defer { free(lookups) }
         options.lookups = lookups
-        mask |= ARES_OPT_LOOKUPS
+        mask |= ARES_OPT_LOOKUPS | ARES_OPT_DOMAINS
         guard ares_init_options(&channel, &options, mask) == 0, let channel else {
             throw SystemError("starting the resolver", errno: EINVAL)
         }

@@ -53,7 +53,9 @@ public final class EgressNetwork: Sendable {
                 // One that must not be reached makes the whole answer suspect.
                 for address in addresses {
                     if let refusal = guardian.refusal(of: address, listed: listed) {
-                        return promise.fail(EgressFailure(.privateAddress, "the name leads to \(address), \(refusal.rawValue)"))
+                        return promise.fail(
+                            EgressFailure(
+                                .privateAddress, "the name leads to \(address), \(refusal.rawValue)\(rules.remedy(refusal, address))"))
                     }
                 }
                 promise.succeed(addresses)

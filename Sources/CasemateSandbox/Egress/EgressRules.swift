@@ -41,6 +41,14 @@ public struct EgressRules: Sendable {
         return ports
     }
 
+    /// What lets a private address through, for the end of a message; empty where nothing does.
+    func remedy(_ refusal: AddressGuard.Refusal, _ address: IPAddress) -> String {
+        guard refusal == .reserved, let namespace = owner.split(separator: "/").first else { return "" }
+        let range = "\(address)/\(address.bytes.count * 8)"
+        return "; where that is meant, a policy lists its range: casemate policy set \(namespace) FILE, with "
+            + #"{"egress": {"cidrs": ["\#(range)"]}}"#
+    }
+
     /// How whoever may do so allows what was refused.
     func command(_ target: String) -> String { "casemate egress allow \(owner) \(target)" }
 }

@@ -40,7 +40,7 @@ final class ForwardedConnection {
     /// False when the function has too many; the connection is then refused already.
     func admit() -> Bool {
         guard rules.record.admit() else {
-            refuse(.quota, "the function has too many connections, or moved too many bytes within an hour")
+            refuse(.quota, Self.overQuota)
             return false
         }
         let bound = NIOLoopBound(self, eventLoop: network.loop)
@@ -56,6 +56,10 @@ final class ForwardedConnection {
     }
 
     private var isOpen = false
+
+    private static let overQuota =
+        "the function has too many connections, or moved too many bytes within an hour; the server's settings egress-connections and "
+        + "egress-bytes-per-hour say how many"
 
     /// Connects to one of the name's addresses, whichever answers first (RFC 8305).
     func connect() -> EventLoopFuture<any Channel> {
@@ -90,8 +94,14 @@ final class ForwardedConnection {
     func carried(out: Int = 0, in incoming: Int = 0) {
         lastByte = .now()
         if !rules.record.carried(target.description, out: out, in: incoming) {
-            refuse(.quota, "the function moved too many bytes within an hour")
+            refuse(.quota, Self.overQuota)
         }
+    }
+
+    /// The client asked for another name than it dialled.
+    func refuseName(_ asked: String, _ saying: String) {
+        let other = AllowedHost(name: asked, port: target.port).map { "; allow that with: \(rules.command($0.description))" } ?? ""
+        refuse(.wrongName, "\(saying) \(asked.prefix(253)), not for the name it dialled\(other)")
     }
 
     /// Notes why, and resets the connection: whoever waits for an answer inside learns it at once.

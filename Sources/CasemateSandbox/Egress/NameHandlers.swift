@@ -35,6 +35,8 @@ final class StreamedNames: ChannelInboundHandler {
     typealias OutboundOut = ByteBuffer
 
     private static let longest = TimeAmount.seconds(10)
+    private static let most = 64
+    private var questions = 0
 
     private let egress: SandboxEgress
     private var timer: Scheduled<Void>?
@@ -49,7 +51,11 @@ final class StreamedNames: ChannelInboundHandler {
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         let channel = context.channel
-        guard let query = NameQuery(unwrapInboundIn(data)) else { return context.close(promise: nil) }
+        questions += 1
+        // Who asks and does not read the answers would have them kept here.
+        guard channel.isWritable, questions <= Self.most, let query = NameQuery(unwrapInboundIn(data)) else {
+            return context.close(promise: nil)
+        }
         egress.resolve(query) { answer in
             let bytes = query.response(answer)
             var buffer = ByteBuffer()

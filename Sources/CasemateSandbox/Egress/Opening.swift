@@ -45,7 +45,7 @@ final class Opening: ChannelInboundHandler, RemovableChannelHandler {
         case .needsMore: break
         case .name(let asked) where asked.lowercased() == name: clear(context)
         case .name(let asked):
-            connection.refuse(.wrongName, "the TLS client asks for \(asked.prefix(253)), not for the name it dialled")
+            connection.refuseName(asked, "the TLS client asks for")
         case .noName: connection.refuse(.wrongName, "the TLS client names no server (SNI)")
         case .hiddenName: connection.refuse(.wrongName, "the TLS client hides its server's name (ECH)")
         case .notTLS: connection.refuse(.notTLS, "what was sent is not the beginning of TLS")

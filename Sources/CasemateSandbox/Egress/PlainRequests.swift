@@ -37,11 +37,12 @@ final class PlainRequests: ChannelInboundHandler, SpliceEnd {
         if case .head(var head) = part {
             head.uri = Self.path(of: head.uri, at: connection.target.name)
             if let fault = Self.fault(of: head, for: connection.target.name) { return refuse(fault.0, fault.1) }
-            part = .head(head)
+            part = .head(Self.rewritten(head, for: connection.target.name))
         }
         guard outside == nil else { return pass(part) }
         held.append(part)
-        if case .body(let bytes) = part { heldBytes += bytes.readableBytes }
+        // A part costs memory also when there is hardly anything in it.
+        heldBytes += Self.size(of: part) + 256
         connect(context)
     }
 
@@ -65,14 +66,21 @@ final class PlainRequests: ChannelInboundHandler, SpliceEnd {
         return uri
     }
 
-    /// What is wrong with a request, or nil.
+    /// What is wrong with a request, in words, or the other name that it is for; nil for nothing.
     static func fault(of head: HTTPRequestHead, for name: String) -> (EgressRefusal, String)? {
         let hosts = head.headers["host"]
         guard hosts.count == 1 else { return (.badRequest, "a request must have one Host field") }
+        // Letters of other scripts compare as equal to some of ASCII's.
+        guard hosts[0].utf8.allSatisfy({ (33...126).contains($0) }) else { return (.badRequest, "a Host must be ASCII") }
         let asked = hosts[0].lowercased()
         guard asked == name || asked == "\(name):80" else {
-            return (.wrongName, "the request is for \(hosts[0].prefix(253)), not for the name that was dialled")
+            return (.wrongName, asked.hasSuffix(":80") ? String(asked.dropLast(3)) : asked)
         }
+        // Their bodies would be written without what tells where they end.
+        let codings = head.headers["transfer-encoding"]
+        guard codings.isEmpty || codings.count == 1 && codings[0].lowercased() == "chunked" && head.version == .http1_1,
+            head.method != .TRACE, head.headers.allSatisfy({ $0.name.utf8.allSatisfy { $0 < 128 } })
+        else { return (.badRequest, "a request's body must have a length, or come in chunks (RFC 9112 §6)") }
         guard head.method != .CONNECT, head.headers["upgrade"].isEmpty else {
             return (.badRequest, "a connection can't become another protocol's at port 80")
         }
@@ -82,8 +90,17 @@ final class PlainRequests: ChannelInboundHandler, SpliceEnd {
         return nil
     }
 
+    /// With fields that the world reads as we did: the name that was checked, and one way to tell where the body ends.
+    static func rewritten(_ head: HTTPRequestHead, for name: String) -> HTTPRequestHead {
+        var head = head
+        head.headers.replaceOrAdd(name: "Host", value: name)
+        if !head.headers["transfer-encoding"].isEmpty { head.headers.replaceOrAdd(name: "Transfer-Encoding", value: "chunked") }
+        return head
+    }
+
     private func refuse(_ reason: EgressRefusal, _ detail: String) {
         discards = true
+        if reason == .wrongName { return connection.refuseName(detail, "the request is for") }
         connection.refuse(reason, detail)
     }
 
@@ -116,7 +133,10 @@ final class PlainRequests: ChannelInboundHandler, SpliceEnd {
         let far = Splice(connection, isInside: false)
         far.join(self)
         do {
-            try channel.pipeline.syncOperations.addHandlers([far, HTTPRequestEncoder()])
+            // What was checked is written as it is: nothing is taken out, or added, that tells where a body ends.
+            var configuration = HTTPRequestEncoder.Configuration()
+            configuration.automaticallySetFramingHeaders = false
+            try channel.pipeline.syncOperations.addHandlers([far, HTTPRequestEncoder(configuration: configuration)])
         } catch {
             return channel.close(promise: nil)
         }

@@ -16,12 +16,22 @@ public final class SandboxEgress: Sendable {
         var indices: [String: UInt16] = [:]
         var names: [UInt16: String] = [:]
         var open: Set<InnerListener> = []
-        var opening: [InnerListener: [@Sendable (Bool) -> Void]] = [:]
+        /// Questions for names whose listeners are not there yet. Only the first is being worked at.
+        var waiting: [Waiting] = []
+        /// Listeners that could not be opened, and until when that is not tried again.
+        var failed: [InnerListener: NIODeadline] = [:]
+        var streams = 0
         /// Listeners, and connections of the sandbox.
         var channels: [ObjectIdentifier: any Channel] = [:]
         /// Refused names whose port is not known yet.
         var pending: Set<String> = []
         var isClosed = false
+    }
+
+    private struct Waiting {
+        var listeners: [InnerListener]
+        var reply: @Sendable (NameQuery.Answer) -> Void
+        var answer: NameQuery.Answer
     }
 
     let network: EgressNetwork
@@ -58,7 +68,7 @@ public final class SandboxEgress: Sendable {
         let second = ServerBootstrap(group: network.loop)
             .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
-                    guard self.keep(channel) else { throw ChannelError.eof }
+                    guard self.keepStream(channel) else { throw ChannelError.eof }
                     try channel.pipeline.syncOperations.addHandlers([
                         ByteToMessageHandler(StreamedQueryDecoder(), maximumBufferSize: 2048), StreamedNames(self),
                     ])
@@ -117,11 +127,8 @@ public final class SandboxEgress: Sendable {
     }
 
     private func serve(_ listener: InnerListener, _ descriptor: Descriptor) {
-        let name = state.withLock { state in
-            state.open.insert(listener)
-            return state.names[listener.index]
-        }
-        guard let name, let socket = try? descriptor.duplicate() else { return }
+        guard let name = state.withLock({ $0.names[listener.index] }), let socket = try? descriptor.duplicate() else { return }
+        state.withLock { _ = $0.open.insert(listener) }
         let target = EgressTarget(name: name, port: listener.port)
         ServerBootstrap(group: network.loop)
             .serverChannelOption(.backlog, value: 128)
@@ -133,7 +140,50 @@ public final class SandboxEgress: Sendable {
                 return channel.eventLoop.makeCompletedFuture { try Forwarder.take(channel, to: target, of: self) }
             }
             .withBoundSocket(socket)
-            .whenSuccess { self.keepOrClose($0) }
+            .whenComplete { result in
+                switch result {
+                case .success(let channel): self.keepOrClose(channel)
+                case .failure: self.state.withLock { _ = $0.open.remove(listener) }
+                }
+            }
+    }
+
+    /// Opens what a question asks for; one order of a sandbox is under way at a time, so that no function can fill the warden's socket.
+    private func openLater(_ waiting: Waiting) {
+        let now = NIODeadline.now()
+        let isFirst = state.withLock { state -> Bool? in
+            if waiting.listeners.contains(where: { state.failed[$0].map { $0 > now } ?? false }) { return nil }
+            guard !state.isClosed, state.waiting.count < 64 else { return nil }
+            state.waiting.append(waiting)
+            return state.waiting.count == 1
+        }
+        switch isFirst {
+        case nil: waiting.reply(.failed)
+        case false?: break
+        case true?: openNext()
+        }
+    }
+
+    /// For the first that waits.
+    private func openNext() {
+        let next = state.withLock { state in state.waiting.first.map { ($0, $0.listeners.filter { !state.open.contains($0) }) } }
+        guard let (waiting, missing) = next else { return }
+        guard !missing.isEmpty else { return opened(waiting, nil) }
+        open(missing) { self.opened(waiting, $0) }
+    }
+
+    private func opened(_ waiting: Waiting, _ failure: WardenFailure?) {
+        let loop = network.loop
+        loop.execute { [self] in
+            state.withLock { state in
+                state.waiting.removeFirst()
+                guard failure != nil else { return }
+                if state.failed.count > 256 { state.failed = [:] }
+                for listener in waiting.listeners where !state.open.contains(listener) { state.failed[listener] = .now() + .seconds(5) }
+            }
+            waiting.reply(failure == nil ? waiting.answer : .failed)
+            openNext()
+        }
     }
 
     // MARK: Names
@@ -147,6 +197,8 @@ public final class SandboxEgress: Sendable {
     func outcome(of query: NameQuery) -> Outcome {
         state.withLock { state in
             guard let rules = state.rules else { return .now(.noSuchName) }
+            // What is no host's name is nobody's below a wild one either: a resolver reads a backslash in it as more than a letter.
+            guard AllowedHost(name: query.name, port: 1) != nil else { return .now(.noSuchName) }
             let ports = rules.ports(of: query.name)
             guard !ports.isEmpty, let index = Self.index(of: query.name, &state) else { return .now(.noSuchName) }
             // AAAA and the rest: the name exists, so that a resolver goes on with A.
@@ -169,9 +221,7 @@ public final class SandboxEgress: Sendable {
             refused(query.name)
             reply(.noSuchName)
         case .now(let answer): reply(answer)
-        case .open(let listeners, let answer):
-            let loop = network.loop
-            open(listeners) { failure in loop.execute { reply(failure == nil ? answer : .failed) } }
+        case .open(let listeners, let answer): openLater(Waiting(listeners: listeners, reply: reply, answer: answer))
         }
     }
 
@@ -179,6 +229,11 @@ public final class SandboxEgress: Sendable {
 
     /// A name was asked for that is not allowed. What the port would have been is told in a moment by a runtime that explains refusals.
     private func refused(_ name: String) {
+        guard AllowedHost(name: name, port: 1) != nil else {
+            // It goes to no log: a person might paste what stands there.
+            rules?.refuse("a name that is none", .notAllowed, "what was asked for is no host's name")
+            return
+        }
         let isNew = state.withLock { state in
             guard state.rules != nil, state.pending.count < 64 else { return false }
             return state.pending.insert(name).inserted
@@ -225,6 +280,18 @@ public final class SandboxEgress: Sendable {
         }
         if isKept { channel.closeFuture.whenComplete { _ in self.state.withLock { $0.channels[ObjectIdentifier(channel)] = nil } } }
         return isKept
+    }
+
+    /// One of few connections for questions.
+    private func keepStream(_ channel: any Channel) -> Bool {
+        let isKept = state.withLock { state in
+            guard state.streams < 16 else { return false }
+            state.streams += 1
+            return true
+        }
+        guard isKept else { return false }
+        channel.closeFuture.whenComplete { _ in self.state.withLock { $0.streams -= 1 } }
+        return keep(channel)
     }
 
     private func keepOrClose(_ channel: any Channel) { if !keep(channel) { channel.close(promise: nil) } }

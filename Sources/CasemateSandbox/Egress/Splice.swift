@@ -51,7 +51,13 @@ final class Splice: ChannelDuplexHandler, SpliceEnd {
         let bytes = unwrapInboundIn(data)
         let count = bytes.readableBytes
         partner.send(bytes)
-        if isInside { connection.carried(out: count) } else { connection.carried(in: count) }
+        if isInside {
+            connection.carried(out: count)
+        } else {
+            // A server that speaks first, and a client that only listens, are past the opening too.
+            connection.opened()
+            connection.carried(in: count)
+        }
     }
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {

@@ -29,7 +29,7 @@ public final class UpstreamResolver: Sendable {
     }
 
     private static let mostAnswers = 10_000
-    private static let mostAsking = 1000
+    private static let mostAsking = 16_384
     private static let mostAddresses = 64
     private static let longestLife = 86_400
 

@@ -59,6 +59,14 @@ public final class WardenClient: Sendable {
         var socket: Descriptor?
         var nextRequest: UInt32 = 1
         var open: [UInt32: Completion] = [:]
+        /// Orders to end a sandbox that found the socket full: they must not be lost.
+        var unsent: [[UInt8]] = []
+
+        /// Until the socket is full again.
+        mutating func sendUnsent() {
+            guard let socket else { return }
+            while let next = unsent.first, cl_send(socket.raw, next, next.count, nil, 0, 1) >= 0 { unsent.removeFirst() }
+        }
         var isClosed = false
         var hasEnded = false
         var events: Events?
@@ -101,8 +109,12 @@ public final class WardenClient: Sendable {
             let request = state.nextRequest
             state.nextRequest = state.nextRequest == .max ? 1 : state.nextRequest + 1
             let bytes = WardenMessage(request: request, payload: order).encoded()
+            state.sendUnsent()
             // A packet is small and the warden reads all the time; a full socket means that it hangs.
-            guard cl_send(socket.raw, bytes, bytes.count, nil, 0, 1) >= 0 else { return false }
+            if cl_send(socket.raw, bytes, bytes.count, nil, 0, 1) < 0 {
+                guard case .destroy = order else { return false }
+                state.unsent.append(bytes)
+            }
             state.open[request] = done
             return true
         }
@@ -151,6 +163,7 @@ public final class WardenClient: Sendable {
             receive(from: socket.raw, events)
             let failed = state.withLock { state in
                 state.socket = nil
+                state.unsent = []
                 defer { state.open = [:] }
                 return state.open.values
             }
@@ -167,6 +180,7 @@ public final class WardenClient: Sendable {
             var count = raw.count
             let got = cl_receive(fd, &packet, packet.count, &raw, &count, 0)
             guard got > 0 else { return }
+            state.withLock { if !$0.unsent.isEmpty { $0.sendUnsent() } }
             let descriptors = raw.prefix(count).map { Descriptor($0) }
             guard let message = try? WardenMessage<Reply>(decoding: Array(packet.prefix(Int(got)))) else { return }
             if message.request == 0 {

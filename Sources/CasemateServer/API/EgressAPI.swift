@@ -18,7 +18,12 @@ extension APIServices {
                 let name = try request.functionName()
                 let namespace = try await namespace(name.namespace)
                 let grant = EgressGrant(host: host, created: .now, createdBy: request.principal.subject)
-                try await records.write { try $0.insert(grant, of: name.function, in: namespace.id) }
+                try await records.write { transaction in
+                    try transaction.insert(grant, of: name.function, in: namespace.id)
+                    guard try transaction.egressGrants(of: name.function, in: namespace.id).count <= Self.mostGrants else {
+                        throw Problem(.conflict, "\(name) has \(Self.mostGrants) grants already; revoke what is not needed")
+                    }
+                }
                 return .json(GrantView(target: host.description, revision: try await applyGrants(to: name, by: request.principal.subject)))
             },
             APIRoute(.delete, "/v1/namespaces/{namespace}/functions/{function}/egress/{target}", needs: .policyWrite) { request in
@@ -33,6 +38,8 @@ extension APIServices {
         ]
     }
 
+    private static var mostGrants: Int { 64 }
+
     private func target(_ request: APIRequest) throws(Problem) -> AllowedHost {
         do throws(EgressEntry.Fault) {
             return try EgressEntry.parse(request.parameter("target"))
@@ -42,12 +49,18 @@ extension APIServices {
     }
 
     /// The number of the revision that was made of it; nil for a function that is not deployed yet.
-    private func applyGrants(to name: FunctionName, by subject: String) async throws -> Int? {
+    @discardableResult
+    func applyGrants(to name: FunctionName, by subject: String) async throws -> Int? {
         guard let function = try await records.read({ try $0.function(name) }) else { return nil }
-        let number = try await deploy.applyGrants(to: function, by: subject)
-        // Also where no revision had to change: one that is rolled back to may have had the grant.
+        // First of all: this alone takes away what is no longer granted, also from a revision that was rolled back to.
         try await catalog.reload(function.id)
-        return number
+        do {
+            return try await deploy.applyGrants(to: function, by: subject)
+        } catch let problem as Problem where problem.code == .conflict {
+            // A deployment was faster: once more, on what it made.
+            guard let newer = try await records.read({ try $0.function(name) }) else { return nil }
+            return try await deploy.applyGrants(to: newer, by: subject)
+        }
     }
 
     private func egressView(of name: FunctionName) async throws -> EgressView {

@@ -15,16 +15,35 @@ extension APIServices {
             APIRoute(.put, "/v1/namespaces/{namespace}/policy", needs: .policyWrite) { request in
                 let policy = try (try await request.json() as NewPolicy).policy
                 let namespace = try await namespace(try request.namespace())
-                try await records.write { try $0.set(policy, of: namespace.id) }
-                policies.set(policy, of: namespace.id)
-                // Names for all functions are part of each one's revision.
-                for function in try await records.read({ try $0.functions(in: namespace.id) }) {
-                    _ = try await deploy.applyGrants(to: function, by: request.principal.subject)
-                    try await catalog.reload(function.id)
-                }
+                try await set(policy, of: namespace, by: request.principal.subject)
                 return .json(PolicyView(policy))
             },
         ]
+    }
+}
+
+extension APIServices {
+    private func set(_ policy: NamespacePolicy, of namespace: Namespace, by subject: String) async throws {
+        // In memory within the transaction, so that two changes end in the same order in both.
+        do {
+            try await records.write { transaction in
+                try transaction.set(policy, of: namespace.id)
+                policies.set(policy, of: namespace.id)
+            }
+        } catch {
+            policies.load(try await records.read { try $0.policies() })
+            throw error
+        }
+        let functions = try await records.read { try $0.functions(in: namespace.id) }
+        // What was taken is gone with this, whatever becomes of the revisions.
+        for function in functions { try await catalog.reload(function.id) }
+        var failed: [String] = []
+        for function in functions {
+            do { try await applyGrants(to: function.name, by: subject) } catch { failed.append("\(function.name)") }
+        }
+        guard failed.isEmpty else {
+            throw Problem(.conflict, "the policy holds, but what it adds has not reached \(failed.joined(separator: ", ")); set it again")
+        }
     }
 }
 

@@ -45,6 +45,16 @@ extension Transaction {
             arguments: [revision.text, time.milliseconds, function.text])
     }
 
+    /// Moves the pointer where it still is at `before`.
+    /// - Throws: `.conflict` where another deployment moved it meanwhile.
+    public func activate(_ revision: RevisionId, of function: FunctionId, from before: RevisionId?, at time: Timestamp) throws {
+        let current = try self.function(function)
+        guard let current, current.activeRevision == before else {
+            throw Problem(.conflict, "another deployment changed the function meanwhile; deploy again if yours should win")
+        }
+        try activate(revision, of: function, at: time)
+    }
+
     // MARK: Revisions
 
     public func revisions(of function: FunctionId) throws -> [Revision] {

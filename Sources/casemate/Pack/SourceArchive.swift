@@ -27,6 +27,12 @@ struct SourceArchive {
             || [".pem", ".key", ".p12", ".pfx"].contains { lower.hasSuffix($0) }
     }
 
+    /// Whether a PEM file holds certificates and no key: the authorities that a vendored client trusts.
+    private static func isCertificates(_ path: String, _ size: Int) -> Bool {
+        guard path.hasSuffix(".pem"), size <= 4 << 20, let bytes = FileManager.default.contents(atPath: path) else { return false }
+        return bytes.range(of: Data("-----BEGIN CERTIFICATE-----".utf8)) != nil && bytes.range(of: Data("PRIVATE KEY".utf8)) == nil
+    }
+
     /// - Throws: `CommandFailure` for a missing folder, a link that leads out, or too much.
     init(folder: String) throws {
         var isFolder: ObjCBool = false
@@ -56,7 +62,7 @@ struct SourceArchive {
                 }
                 try walk(folder, prefix: path, into: &found, excluded: &excluded)
             case S_IFREG:
-                if isCredentialFile(name) {
+                if isCredentialFile(name), !isCertificates(folder, info.st_size) {
                     excluded.append(path)
                 } else if !name.hasSuffix(".pyc") {
                     found.append((path, info.st_mode & 0o111 == 0 ? 0o644 : 0o755))
