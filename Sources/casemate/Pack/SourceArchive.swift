@@ -62,7 +62,7 @@ struct SourceArchive {
                 }
                 try walk(folder, prefix: path, into: &found, excluded: &excluded)
             case S_IFREG:
-                if isCredentialFile(name), !isCertificates(folder, info.st_size) {
+                if isCredentialFile(name), !isCertificates(folder + "/" + path, info.st_size) {
                     excluded.append(path)
                 } else if !name.hasSuffix(".pyc") {
                     found.append((path, info.st_mode & 0o111 == 0 ? 0o644 : 0o755))
