@@ -84,6 +84,7 @@ public final class DeployPipeline: Sendable {
             outcome.diagnostics += planned.warnings
             outcome.revision = planned.active?.number
             outcome.egress = planned.egressChange
+            outcome.callers = planned.callersChange
             if planned.isUnchanged {
                 outcome.status = .unchanged
                 outcome.bundleDigest = planned.active?.bundleDigest

@@ -44,17 +44,19 @@ public struct DeployOutcome: Sendable, Codable {
     /// What the build printed, when it failed.
     public var output: String?
     /// How what it may reach differs from the revision before; nil where it does not.
-    public var egress: EgressChange?
+    public var egress: ListChange<AllowedHost>?
+    /// How the list of functions that may call it differs; nil where it does not.
+    public var callers: ListChange<FunctionName>?
     public var milliseconds: Int
 }
 
-/// What a new revision may reach that the one before might not, and the other way round.
-public struct EgressChange: Sendable, Codable, Equatable {
-    public var added: [AllowedHost]
-    public var removed: [AllowedHost]
+/// What a list of a new revision has that the one before had not, and the other way round.
+public struct ListChange<Entry: Sendable & Codable & Equatable>: Sendable, Codable, Equatable {
+    public var added: [Entry]
+    public var removed: [Entry]
 
     /// Nil where nothing changes.
-    public init?(from before: [AllowedHost], to after: [AllowedHost]) {
+    public init?(from before: [Entry], to after: [Entry]) {
         added = after.filter { !before.contains($0) }
         removed = before.filter { !after.contains($0) }
         if added.isEmpty, removed.isEmpty { return nil }

@@ -19,6 +19,8 @@ package struct IncomingCall {
     package let received: NIODeadline
     /// The caller asked for `Server-Timing`.
     package var wantsTiming = false
+    /// How many calls wait for this one, each for the next.
+    package var depth = 0
 }
 
 /// What the caller showed.
@@ -27,4 +29,6 @@ package enum PresentedCredential {
     /// Two different ones, or something that can't be one.
     case malformed
     case one(Credential, inBearer: Bool)
+    /// None was shown: the call comes out of this function's sandbox.
+    case sandbox(FunctionId, FunctionName)
 }

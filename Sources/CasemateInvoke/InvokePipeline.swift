@@ -17,12 +17,14 @@ package struct CallServices {
     let recorder = CallRecorder()
     let frozen: FrozenInstances
     let egress: EgressRecords
+    let catalog: Catalog
+    let links = FunctionLinks()
     let loop: any EventLoop
 
     /// - Parameter frozenBytes: what frozen instances may take together.
     package init(
         vault: Vault, signer: RevisionSigner, logs: LogStore, counters: CallCounters, maximumResponseBody: Int, frozenBytes: Int,
-        egress: EgressRecords, loop: any EventLoop
+        egress: EgressRecords, catalog: Catalog, loop: any EventLoop
     ) {
         self.vault = vault
         self.signer = signer
@@ -31,6 +33,7 @@ package struct CallServices {
         self.maximumResponseBody = maximumResponseBody
         frozen = FrozenInstances(limit: frozenBytes)
         self.egress = egress
+        self.catalog = catalog
         self.loop = loop
     }
 
@@ -78,6 +81,7 @@ package final class InvokePipeline {
         self.pools = pools
     }
 
+    package var links: FunctionLinks { services.links }
     package func newCallId() -> CallId { CallId(using: &random) }
 
     /// What can be said before the body has come: nothing is started or counted as a call until this answered.

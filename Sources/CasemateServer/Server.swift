@@ -70,7 +70,7 @@ public struct Server: Sendable {
                 credentials: credentials, catalog: catalog,
                 services: CallServices(
                     vault: vault, signer: signer, logs: logs, counters: counters, maximumResponseBody: settings.maximumResponseBytes,
-                    frozenBytes: settings.frozenBytes, egress: egress, loop: loop),
+                    frozenBytes: settings.frozenBytes, egress: egress, catalog: catalog, loop: loop),
                 pools: [
                     "python3.11": SandboxPool(
                         profile: "python3.11", target: settings.poolSize, most: settings.poolMaximum, loop: loop, network: network)

@@ -50,6 +50,7 @@ struct AuthenticateTests {
         switch PresentedCredential(HTTPHeaders(fields)) {
         case .none: "none"
         case .malformed: "malformed"
+        case .sandbox: "a sandbox"
         case .one(let credential, let inBearer): String(decoding: credential.utf8, as: UTF8.self) + (inBearer ? " in a bearer" : "")
         }
     }

@@ -9,6 +9,7 @@ struct AuthorizeTests {
     private let hidden = InvokeFixture.deployed("team/private")
     private let open = InvokeFixture.deployed("team/open", access: .public)
     private let foreign = InvokeFixture.deployed("other/private", in: InvokeFixture.otherNamespace)
+    private let called = InvokeFixture.deployed("team/called", access: .public, callers: ["other/caller"])
     private let young = InvokeFixture.undeployed("team/young")
 
     private var index: CredentialIndex {
@@ -20,10 +21,12 @@ struct AuthorizeTests {
     }
 
     /// The function that was authorized, or the problem.
-    private func outcome(_ target: String, _ credential: PresentedCredential = .none) throws -> Result<FunctionId, Problem> {
+    private func outcome(
+        _ target: String, _ credential: PresentedCredential = .none, depth: Int = 0
+    ) throws -> Result<FunctionId, Problem> {
         let catalog = Catalog()
-        for function in [hidden, open, foreign, young] { catalog.put(function) }
-        let authenticated = try Authenticate(index: index)(InvokeFixture.incoming(target, credential))
+        for function in [hidden, open, foreign, young, called] { catalog.put(function) }
+        let authenticated = try Authenticate(index: index)(InvokeFixture.incoming(target, credential, depth: depth))
         do throws(Problem) {
             return .success(try Authorize(catalog: catalog)(authenticated).function.id)
         } catch {
@@ -96,4 +99,23 @@ struct AuthorizeTests {
         "a function's name is taken as it is written",
         arguments: ["TEAM/private", "team/private/", "team//private", "team%2fprivate", "team/private\0"])
     func spelling(target: String) throws { #expect(try outcome(target, .text("admin")) == .failure(Problem(.notFound, ""))) }
+
+    private func from(_ caller: String) -> PresentedCredential { .sandbox(FunctionId(), FunctionName(caller)!) }
+
+    @Test("a function calls those that list it, and no other, public ones included")
+    func listed() throws {
+        #expect(try outcome("team/called", from("other/caller")) == .success(called.id))
+        #expect(try outcome("team/called", from("team/caller")) == .failure(Problem(.notFound, "")))
+        #expect(try outcome("team/called", from("team/called")) == .failure(Problem(.notFound, "")))
+        for target in ["team/open", "team/private", "team/young", "team/none", ""] {
+            #expect(try outcome(target, from("other/caller")) == .failure(Problem(.notFound, "")), "\(target)")
+        }
+    }
+
+    @Test("behind sixteen calls no other follows")
+    func depth() throws {
+        #expect(try outcome("team/called", from("other/caller"), depth: 16) == .success(called.id))
+        #expect(try outcome("team/called", from("other/caller"), depth: 17) == .failure(Problem(.loopDetected, "")))
+        #expect(try outcome("team/called", from("team/caller"), depth: 17) == .failure(Problem(.notFound, "")), "who may not is not told")
+    }
 }

@@ -15,11 +15,12 @@ enum InvokeFixture {
 
     static func deployed(
         _ name: String, in namespace: NamespaceId = namespace, access: FunctionSpec.Access = .private, secrets: [String] = [],
-        stored: [String] = [], digest: String = digest
+        stored: [String] = [], digest: String = digest, callers: [String] = []
     ) -> Deployed {
         let id = FunctionId()
-        let spec = FunctionSpec(
+        var spec = FunctionSpec(
             runtime: "python3.11", handler: "app.py.handle", access: access, secrets: secrets.compactMap { VariableName($0) })
+        spec.callers = callers.isEmpty ? nil : callers.compactMap { FunctionName($0) }
         let revision = Revision(
             id: RevisionId(), functionId: id, number: 1, bundleDigest: digest, sourceDigest: "", specBytes: [], lock: nil, findings: [],
             signature: [], created: Timestamp(milliseconds: 1), createdBy: "")
@@ -36,10 +37,10 @@ enum InvokeFixture {
             id: FunctionId(), namespaceId: namespace, name: FunctionName(name)!, revision: nil, spec: nil, wrappedDataKey: [], secrets: [])
     }
 
-    static func incoming(_ target: String, _ credential: PresentedCredential = .none) -> IncomingCall {
+    static func incoming(_ target: String, _ credential: PresentedCredential = .none, depth: Int = 0) -> IncomingCall {
         IncomingCall(
             id: call, method: .POST, target: target[...], path: "/", query: "", headers: HTTPHeaders(), credential: credential,
-            received: .now())
+            received: .now(), depth: depth)
     }
 
     /// One valid credential per holder.

@@ -46,4 +46,20 @@ struct LabelNameTests {
         let names = ["a-b", "a", "a0", "b"].compactMap { FunctionLabel($0) }.sorted()
         #expect(names.map(\.text) == ["a", "a-b", "a0", "b"])
     }
+
+    @Test("a function's name inside is the function's, then the namespace's")
+    func inside() throws {
+        let name = try #require(FunctionName("team/resize"))
+        #expect(name.internalHost == "resize.team.internal")
+        #expect(FunctionName(internalHost: "resize.team.internal") == name)
+    }
+
+    @Test(
+        "what is no such name is none",
+        arguments: [
+            "", "internal", ".internal", "..internal", "resize.internal", "a.resize.team.internal", "resize.team.internal.",
+            "RESIZE.team.internal",
+            "resize.team.external", "resize..internal", ".team.internal", "resize.team", "resize.te_am.internal",
+        ])
+    func notInside(host: String) { #expect(FunctionName(internalHost: host) == nil) }
 }

@@ -4,9 +4,6 @@ import CasemateModel
 /// answered with `… is not available yet` alone; their defaults and empty values are fine.
 extension ManifestReader {
     mutating func checkLater(_ fields: Fields) {
-        if let field = fields["callers"] {
-            laterList(field, form: "NAMESPACE/FUNCTION", example: "\"plant/ingest\"") { FunctionName($0) != nil }
-        }
         if let field = fields["capabilities"] {
             laterList(field, form: "NAMESPACE/FUNCTION:RIGHT", example: "\"plant/lookup:invoke\"", Self.isCapability)
         }

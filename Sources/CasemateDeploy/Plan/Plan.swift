@@ -30,11 +30,17 @@ public struct PlannedFunction: Sendable {
     }
 
     /// Nil where it may reach what the active revision may.
-    public var egressChange: EgressChange? {
+    public var egressChange: ListChange<AllowedHost>? {
         let granted = Set(manifest.spec.grantedEgress ?? [])
-        let before = active.flatMap { try? CanonicalSpec.decode($0.specBytes) }?.reachable(granted: granted) ?? []
-        return EgressChange(from: before, to: manifest.spec.reachable(granted: granted))
+        return ListChange(from: activeSpec?.reachable(granted: granted) ?? [], to: manifest.spec.reachable(granted: granted))
     }
+
+    /// Nil where those may call it that may call the active revision.
+    public var callersChange: ListChange<FunctionName>? {
+        ListChange(from: activeSpec?.callers ?? [], to: manifest.spec.callers ?? [])
+    }
+
+    private var activeSpec: FunctionSpec? { active.flatMap { try? CanonicalSpec.decode($0.specBytes) } }
 
     /// Whether the active revision was made from exactly this source and manifest.
     public var isUnchanged: Bool {

@@ -24,6 +24,7 @@ package struct Authenticate {
         switch call.credential {
         case .none: return AuthenticatedCall(call: call, principal: .anonymous, token: nil)
         case .malformed: throw Self.refusal
+        case .sandbox(let id, let name): return AuthenticatedCall(call: call, principal: .function(id, name), token: nil)
         case .one(let credential, let inBearer):
             guard let principal = index.principal(presenting: credential) else { throw Self.refusal }
             // A function token has a header of its own: in Authorization it would be taken for a right to the API.

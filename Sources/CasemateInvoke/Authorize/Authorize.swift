@@ -24,9 +24,17 @@ package struct Authorize {
     ///   holder may not know.
     package func callAsFunction(_ authenticated: AuthenticatedCall) throws(Problem) -> AuthorizedCall {
         let function = catalog.function(named: authenticated.call.target)
+        // Whom the callee lists, also where anyone else may call it: the way between functions is closed unless both ends are named.
+        if case .function(_, let name) = authenticated.principal {
+            guard let function, function.mayBeCalled(by: name) else { throw Self.unknown }
+            guard authenticated.call.depth <= Self.deepest else {
+                throw Problem(.loopDetected, "more than \(Self.deepest) calls wait for this one")
+            }
+            return AuthorizedCall(authenticated, function: function)
+        }
         if let function, function.spec?.access == .public { return AuthorizedCall(authenticated, function: function) }
         switch authenticated.principal {
-        case .anonymous: throw Authenticate.refusal
+        case .anonymous, .function: throw Authenticate.refusal
         case .administrator:
             guard let function else { throw Self.unknown }
             return AuthorizedCall(authenticated, function: function)
@@ -36,5 +44,6 @@ package struct Authorize {
         }
     }
 
+    private static let deepest = 16
     private static let unknown = Problem(.notFound, "there is no such function")
 }

@@ -1,4 +1,6 @@
 /// A set of header field names, asked without regard to case and without making a string for it.
+///
+/// An underscore counts as a dash: to many a framework inside a function they are the same (RFC 3875 §4.1.18).
 struct FieldNames: Sendable {
     /// By length.
     private let names: [[[UInt8]]]
@@ -25,7 +27,7 @@ struct FieldNames: Sendable {
         guard bytes.count >= lower.count else { return false }
         for index in lower.indices {
             let byte = bytes[index]
-            let folded = (65...90).contains(byte) ? byte | 0x20 : byte
+            let folded = (65...90).contains(byte) ? byte | 0x20 : byte == UInt8(ascii: "_") ? UInt8(ascii: "-") : byte
             if folded != lower[index] { return false }
         }
         return true

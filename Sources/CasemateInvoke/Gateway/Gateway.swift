@@ -44,7 +44,16 @@ package final class Gateway: Sendable {
         _ settings: GatewaySettings, warden: WardenClient, catalog: Catalog,
         makePipeline: @Sendable @escaping (any EventLoop) -> InvokePipeline
     ) async throws -> Int {
-        try await loop.submit { self.pipeline.value = makePipeline(self.loop) }.get()
+        try await loop.submit {
+            let pipeline = makePipeline(self.loop)
+            pipeline.links.install = { [unowned pipeline] channel, link in
+                // Its sandbox is beside us: no TLS, whatever the gateway's own listener has.
+                var inner = settings
+                inner.tls = nil
+                try Self.serve(channel, GatewayHandler(settings: inner, pipeline: pipeline, link: link))
+            }
+            self.pipeline.value = pipeline
+        }.get()
         catalog.onChange { id in self.onPipeline { $0.changed(id) } }
         loop.scheduleRepeatedTask(initialDelay: .milliseconds(50), delay: .milliseconds(50)) { _ in self.pipeline.value?.tick() }
         warden.start(
@@ -62,15 +71,18 @@ package final class Gateway: Sendable {
                 channel.eventLoop.makeCompletedFuture {
                     guard let pipeline = self.pipeline.value else { throw ChannelError.eof }
                     if let tls = settings.tls { try channel.pipeline.syncOperations.addHandler(NIOSSLServerHandler(context: tls)) }
-                    try channel.pipeline.syncOperations.addHandler(
-                        ByteToMessageHandler(
-                            HTTPRequestDecoder(leftOverBytesStrategy: .dropBytes), maximumBufferSize: Self.mostUndecoded))
-                    try channel.pipeline.syncOperations.addHandler(GatewayHandler(settings: settings, pipeline: pipeline))
+                    try Self.serve(channel, GatewayHandler(settings: settings, pipeline: pipeline))
                 }
             }
             .bind(host: settings.host, port: settings.port).get()
         listener.withLockedValue { $0 = channel }
         return channel.localAddress?.port ?? settings.port
+    }
+
+    private static func serve(_ channel: any Channel, _ handler: GatewayHandler) throws {
+        try channel.pipeline.syncOperations.addHandler(
+            ByteToMessageHandler(HTTPRequestDecoder(leftOverBytesStrategy: .dropBytes), maximumBufferSize: mostUndecoded))
+        try channel.pipeline.syncOperations.addHandler(handler)
     }
 
     /// One field of a head that is not complete yet is the most that a request leaves behind; after an upgrade nothing is decoded at all.

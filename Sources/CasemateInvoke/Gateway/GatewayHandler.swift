@@ -44,6 +44,8 @@ final class GatewayHandler: ChannelInboundHandler {
 
     let settings: GatewaySettings
     private let pipeline: InvokePipeline
+    /// Where the connection comes out of a function's sandbox.
+    private let link: FunctionLink?
     var state = State.idle
     var context: ChannelHandlerContext?
     var current: CallConnection?
@@ -71,9 +73,10 @@ final class GatewayHandler: ChannelInboundHandler {
     /// A caller that takes this much of its answer from look to look is not a slow one.
     private static let leastTaken = 2048
 
-    init(settings: GatewaySettings, pipeline: InvokePipeline) {
+    init(settings: GatewaySettings, pipeline: InvokePipeline, link: FunctionLink? = nil) {
         self.settings = settings
         self.pipeline = pipeline
+        self.link = link
     }
 
     func handlerAdded(context: ChannelHandlerContext) {
@@ -257,7 +260,7 @@ final class GatewayHandler: ChannelInboundHandler {
         since = .now()
         hasServed = true
         do throws(Problem) {
-            let call = try IncomingCall(head, id: id, remote: remote(context), received: since, settings: settings)
+            let call = try IncomingCall(head, id: id, remote: remote(context), received: since, settings: settings, link: link)
             if head.method == .OPTIONS, call.target.isEmpty { throw Problem(.notFound, "there is no such function") }
             let routed = try pipeline.receive(call)
             if let length = asked.length, length > settings.maximumRequestBody { throw tooLarge }

@@ -6,8 +6,11 @@ extension IncomingCall {
     /// - Parameters:
     ///   - remote: the peer's address.
     ///   - received: when the head was complete.
-    /// - Throws: `.uriTooLong`, `.headersTooLarge`.
-    init(_ head: HTTPRequestHead, id: CallId, remote: String, received: NIODeadline, settings: GatewaySettings) throws(Problem) {
+    ///   - link: for a connection out of a function's sandbox, whose address says where the call goes.
+    /// - Throws: `.uriTooLong`, `.headersTooLarge`; `.invalidRequest` for a Host that is not the one that was dialled.
+    init(
+        _ head: HTTPRequestHead, id: CallId, remote: String, received: NIODeadline, settings: GatewaySettings, link: FunctionLink?
+    ) throws(Problem) {
         guard head.uri.utf8.count <= 16_384 else { throw Problem(.uriTooLong, "a request's target is at most 16384 bytes") }
         guard head.headers.count <= 256, head.headers.reduce(0, { $0 + $1.name.utf8.count + $1.value.utf8.count }) <= 65_536 else {
             throw Problem(.headersTooLarge, "a request has at most 256 header fields and 65536 bytes of them")
@@ -21,7 +24,13 @@ extension IncomingCall {
         }
         var target: Substring = ""
         var rest: Substring = "/"
-        if path.hasPrefix("/f/") {
+        if let link {
+            guard link.isHost(head.headers[canonicalForm: "host"]) else {
+                throw Problem(.invalidRequest, "the request's Host must be \(link.callee.internalHost), the name that was dialled")
+            }
+            target = link.callee.description[...]
+            rest = path
+        } else if path.hasPrefix("/f/") {
             let inner = path.dropFirst(3)
             if let first = inner.firstIndex(of: "/") {
                 let second = inner[inner.index(after: first)...].firstIndex(of: "/") ?? inner.endIndex
@@ -29,10 +38,13 @@ extension IncomingCall {
                 if second < inner.endIndex { rest = inner[second...] }
             }
         }
-        let forwarded = ForwardedHeaders(remote: remote, isTLS: settings.isTLS, trusted: settings.trustedProxies, call: id)
+        let forwarded = ForwardedHeaders(
+            remote: link == nil ? remote : "unknown", isTLS: settings.isTLS, trusted: settings.trustedProxies, call: id)
+        var headers = forwarded.rebuilt(head.headers)
+        if let link { headers.add(name: "Casemate-Caller", value: link.caller.description) }
         self.init(
-            id: id, method: head.method, target: target, path: rest, query: query, headers: forwarded.rebuilt(head.headers),
-            credential: PresentedCredential(head.headers), received: received,
-            wantsTiming: !head.headers[canonicalForm: "casemate-timing"].isEmpty)
+            id: id, method: head.method, target: target, path: rest, query: query, headers: headers,
+            credential: link.map { .sandbox($0.callerId, $0.caller) } ?? PresentedCredential(head.headers), received: received,
+            wantsTiming: !head.headers[canonicalForm: "casemate-timing"].isEmpty, depth: link.map { $0.depth() + 1 } ?? 0)
     }
 }

@@ -43,6 +43,9 @@ package final class Deployed: Sendable {
 
     private let granted: Set<AllowedHost>
 
+    /// Whether the active revision lists `caller` among its callers.
+    package func mayBeCalled(by caller: FunctionName) -> Bool { spec?.callers?.contains(caller) ?? false }
+
     fileprivate func inGeneration(_ generation: UInt64) -> Deployed {
         Deployed(
             id: id, namespaceId: namespaceId, name: name, revision: revision, spec: spec, wrappedDataKey: wrappedDataKey, secrets: secrets,

@@ -26,6 +26,7 @@ extension FunctionInstances {
             }
             // The bundle and the way out, side by side.
             var missing = 2
+            let calls = SandboxCalls()
             let part = { [self] (failure: WardenFailure?) in
                 guard starting[key] != nil else { return }
                 if let failure {
@@ -36,17 +37,20 @@ extension FunctionInstances {
                 missing -= 1
                 guard missing == 0 else { return }
                 times.mounted = .now()
-                load(sandbox, key: key, times)
+                load(sandbox, key: key, times, calls)
             }
-            openEgress(of: sandbox, part)
+            openEgress(of: sandbox, calls, part)
             pool.specialise(sandbox, bundle: bundle, limits: SandboxLimits(spec.limits), part)
         }
     }
 
     /// At once where no name is listed.
-    private func openEgress(of sandbox: WarmSandbox, _ done: @escaping (WardenFailure?) -> Void) {
+    private func openEgress(of sandbox: WarmSandbox, _ calls: SandboxCalls, _ done: @escaping (WardenFailure?) -> Void) {
         guard let egress = sandbox.egress else { return done(.unexpected) }
-        let rules = services.egress.rules(of: function, revision: revision.number, hosts: function.reachable)
+        let peers = CalledFunctions(
+            callerId: function.id, caller: function.name, catalog: services.catalog, loop: services.loop, links: services.links
+        ) { calls.depth }
+        let rules = services.egress.rules(of: function, revision: revision.number, hosts: function.reachable, peers: peers)
         guard !function.reachable.isEmpty else {
             egress.allow(rules) { _ in }
             return done(nil)
@@ -65,11 +69,12 @@ extension FunctionInstances {
     }
 
     /// Entry, environment and secrets in one frame; the shim imports the handler and says what came of it.
-    private func load(_ sandbox: WarmSandbox, key: ObjectIdentifier, _ started: StartTimes) {
+    private func load(_ sandbox: WarmSandbox, key: ObjectIdentifier, _ started: StartTimes, _ calls: SandboxCalls) {
         var times = started
         let instance = Instance(
             sandbox: sandbox, concurrency: spec.limits.concurrency ?? 1, isolatedFields: isIsolated ? secretFields : nil, redactor: redactor
         ) { [services, id = function.id] in services.write($0, id) }
+        calls.instance = instance
         sandbox.maximumBodyLength = services.maximumResponseBody
         sandbox.onClosed = { [self] closing in
             if starting.removeValue(forKey: key) != nil {
@@ -160,4 +165,12 @@ extension FunctionInstances {
         pauseSpares()
         carryOut(state.startFailed())
     }
+}
+
+/// The calls that a sandbox runs, once it has an instance.
+final class SandboxCalls {
+    weak var instance: Instance?
+
+    /// Of the deepest of them: which of several made a call of its own can't be told.
+    var depth: Int { instance?.calls.map(\.admitted.call.depth).max() ?? 0 }
 }

@@ -51,7 +51,7 @@ public struct FunctionLabel: LabelName {
 }
 
 /// `namespace/name`: a label of a function, not its identity.
-public struct FunctionName: Hashable, Sendable, CustomStringConvertible {
+public struct FunctionName: Hashable, Sendable, Comparable, Codable, CustomStringConvertible {
     public let namespace: NamespaceName
     public let function: FunctionLabel
 
@@ -68,6 +68,34 @@ public struct FunctionName: Hashable, Sendable, CustomStringConvertible {
     }
 
     public var description: String { "\(namespace)/\(function)" }
+
+    /// What other functions reach it by: `function.namespace.internal`.
+    public var internalHost: String { "\(function).\(namespace).internal" }
+
+    /// From such a host's name.
+    public init?(internalHost: some StringProtocol) {
+        let labels = internalHost.split(separator: ".", omittingEmptySubsequences: false)
+        guard labels.count == 3, labels[2] == "internal", let function = FunctionLabel(labels[0]), let namespace = NamespaceName(labels[1])
+        else { return nil }
+        self.init(namespace: namespace, function: function)
+    }
+
+    public init(from decoder: any Decoder) throws {
+        let container = try decoder.singleValueContainer()
+        guard let name = FunctionName(try container.decode(String.self)) else {
+            throw DecodingError.dataCorruptedError(in: container, debugDescription: "not NAMESPACE/FUNCTION")
+        }
+        self = name
+    }
+
+    public func encode(to encoder: any Encoder) throws {
+        var container = encoder.singleValueContainer()
+        try container.encode(description)
+    }
+
+    public static func < (left: FunctionName, right: FunctionName) -> Bool {
+        (left.namespace, left.function) < (right.namespace, right.function)
+    }
 }
 
 /// A secret's or an environment variable's name: 1 to 128 of letters, digits, `_` and `-`, not first a digit.

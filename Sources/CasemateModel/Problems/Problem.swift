@@ -73,6 +73,7 @@ extension Problem.Code {
     public static let tampered = Self("bundle-changed", "The bundle is not what was signed", 503)
     public static let noCapacity = Self("no-capacity", "No capacity", 503)
     public static let unavailable = Self("unavailable", "Unavailable", 503)
+    public static let loopDetected = Self("loop-detected", "Too many calls behind each other", 508)
     public static let internalError = Self("internal-error", "Internal error", 500)
 
     /// Every code, for docs and tests.
@@ -80,6 +81,6 @@ extension Problem.Code {
         unauthenticated, forbidden, notFound, methodNotAllowed, conflict, invalidName, invalidRequest, invalidManifest, notAvailable,
         archiveRefused, buildFailed, gateFailed, handlerFailed, tooLarge, uriTooLong, headersTooLarge, rateLimited, requestTimeout,
         functionRaised, badResult, functionCrashed, functionTimeout, responseTooLarge, secretInResponse, secretMissing, importFailed,
-        tampered, noCapacity, unavailable, internalError,
+        tampered, noCapacity, unavailable, loopDetected, internalError,
     ]
 }

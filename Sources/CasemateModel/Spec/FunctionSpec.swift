@@ -22,6 +22,9 @@ public struct FunctionSpec: Hashable, Sendable, Codable {
     /// What was allowed besides, for this function or for all of its namespace, sorted; nil for nothing.
     public var grantedEgress: [AllowedHost]?
 
+    /// Functions that may call this one, sorted; nil for none.
+    public var callers: [FunctionName]?
+
     /// All that it may reach, where `granted` is what is granted now: a rollback brings no grant back that was taken since.
     public func reachable(granted: Set<AllowedHost>) -> [AllowedHost] {
         Array(Set((egress ?? []) + (grantedEgress ?? []).filter(granted.contains))).sorted()

@@ -1,4 +1,5 @@
 import CasemateModel
+import NIOCore
 
 /// What one sandbox may reach, and who hears of it.
 public struct EgressRules: Sendable {
@@ -8,6 +9,8 @@ public struct EgressRules: Sendable {
     /// Ranges of the namespace's policy, as they are now; nil where any address will do: a build fetches from the operator's own index.
     public let listed: (@Sendable () -> [AddressRange])?
     public let record: EgressRecord
+    /// Functions that may be called besides, by names of the platform's own.
+    public let peers: (any EgressPeers)?
     private let tell: @Sendable (Refused) -> Void
 
     /// A refusal for whoever writes it down.
@@ -21,12 +24,13 @@ public struct EgressRules: Sendable {
     /// - Parameter tell: hears of refusals, of the same one every ten seconds at most.
     public init(
         owner: String, hosts: [AllowedHost], listed: (@Sendable () -> [AddressRange])?, record: EgressRecord,
-        tell: @Sendable @escaping (Refused) -> Void
+        peers: (any EgressPeers)? = nil, tell: @Sendable @escaping (Refused) -> Void
     ) {
         self.owner = owner
         self.hosts = hosts
         self.listed = listed
         self.record = record
+        self.peers = peers
         self.tell = tell
     }
 
@@ -38,7 +42,7 @@ public struct EgressRules: Sendable {
     func ports(of name: String) -> [UInt16] {
         var ports: [UInt16] = []
         for host in hosts where host.allows(name) && !ports.contains(host.port) { ports.append(host.port) }
-        return ports
+        return ports.isEmpty && peers?.leads(to: name) ?? false ? [80] : ports
     }
 
     /// What lets a private address through, for the end of a message; empty where nothing does.
@@ -51,4 +55,14 @@ public struct EgressRules: Sendable {
 
     /// How whoever may do so allows what was refused.
     func command(_ target: String) -> String { "casemate egress allow \(owner) \(target)" }
+}
+
+/// Where names lead that stand for functions of the platform, not for hosts of the world.
+public protocol EgressPeers: Sendable {
+    /// The loop on which connections to them are served.
+    var loop: any EventLoop { get }
+    /// Whether `name`, in lower case, may be called now. Asked on any thread.
+    func leads(to name: String) -> Bool
+    /// Serves a connection to `name`, on the loop.
+    func take(_ channel: any Channel, to name: String) throws
 }

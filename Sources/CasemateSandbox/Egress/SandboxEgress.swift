@@ -130,6 +130,9 @@ public final class SandboxEgress: Sendable {
         guard let name = state.withLock({ $0.names[listener.index] }), let socket = try? descriptor.duplicate() else { return }
         state.withLock { _ = $0.open.insert(listener) }
         let target = EgressTarget(name: name, port: listener.port)
+        if let rules, let peers = rules.peers, !rules.hosts.contains(where: { $0.allows(name) }) {
+            return serve(listener, socket, peers, target)
+        }
         ServerBootstrap(group: network.loop)
             .serverChannelOption(.backlog, value: 128)
             .childChannelOption(.autoRead, value: false)
@@ -138,6 +141,29 @@ public final class SandboxEgress: Sendable {
             .childChannelInitializer { channel in
                 guard self.keep(channel) else { return channel.eventLoop.makeFailedFuture(ChannelError.eof) }
                 return channel.eventLoop.makeCompletedFuture { try Forwarder.take(channel, to: target, of: self) }
+            }
+            .withBoundSocket(socket)
+            .whenComplete { result in
+                switch result {
+                case .success(let channel): self.keepOrClose(channel)
+                case .failure: self.state.withLock { _ = $0.open.remove(listener) }
+                }
+            }
+    }
+
+    /// A listener behind which is another function.
+    private func serve(_ listener: InnerListener, _ socket: CInt, _ peers: any EgressPeers, _ target: EgressTarget) {
+        ServerBootstrap(group: peers.loop)
+            .serverChannelOption(.backlog, value: 128)
+            .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
+            .childChannelOption(.maxMessagesPerRead, value: 4)
+            .childChannelInitializer { channel in
+                guard self.keep(channel), let record = self.rules?.record, record.admit() else {
+                    return channel.eventLoop.makeFailedFuture(ChannelError.eof)
+                }
+                channel.closeFuture.whenComplete { _ in record.closed() }
+                record.connected(target.description)
+                return channel.eventLoop.makeCompletedFuture { try peers.take(channel, to: target.name) }
             }
             .withBoundSocket(socket)
             .whenComplete { result in

@@ -38,7 +38,8 @@ struct Deploy: AsyncParsableCommand {
         var problem: String?
         var diagnostics: [Diagnostic]
         var output: String?
-        var egress: EgressChange?
+        var egress: ListChange<AllowedHost>?
+        var callers: ListChange<FunctionName>?
         var milliseconds: Int
     }
 
@@ -88,6 +89,10 @@ struct Deploy: AsyncParsableCommand {
 
     private struct Archive: Decodable { var digest: String }
 
+    private func added(_ text: String) { Terminal.line(Terminal.coloured("  + \(text)", .green)) }
+
+    private func removed(_ text: String) { Terminal.line(Terminal.coloured("  - \(text)", .red)) }
+
     private func show(_ outcome: Outcome) {
         let took = "(\(outcome.milliseconds) ms)"
         switch outcome.status {
@@ -104,9 +109,11 @@ struct Deploy: AsyncParsableCommand {
                 "\(Terminal.coloured("failed", .red)) \(outcome.function) at \(outcome.stage ?? "?"): \(Terminal.visible(outcome.problem ?? ""))\(still)"
             )
         }
-        if ["deployed", "planned"].contains(outcome.status), let egress = outcome.egress {
-            for host in egress.added { Terminal.line(Terminal.coloured("  + may reach \(host)", .green)) }
-            for host in egress.removed { Terminal.line(Terminal.coloured("  - may no longer reach \(host)", .red)) }
+        if ["deployed", "planned"].contains(outcome.status) {
+            for host in outcome.egress?.added ?? [] { added("may reach \(host)") }
+            for host in outcome.egress?.removed ?? [] { removed("may no longer reach \(host)") }
+            for caller in outcome.callers?.added ?? [] { added("may be called by \(caller)") }
+            for caller in outcome.callers?.removed ?? [] { removed("may no longer be called by \(caller)") }
         }
         for diagnostic in outcome.diagnostics { Terminal.line("  \(Terminal.visible(diagnostic.description))") }
         if let output = outcome.output {

@@ -8,7 +8,6 @@ struct ManifestLaterTests {
     func check(answer: Answer) { #expect(diagnostics(answer.text) == answer.lines) }
 
     static let answers: [Answer] = [
-        .line6("callers: [plant/ingest]", "callers is not available yet; remove it"),
         .line6("callers: [ingest]", "\"ingest\" under callers is not NAMESPACE/FUNCTION; write it as \"plant/ingest\""),
         .line6("callers: plant/ingest", "callers takes a list, not a single value; write it as [\"plant/ingest\"]"),
         .line6("callers: [~]", "callers has an empty entry; remove it"),
