@@ -75,7 +75,13 @@ let package = Package(
         .target(
             name: "CasemateSandbox",
             dependencies: [
-                "CLinux", "CAres", "CasemateWire", "CasemateModel", "CasemateLinux", .product(name: "NIOHTTP1", package: "swift-nio"),
+                "CLinux", "CAres", "CasemateWire", "CasemateModel", "CasemateLinux", "CasemateVault",
+                .product(name: "NIOHTTP1", package: "swift-nio"),
+                .product(name: "NIOTLS", package: "swift-nio"),
+                .product(name: "NIOSSL", package: "swift-nio-ssl"),
+                .product(name: "X509", package: "swift-certificates"),
+                .product(name: "SwiftASN1", package: "swift-asn1"),
+                .product(name: "Crypto", package: "swift-crypto"),
             ] + nio,
             swiftSettings: ours
         ),
@@ -152,7 +158,12 @@ let package = Package(
         .testTarget(name: "CasemateIdentityTests", dependencies: ["CasemateModel", "CasemateIdentity"], swiftSettings: ours),
         .testTarget(
             name: "CasemateSandboxTests",
-            dependencies: ["CasemateWire", "CasemateSandbox", .product(name: "NIOCore", package: "swift-nio")], swiftSettings: ours
+            dependencies: [
+                "CasemateModel", "CasemateWire", "CasemateVault", "CasemateSandbox", .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"), .product(name: "NIOSSL", package: "swift-nio-ssl"),
+                .product(name: "X509", package: "swift-certificates"), .product(name: "SwiftASN1", package: "swift-asn1"),
+            ],
+            swiftSettings: ours
         ),
         .testTarget(
             name: "CasemateInvokeTests",

@@ -85,6 +85,7 @@ public final class DeployPipeline: Sendable {
             outcome.revision = planned.active?.number
             outcome.egress = planned.egressChange
             outcome.callers = planned.callersChange
+            outcome.injected = planned.injectedChange
             if planned.isUnchanged {
                 outcome.status = .unchanged
                 outcome.bundleDigest = planned.active?.bundleDigest

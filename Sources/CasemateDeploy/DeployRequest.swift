@@ -47,6 +47,8 @@ public struct DeployOutcome: Sendable, Codable {
     public var egress: ListChange<AllowedHost>?
     /// How the list of functions that may call it differs; nil where it does not.
     public var callers: ListChange<FunctionName>?
+    /// How those secrets differ that are put in on the way: which, where, for which host.
+    public var injected: ListChange<String>?
     public var milliseconds: Int
 }
 

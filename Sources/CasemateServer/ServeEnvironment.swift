@@ -15,6 +15,8 @@ public struct ServeEnvironment: Sendable {
     public var clientConfiguration: Int32?
     /// Certificate chain and key in PEM, in a memory file.
     public var tls: Int32?
+    /// Authorities for the hosts of injected secrets in PEM, in a memory file.
+    public var authorities: Int32?
     /// How the one who started the server reaches the administrator's key.
     public var adminKeyPath: String
 
@@ -27,6 +29,7 @@ public struct ServeEnvironment: Sendable {
         case keyPath = "CASEMATE_X_KEY_PATH"
         case clientConfiguration = "CASEMATE_X_CLIENT_CONFIG"
         case tls = "CASEMATE_X_TLS"
+        case authorities = "CASEMATE_X_AUTHORITIES"
         case uid = "CASEMATE_X_UID"
         case gid = "CASEMATE_X_GID"
     }
@@ -48,5 +51,6 @@ public struct ServeEnvironment: Sendable {
         adminKeyPath = (values[.keyPath] ?? nil) ?? ""
         clientConfiguration = (values[.clientConfiguration] ?? nil).flatMap { Int32($0) }
         tls = (values[.tls] ?? nil).flatMap { Int32($0) }
+        authorities = (values[.authorities] ?? nil).flatMap { Int32($0) }
     }
 }

@@ -51,10 +51,11 @@ public struct Server: Sendable {
         let policies = NamespacePolicies()
         policies.load(try await records.read { try $0.policies() })
         let warden = WardenClient(path: environment.wardenSocket)
-        let network = EgressNetwork(
+        let network = try EgressNetwork(
             resolver: try UpstreamResolver(servers: settings.resolvers), warden: warden,
             limits: EgressNetwork.Limits(
-                perFunction: EgressRecord.Limits(connections: settings.egressConnections, bytesPerHour: settings.egressBytesPerHour)))
+                perFunction: EgressRecord.Limits(connections: settings.egressConnections, bytesPerHour: settings.egressBytesPerHour)),
+            authorities: try Self.pem(environment.authorities, "the authorities of egress-authorities") ?? [])
         let egress = EgressRecords(network: network, policies: policies, logs: logs, logger: logger)
         let counters = CallCounters()
         let gateway = Gateway()
@@ -165,16 +166,21 @@ public struct Server: Sendable {
     }
 
     private func tlsContext() throws -> (context: NIOSSLContext, configuration: TLSConfiguration)? {
-        guard let fd = environment.tls else { return nil }
-        lseek(fd, 0, SEEK_SET)
-        let pem = try Files.read(fd, limit: 1 << 20, naming: "the TLS certificate")
-        close(fd)
+        guard let pem = try Self.pem(environment.tls, "the TLS certificate") else { return nil }
         let chain = try NIOSSLCertificate.fromPEMBytes(pem).map { NIOSSLCertificateSource.certificate($0) }
         let key = try NIOSSLPrivateKey(bytes: pem, format: .pem)
         var configuration = TLSConfiguration.makeServerConfiguration(certificateChain: chain, privateKey: .privateKey(key))
         configuration.minimumTLSVersion = .tlsv12
         configuration.applicationProtocols = ["http/1.1"]
         return (try NIOSSLContext(configuration: configuration), configuration)
+    }
+
+    /// What `up` has read for us, and put into a memory file.
+    private static func pem(_ fd: Int32?, _ what: String) throws -> [UInt8]? {
+        guard let fd else { return nil }
+        defer { close(fd) }
+        lseek(fd, 0, SEEK_SET)
+        return try Files.read(fd, limit: 1 << 20, naming: what)
     }
 
     private static func bytes(hex: String) -> [UInt8]? {

@@ -23,7 +23,7 @@ func withRoutes(_ body: ([APIRoute]) throws -> Void) async throws {
     let logger = Logger(label: "test")
     let logs = try LogStore(folder: folder + "/logs")
     let policies = NamespacePolicies()
-    let network = EgressNetwork(resolver: try UpstreamResolver(servers: ["127.0.0.1:9"]), warden: warden)
+    let network = try EgressNetwork(resolver: try UpstreamResolver(servers: ["127.0.0.1:9"]), warden: warden)
     let services = APIServices(
         records: records, artifacts: artifacts, logs: logs, vault: vault, credentials: CredentialIndex(),
         catalog: CatalogLoader(records: records, catalog: Catalog()),

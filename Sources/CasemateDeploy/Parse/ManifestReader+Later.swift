@@ -46,15 +46,6 @@ extension ManifestReader {
             && parts[1].utf8.allSatisfy { (97...122).contains($0) }
     }
 
-    /// A DNS name (RFC 1123 §2.1), and no IPv4 address.
-    static func isHost(_ text: some StringProtocol) -> Bool {
-        let labels = text.split(separator: ".", omittingEmptySubsequences: false)
-        guard (1...253).contains(text.utf8.count), let last = labels.last, !last.utf8.allSatisfy({ (48...57).contains($0) }) else {
-            return false
-        }
-        return labels.allSatisfy { NamespaceName.isLabel($0.lowercased()) }
-    }
-
     // MARK: Mappings
 
     private mutating func checkPackages(_ field: Field) {

@@ -1,31 +1,38 @@
 import CasemateModel
 
-/// `secrets`: names only. People will write values nevertheless, so no message holds more than a valid name.
+/// `secrets`: names only, `+Injection` has those that are put in on the way. People will write values nevertheless, so no message holds more than a valid name.
 extension ManifestReader {
+    struct Secrets {
+        /// Of all names.
+        var lines: [VariableName: Int] = [:]
+        /// Those that are put in on the way.
+        var injections: [Injection] = []
+    }
+
     private static let secretKeys = ["name", "from", "deliver", "host", "header", "format"]
 
-    /// Sorted by name.
-    mutating func secrets(_ field: Field, function: FunctionLabel?, environment: Environment) -> [VariableName] {
+    mutating func secrets(_ field: Field, function: FunctionLabel?, environment: Environment) -> Secrets {
         if case .mapping(let entries) = field.node.value, !entries.isEmpty {
             for entry in entries { refuseValue(line: entry.keyLine, name: entry.key, function: function) }
-            return []
+            return Secrets()
         }
-        guard let items = items(field, example: "[API_KEY]") else { return [] }
+        guard let items = items(field, example: "[API_KEY]") else { return Secrets() }
 
-        var lines: [VariableName: Int] = [:]
+        var secrets = Secrets()
         for item in items {
-            guard let name = secret(item, function: function) else { continue }
-            if let first = lines[name] {
+            guard let (name, injection) = secret(item, function: function) else { continue }
+            if let first = secrets.lines[name] {
                 faults.error(item.line, "the secret \(name) is given again, first on line \(first)", fix: "keep one of them")
             } else if let line = environment.lines[name] {
                 faults.error(item.line, "\(name) is a secret and also under env, on line \(line)", fix: "keep one of them")
             }
-            lines[name] = lines[name] ?? item.line
+            secrets.lines[name] = secrets.lines[name] ?? item.line
+            if let injection { secrets.injections.append(injection) }
         }
-        return lines.keys.sorted()
+        return secrets
     }
 
-    private mutating func secret(_ item: YAMLNode, function: FunctionLabel?) -> VariableName? {
+    private mutating func secret(_ item: YAMLNode, function: FunctionLabel?) -> (VariableName, Injection?)? {
         switch item.value {
         case .unreadable: return nil
         case .list:
@@ -41,14 +48,14 @@ extension ManifestReader {
                 return nil
             }
             let field = Field(path: "a secret's name", keyLine: item.line, node: item)
-            return self.text(field, isSensitive: true).flatMap { variableName($0, line: item.line, noun: "secret") }
+            return self.text(field, isSensitive: true).flatMap { variableName($0, line: item.line, noun: "secret") }.map { ($0, nil) }
         }
     }
 
     // MARK: Written as a mapping
 
     /// `{name, from}` takes the value from elsewhere, `{name, deliver, host, header, format}` keeps it out of the function.
-    private mutating func secret(_ entries: [YAMLEntry], _ item: YAMLNode, function: FunctionLabel?) -> VariableName? {
+    private mutating func secret(_ entries: [YAMLEntry], _ item: YAMLNode, function: FunctionLabel?) -> (VariableName, Injection?)? {
         let given = entries.first { $0.key == "name" }
         // `{API_KEY: value}`, or `{name: API_KEY, value: …}`
         let looksLikeValue = entries.first { entry in
@@ -65,8 +72,9 @@ extension ManifestReader {
         guard let fields = fields(of: item, at: Place("secret", prefix: "secret."), known: Self.secretKeys) else { return nil }
         let nameField = required("name", in: fields, line: item.line, of: "this secret", example: "name: API_KEY")
         let name = nameField.flatMap { text($0, isSensitive: true) }.flatMap { variableName($0, line: item.line, noun: "secret") }
-        guard checkSource(fields), checkDelivery(fields, item) else { return nil }
-        return name
+        guard checkSource(fields) else { return nil }
+        let injection = injection(fields, item)
+        return name.map { name in (name, injection?(name)) }
     }
 
     /// - Returns: whether there is no `from`.
@@ -80,41 +88,6 @@ extension ManifestReader {
             faults.error(from.line, "secret.from names no secret elsewhere", fix: "write it as \"aws-sm://prod/db\"")
         }
         return false
-    }
-
-    /// - Returns: whether there is nothing on delivery.
-    private mutating func checkDelivery(_ fields: Fields, _ item: YAMLNode) -> Bool {
-        let present = ["deliver", "host", "header", "format"].compactMap { fields[$0] }
-        guard !present.isEmpty else { return true }
-        let before = faults.errorCount
-        if let deliver = required("deliver", in: fields, line: item.line, of: "this secret", example: "deliver: inject") {
-            _ = choice(deliver, of: ["inject"])
-        }
-        if let host = required("host", in: fields, line: item.line, of: "this secret", example: "host: api.example.com") {
-            if let text = text(host, isSensitive: true), !Self.isHost(text) {
-                faults.error(host.line, "secret.host is no host name", fix: "write it as api.example.com")
-            }
-        }
-        if let header = required("header", in: fields, line: item.line, of: "this secret", example: "header: Authorization") {
-            if let text = text(header, isSensitive: true), !Self.isHeaderName(text) {
-                faults.error(header.line, "secret.header is no header field's name", fix: "write it as Authorization")
-            }
-        }
-        if let format = fields["format"], let text = text(format, isSensitive: true),
-            text.split(separator: "{}", omittingEmptySubsequences: false).count != 2
-        {
-            faults.error(format.line, "secret.format does not hold {} once", fix: "write it as \"Bearer {}\"")
-        }
-        if let deliver = fields["deliver"] { notAvailable(deliver, unlessErrorsSince: before) }
-        return false
-    }
-
-    /// A token of RFC 9110 §5.6.2.
-    private static func isHeaderName(_ text: String) -> Bool {
-        (1...128).contains(text.utf8.count)
-            && text.utf8.allSatisfy {
-                (97...122).contains($0) || (65...90).contains($0) || (48...57).contains($0) || "!#$%&'*+-.^_`|~".utf8.contains($0)
-            }
     }
 
     // MARK: Values

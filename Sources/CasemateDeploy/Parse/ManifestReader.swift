@@ -1,7 +1,7 @@
 import CasemateModel
 
 /// From a YAML tree to a `Manifest`: which keys there are, what they take, and what each one means.
-/// A facet of a function is a file: `+Code`, `+Environment`, `+Secrets`, `+Limits`, `+Egress`, `+Callers`, `+Later`.
+/// A facet of a function is a file: `+Code`, `+Environment`, `+Secrets`, `+Injection`, `+Limits`, `+Egress`, `+Callers`, `+Later`.
 ///
 /// Reading goes on after a fault, with the default in the value's place; whoever calls looks at `faults` in the end.
 struct ManifestReader {
@@ -61,12 +61,14 @@ struct ManifestReader {
         spec.signature = fields["signature"].flatMap { signature($0) }
         spec.access = fields["access"].flatMap { access($0) } ?? spec.access
         spec.environment = environment.values
-        spec.secrets = fields["secrets"].map { secrets($0, function: label, environment: environment) } ?? []
+        let secrets = fields["secrets"].map { self.secrets($0, function: label, environment: environment) } ?? Secrets()
+        spec.secrets = secrets.lines.keys.sorted()
         spec.limits = fields["limits"].map { limits($0) } ?? spec.limits
         spec.scale = fields["scale"].map { scale($0) } ?? spec.scale
         spec.isolation = fields["isolate"].flatMap { isolation($0, spec.limits) }
         spec.callers = fields["callers"].flatMap { callers($0) }
         spec.egress = fields["egress"].flatMap { egress($0) }
+        spec.injected = injected(secrets, egress: spec.egress ?? [], environment)
         let policy = fields["dependencies"].flatMap { dependencyPolicy($0) } ?? .auto
         checkLater(fields)
 

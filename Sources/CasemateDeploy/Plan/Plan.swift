@@ -40,6 +40,11 @@ public struct PlannedFunction: Sendable {
         ListChange(from: activeSpec?.callers ?? [], to: manifest.spec.callers ?? [])
     }
 
+    /// Nil where the same secrets are put in at the same places.
+    public var injectedChange: ListChange<String>? {
+        ListChange(from: (activeSpec?.injected ?? []).map(\.description), to: (manifest.spec.injected ?? []).map(\.description))
+    }
+
     private var activeSpec: FunctionSpec? { active.flatMap { try? CanonicalSpec.decode($0.specBytes) } }
 
     /// Whether the active revision was made from exactly this source and manifest.

@@ -1,6 +1,7 @@
 import CasemateModel
 import CasemateSandbox
 import CasemateStore
+import CasemateVault
 import Logging
 import Synchronization
 
@@ -32,11 +33,13 @@ package final class EgressRecords: Sendable {
     package func forget(_ function: FunctionId) { records.withLock { $0[function] = nil } }
 
     /// What one instance of the revision may reach.
-    func rules(of function: Deployed, revision: Int, hosts: [AllowedHost], peers: any EgressPeers) -> EgressRules {
+    func rules(
+        of function: Deployed, revision: Int, hosts: [AllowedHost], peers: any EgressPeers, injections: Injections?, secrets: Redactor
+    ) -> EgressRules {
         let (policies, logs, logger) = (policies, logs, logger)
         return EgressRules(
             owner: function.name.description, hosts: hosts, listed: { policies.listed(function.namespaceId) },
-            record: record(of: function.id), peers: peers
+            record: record(of: function.id), peers: peers, injections: injections, secrets: secrets
         ) { refused in
             logs.append([.platform("egress refused: \(refused.detail)", at: .now)], to: function.id)
             logger.notice(

@@ -10,6 +10,12 @@ extension FunctionInstances {
         guard services.signer.isValid(revision) else {
             return startFailed(Problem(.tampered, "the revision's signature is not valid"))
         }
+        let injections: Injections?
+        do {
+            injections = injected.isEmpty ? nil : try Injections(injected, redactor: injectedRedactor)
+        } catch {
+            return startFailed(Problem(.noCapacity, "the sandbox's certificate authority could not be made", retryAfterSeconds: 1))
+        }
         services.counters.coldStarts.increment()
         var times = StartTimes(asked: .now())
         pool.take { [self] sandbox in
@@ -37,20 +43,23 @@ extension FunctionInstances {
                 missing -= 1
                 guard missing == 0 else { return }
                 times.mounted = .now()
-                load(sandbox, key: key, times, calls)
+                load(sandbox, key: key, times, calls, injections)
             }
-            openEgress(of: sandbox, calls, part)
+            openEgress(of: sandbox, calls, injections, part)
             pool.specialise(sandbox, bundle: bundle, limits: SandboxLimits(spec.limits), part)
         }
     }
 
     /// At once where no name is listed.
-    private func openEgress(of sandbox: WarmSandbox, _ calls: SandboxCalls, _ done: @escaping (WardenFailure?) -> Void) {
+    private func openEgress(
+        of sandbox: WarmSandbox, _ calls: SandboxCalls, _ injections: Injections?, _ done: @escaping (WardenFailure?) -> Void
+    ) {
         guard let egress = sandbox.egress else { return done(.unexpected) }
         let peers = CalledFunctions(
             callerId: function.id, caller: function.name, catalog: services.catalog, loop: services.loop, links: services.links
         ) { calls.depth }
-        let rules = services.egress.rules(of: function, revision: revision.number, hosts: function.reachable, peers: peers)
+        let rules = services.egress.rules(
+            of: function, revision: revision.number, hosts: function.reachable, peers: peers, injections: injections, secrets: redactor)
         guard !function.reachable.isEmpty else {
             egress.allow(rules) { _ in }
             return done(nil)
@@ -69,7 +78,9 @@ extension FunctionInstances {
     }
 
     /// Entry, environment and secrets in one frame; the shim imports the handler and says what came of it.
-    private func load(_ sandbox: WarmSandbox, key: ObjectIdentifier, _ started: StartTimes, _ calls: SandboxCalls) {
+    private func load(
+        _ sandbox: WarmSandbox, key: ObjectIdentifier, _ started: StartTimes, _ calls: SandboxCalls, _ injections: Injections?
+    ) {
         var times = started
         let instance = Instance(
             sandbox: sandbox, concurrency: spec.limits.concurrency ?? 1, isolatedFields: isIsolated ? secretFields : nil, redactor: redactor
@@ -103,7 +114,7 @@ extension FunctionInstances {
                 sandbox.whenDrained { [self] in loaded(instance, fault: fault, traceback: traceback) }
             }
         }
-        let fields = self.fields
+        let fields = fields(injections)
         sandbox.send(FrameHeader(kind: .specialise, metaLength: fields.readableBytes), meta: fields, body: nil)
         times.sent = .now()
     }
@@ -136,7 +147,7 @@ extension FunctionInstances {
     }
 
     /// What the process that loads the handler gets. With a process per call, the secrets come with each call, to its own process.
-    private var fields: ByteBuffer {
+    private func fields(_ injections: Injections?) -> ByteBuffer {
         var fields = ShimFields()
         fields.add(.handler, spec.handler)
         fields.add(.signature, spec.signature?.rawValue ?? "")
@@ -145,6 +156,7 @@ extension FunctionInstances {
         fields.add(.memoryInMiB, "\(spec.limits.memoryInBytes >> 20)")
         for (name, value) in spec.environment { fields.add(.environment, name: name.text, value: Array(value.utf8)) }
         if let concurrency = spec.limits.concurrency, concurrency > 1 { fields.add(.concurrency, "\(concurrency)") }
+        if let injections { fields.add(.authority, injections.certificate) }
         if isIsolated { fields.add(.isolation, "call") } else { addSecrets(to: &fields) }
         return ByteBuffer(bytes: fields.bytes)
     }
@@ -157,6 +169,9 @@ extension FunctionInstances {
 
     private func addSecrets(to fields: inout ShimFields) {
         for secret in secrets { secret.value.withBytes { fields.add(.secret, name: secret.name.text, value: $0) } }
+        for (place, _) in injected {
+            fields.add(.secret, name: place.name.text, value: Array(InjectedSecret.placeholder(of: place.name).utf8))
+        }
     }
 
     func startFailed(_ problem: Problem) {

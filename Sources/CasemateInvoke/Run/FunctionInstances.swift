@@ -12,7 +12,11 @@ final class FunctionInstances {
     let spec: FunctionSpec
     let redactor: Redactor
     let bundle: BundleDigest
+    /// Those that the function gets itself.
     let secrets: [(name: VariableName, value: Secret)]
+    /// Those that its way out puts in, and what finds them in the answers.
+    let injected: [(place: InjectedSecret, value: Secret)]
+    let injectedRedactor: Redactor
     let services: CallServices
     let pool: SandboxPool
     var state: InstanceSetState<Instance, RunningCall>
@@ -35,7 +39,10 @@ final class FunctionInstances {
         self.pool = pool
         let all = try services.vault.open(function.secrets, of: function.id, wrappedKey: function.wrappedDataKey)
         // Only what the revision declares is handed to it; all that is stored is redacted.
-        secrets = all.filter { routed.spec.secrets.contains($0.name) }
+        secrets = all.filter { routed.spec.secrets.contains($0.name) && routed.spec.isHandedOver($0.name) }
+        injected = (routed.spec.injected ?? []).compactMap { place in all.first { $0.name == place.name }.map { (place, $0.value) } }
+        injectedRedactor = Redactor(
+            injected.map { entry in entry.value.withBytes { .secret(name: entry.place.name.text, value: $0) } })
         redactor = Redactor(all.map { entry in entry.value.withBytes { Needle.secret(name: entry.name.text, value: $0) } })
         state = InstanceSetState(
             most: spec.scale.max, least: min(spec.scale.min ?? 0, spec.scale.max), concurrency: spec.limits.concurrency ?? 1)

@@ -21,7 +21,8 @@ public struct FunctionSpec: Hashable, Sendable, Codable {
     public var egress: [AllowedHost]?
     /// What was allowed besides, for this function or for all of its namespace, sorted; nil for nothing.
     public var grantedEgress: [AllowedHost]?
-
+    /// Those of `secrets` that are put in on the way instead, by name; nil for none.
+    public var injected: [InjectedSecret]?
     /// Functions that may call this one, sorted; nil for none.
     public var callers: [FunctionName]?
 
@@ -29,6 +30,9 @@ public struct FunctionSpec: Hashable, Sendable, Codable {
     public func reachable(granted: Set<AllowedHost>) -> [AllowedHost] {
         Array(Set((egress ?? []) + (grantedEgress ?? []).filter(granted.contains))).sorted()
     }
+
+    /// Whether the function gets the value of `secret` itself.
+    public func isHandedOver(_ secret: VariableName) -> Bool { !(injected ?? []).contains { $0.name == secret } }
 
     public init(
         runtime: String, handler: String, signature: Signature? = nil, access: Access = .private,

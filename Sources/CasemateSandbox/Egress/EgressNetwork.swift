@@ -31,8 +31,12 @@ public final class EgressNetwork: Sendable {
     let addresses = AddressGuard()
     public let warden: WardenClient
     private let group: MultiThreadedEventLoopGroup
+    /// For connections whose TLS is the server's own, to the hosts of injected secrets.
+    let authorities: UpstreamAuthorities
 
-    public init(resolver: UpstreamResolver, warden: WardenClient, limits: Limits = Limits()) {
+    /// - Parameter authorities: those that are trusted besides the system's, in PEM.
+    public init(resolver: UpstreamResolver, warden: WardenClient, limits: Limits = Limits(), authorities: [UInt8] = []) throws {
+        self.authorities = try UpstreamAuthorities(besides: authorities)
         self.resolver = resolver
         self.warden = warden
         self.limits = limits

@@ -22,6 +22,12 @@ public enum EgressRefusal: String, Sendable, CaseIterable {
     case tooSlow = "too-slow"
     /// What should have been HTTP was none that can be checked.
     case badRequest = "bad-request"
+    /// The host of an injected secret has no certificate that can be verified.
+    case badCertificate = "bad-certificate"
+    /// The value of a secret would have gone out without TLS.
+    case secretInClear = "secret-in-clear"
+    /// What that host answered can't be searched for the secret.
+    case badResponse = "bad-response"
 }
 
 /// What all functions together did, for the metrics.

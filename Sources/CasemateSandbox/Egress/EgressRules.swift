@@ -1,4 +1,5 @@
 import CasemateModel
+import CasemateVault
 import NIOCore
 
 /// What one sandbox may reach, and who hears of it.
@@ -11,6 +12,10 @@ public struct EgressRules: Sendable {
     public let record: EgressRecord
     /// Functions that may be called besides, by names of the platform's own.
     public let peers: (any EgressPeers)?
+    /// Secrets that are put into its requests.
+    public let injections: Injections?
+    /// Finds the function's secrets, none of which goes out without TLS.
+    let secrets: Redactor
     private let tell: @Sendable (Refused) -> Void
 
     /// A refusal for whoever writes it down.
@@ -22,15 +27,18 @@ public struct EgressRules: Sendable {
     }
 
     /// - Parameter tell: hears of refusals, of the same one every ten seconds at most.
-    public init(
+    package init(
         owner: String, hosts: [AllowedHost], listed: (@Sendable () -> [AddressRange])?, record: EgressRecord,
-        peers: (any EgressPeers)? = nil, tell: @Sendable @escaping (Refused) -> Void
+        peers: (any EgressPeers)? = nil, injections: Injections? = nil, secrets: Redactor = Redactor([]),
+        tell: @Sendable @escaping (Refused) -> Void
     ) {
         self.owner = owner
         self.hosts = hosts
         self.listed = listed
         self.record = record
         self.peers = peers
+        self.injections = injections
+        self.secrets = secrets
         self.tell = tell
     }
 

@@ -11,11 +11,14 @@ enum Forwarder {
         guard let rules = egress.rules else { throw ChannelError.eof }
         let connection = ForwardedConnection(channel, target: target, rules: rules, network: egress.network)
         guard connection.admit() else { return }
+        let injection = rules.injections?.injection(at: target)
         switch target.port {
         case 80:
             let decoder = ByteToMessageHandler(HTTPRequestDecoder(leftOverBytesStrategy: .dropBytes), maximumBufferSize: 1 << 17)
-            try channel.pipeline.syncOperations.addHandlers([decoder, PlainRequests(connection)])
-        default: try channel.pipeline.syncOperations.addHandler(Opening(connection, mustBeTLS: target.port == 443))
+            try channel.pipeline.syncOperations.addHandlers([decoder, ForwardedRequests(connection, injection: injection)])
+        default:
+            try channel.pipeline.syncOperations.addHandler(
+                Opening(connection, mustBeTLS: target.port == 443 || injection != nil, injection: injection))
         }
     }
 }
@@ -56,6 +59,8 @@ final class ForwardedConnection {
     }
 
     private var isOpen = false
+
+    var authorities: UpstreamAuthorities { network.authorities }
 
     private static let overQuota =
         "the function has too many connections, or moved too many bytes within an hour; the server's settings egress-connections and "

@@ -1,4 +1,6 @@
 import NIOCore
+import NIOHTTP1
+import NIOSSL
 
 /// Holds a client's first bytes until it is known that they ask for the name that was dialled, and the world is connected.
 ///
@@ -10,6 +12,7 @@ final class Opening: ChannelInboundHandler, RemovableChannelHandler {
 
     private let connection: ForwardedConnection
     private let mustBeTLS: Bool
+    private let injection: Injection?
     private var hello = ClientHello()
     private var held = ByteBuffer()
     private var isCleared = false
@@ -17,9 +20,11 @@ final class Opening: ChannelInboundHandler, RemovableChannelHandler {
     private var isConnecting = false
     private var splice: Splice?
 
-    init(_ connection: ForwardedConnection, mustBeTLS: Bool) {
+    /// - Parameter injection: what is put into the requests, whose TLS ends here then.
+    init(_ connection: ForwardedConnection, mustBeTLS: Bool, injection: Injection? = nil) {
         self.connection = connection
         self.mustBeTLS = mustBeTLS
+        self.injection = injection
     }
 
     func channelActive(context: ChannelHandlerContext) {
@@ -76,6 +81,7 @@ final class Opening: ChannelInboundHandler, RemovableChannelHandler {
 
     private func clear(_ context: ChannelHandlerContext) {
         isCleared = true
+        if let injection { return terminate(context, injection) }
         if splice != nil { release(context) } else { connect(context) }
     }
 
@@ -101,6 +107,27 @@ final class Opening: ChannelInboundHandler, RemovableChannelHandler {
         splice = left
         outside.setOption(.autoRead, value: true).whenSuccess { outside.read() }
         if isCleared { release(context) }
+    }
+
+    /// From here on it is a server's side of TLS, and the world is connected when a whole request's head is there.
+    private func terminate(_ context: ChannelHandlerContext, _ injection: Injection) {
+        do {
+            let decoder = HTTPRequestDecoder(leftOverBytesStrategy: .dropBytes)
+            try context.pipeline.syncOperations.addHandlers([
+                NIOSSLServerHandler(context: injection.context(for: connection.target.name)),
+                ByteToMessageHandler(decoder, maximumBufferSize: 1 << 17), ForwardedRequests(connection, injection: injection),
+            ])
+        } catch {
+            return context.close(promise: nil)
+        }
+        context.fireChannelRead(wrapInboundOut(held))
+        held = ByteBuffer()
+        context.fireChannelReadComplete()
+        if hasEndedInput { context.fireUserInboundEventTriggered(ChannelEvent.inputClosed) }
+        let channel = context.channel
+        context.pipeline.syncOperations.removeHandler(self, promise: nil)
+        // The handlers were not there when it became active; a read more than they ask for does no harm.
+        channel.read()
     }
 
     private func release(_ context: ChannelHandlerContext) {

@@ -337,6 +337,9 @@ struct EgressTarget: Hashable, Sendable, CustomStringConvertible {
     let name: String
     let port: UInt16
     var description: String { "\(name):\(port)" }
+
+    /// What a request's Host may be (RFC 9110 §7.2), the usual one first.
+    var authorities: [String] { port == 80 || port == 443 ? [name, description] : [description] }
 }
 
 extension InnerListener {

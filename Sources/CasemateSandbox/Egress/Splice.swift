@@ -12,8 +12,17 @@ protocol SpliceEnd: AnyObject {
     func otherClosed()
 }
 
+/// The end towards the world, as the one towards the sandbox sees it.
+protocol FarEnd: AnyObject {
+    func join(_ partner: any SpliceEnd)
+    func otherBecameWritable()
+    /// Nothing more comes from inside.
+    func endOutput()
+    func otherClosed()
+}
+
 /// Passes bytes between two channels of one loop. Each reads only as fast as the other writes.
-final class Splice: ChannelDuplexHandler, SpliceEnd {
+final class Splice: ChannelDuplexHandler, SpliceEnd, FarEnd {
     typealias InboundIn = ByteBuffer
     typealias OutboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer

@@ -80,6 +80,7 @@ extension ServerSettings {
             }
             return endpoint.description
         }
+        egressAuthorities = optional("egress-authorities")
         egressConnections = try number("egress-connections", 1...65_536)
         egressBytesPerHour = try number("egress-bytes-per-hour", 1 << 20...1 << 50)
         securityContact = optional("security-contact")

@@ -23,6 +23,7 @@ public struct ServerSettings: Sendable, Equatable {
     public var indexHosts: [String]
     public var resolvers: [String]
     public var egressConnections: Int
+    public var egressAuthorities: String?
     public var egressBytesPerHour: Int
     public var securityContact: String?
     public var securityExpires: String?

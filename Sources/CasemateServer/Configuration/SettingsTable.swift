@@ -37,6 +37,7 @@ public enum SettingsTable {
         Setting(key: "resolvers", fallback: "", help: "HOST:PORT of DNS servers for functions' names, comma between; default: the host's"),
         Setting(key: "egress-connections", fallback: "256", help: "connections to the world that one function may have at once"),
         Setting(key: "egress-bytes-per-hour", fallback: "10737418240", help: "bytes that one function may move to and from the world"),
+        Setting(key: "egress-authorities", fallback: "", help: "PEM file of CAs, besides the system's, for the hosts of injected secrets"),
         Setting(key: "security-contact", fallback: "", help: "mailto: or https: for /.well-known/security.txt"),
         Setting(key: "security-expires", fallback: "", help: "RFC 3339 date for it; default: a year from the start"),
     ]

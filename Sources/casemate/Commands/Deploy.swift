@@ -40,6 +40,7 @@ struct Deploy: AsyncParsableCommand {
         var output: String?
         var egress: ListChange<AllowedHost>?
         var callers: ListChange<FunctionName>?
+        var injected: ListChange<String>?
         var milliseconds: Int
     }
 
@@ -114,6 +115,8 @@ struct Deploy: AsyncParsableCommand {
             for host in outcome.egress?.removed ?? [] { removed("may no longer reach \(host)") }
             for caller in outcome.callers?.added ?? [] { added("may be called by \(caller)") }
             for caller in outcome.callers?.removed ?? [] { removed("may no longer be called by \(caller)") }
+            for place in outcome.injected?.added ?? [] { added("the platform puts in \(place)") }
+            for place in outcome.injected?.removed ?? [] { removed("the platform no longer puts in \(place)") }
         }
         for diagnostic in outcome.diagnostics { Terminal.line("  \(Terminal.visible(diagnostic.description))") }
         if let output = outcome.output {

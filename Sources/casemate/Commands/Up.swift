@@ -48,6 +48,8 @@ struct ServerOptions: ParsableArguments {
     var egressConnections: Int?
     @Option(help: "Bytes that one function may move to and from the world within an hour (10737418240).")
     var egressBytesPerHour: Int?
+    @Option(help: "PEM file of CAs that are trusted, besides the system's, for the hosts of injected secrets.")
+    var egressAuthorities: String?
     @Option(help: "Largest request body of a call, in bytes (6291456).")
     var maxRequestBytes: Int?
     @Option(help: "Largest response body of a function, in bytes (33554432).")
@@ -71,7 +73,7 @@ struct ServerOptions: ParsableArguments {
             ("trusted-proxy", trustedProxy), ("pool-size", poolSize.map(String.init)),
             ("pool-max", poolMax.map(String.init)), ("frozen-bytes", frozenBytes), ("index-url", indexURL), ("index-hosts", indexHosts),
             ("resolvers", resolvers), ("egress-connections", egressConnections.map(String.init)),
-            ("egress-bytes-per-hour", egressBytesPerHour.map(String.init)),
+            ("egress-authorities", egressAuthorities.map(Self.absolute)), ("egress-bytes-per-hour", egressBytesPerHour.map(String.init)),
             ("log-level", logLevel),
             ("max-request-bytes", maxRequestBytes.map(String.init)), ("max-response-bytes", maxResponseBytes.map(String.init)),
             ("log-retention-days", logRetentionDays.map(String.init)), ("log-bytes-per-function", logBytesPerFunction.map(String.init)),
@@ -133,6 +135,7 @@ struct Up: AsyncParsableCommand {
         try setup.runtime("python3.11")
         try setup.tools()
         let tls = try TLSFiles(settings: settings)
+        let authorities = try TLSFiles.authorities(settings)
         let key = try setup.adminKey()
         let clientFile = try setup.newClientConfiguration(key: key, ca: tls?.ca)
 
@@ -172,7 +175,8 @@ struct Up: AsyncParsableCommand {
         add(.gid, "\(account.gid)")
         if let clientFile { add(.clientConfiguration, "\(clientFile)") }
         if let tls { add(.tls, "\(tls.descriptor)") }
-        for fd in [pair[0], clientFile, tls?.descriptor].compactMap({ $0 }) { cl_set_cloexec(fd, 0) }
+        if let authorities { add(.authorities, "\(authorities)") }
+        for fd in [pair[0], clientFile, tls?.descriptor, authorities].compactMap({ $0 }) { cl_set_cloexec(fd, 0) }
         guard let executable = Installation.executable else { throw CommandFailure("the executable's own path is not known") }
         let failure = withCStrings([executable, "serve"]) { argv in withCStrings(environment) { cl_exec(executable, argv, $0) } }
         throw SystemError("starting the server", errno: -failure)

@@ -2,6 +2,7 @@ import CasemateLinux
 import CasemateServer
 import CLinux
 import Glibc
+import NIOSSL
 
 /// Certificate and key, read as root and handed on in a memory file: the server's user need not be able to read them.
 struct TLSFiles {
@@ -24,7 +25,22 @@ struct TLSFiles {
             ])
             ca = authority.certificatePath
         }
-        descriptor = try check(cl_memfd("tls"), "making a memory file")
+        descriptor = try Self.handOn(pem)
+    }
+
+    /// The authorities that are trusted for the hosts of injected secrets; nil for the system's alone.
+    static func authorities(_ settings: ServerSettings) throws -> Int32? {
+        guard let path = settings.egressAuthorities else { return nil }
+        let pem = try Files.read(path)
+        guard let found = try? NIOSSLCertificate.fromPEMBytes(pem), !found.isEmpty else {
+            throw CommandFailure("\(path), the setting egress-authorities, is no PEM file of certificates", code: 2)
+        }
+        return try handOn(pem)
+    }
+
+    private static func handOn(_ pem: [UInt8]) throws -> Int32 {
+        let descriptor = try check(cl_memfd("certificates"), "making a memory file")
         try Files.writeAll(descriptor, pem, naming: "a memory file")
+        return descriptor
     }
 }

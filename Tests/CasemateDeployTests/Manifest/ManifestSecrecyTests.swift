@@ -53,7 +53,7 @@ struct ManifestSecrecyTests {
             "secret.from is not available yet; remove it"),
         .line6(
             "secrets: [{name: T, deliver: inject, host: api.example.com, header: Authorization, format: \"Bearer {}\"}]",
-            "secret.deliver is not available yet; remove it"),
+            "T goes to api.example.com:443, which egress does not list; add \"api.example.com:443\" to egress"),
         .line6(
             "secrets: [{name: T, deliver: injct, host: a b, header: a b, format: hunter2}]",
             "unknown deliver \"injct\"; did you mean \"inject\"?", "secret.host is no host name; write it as api.example.com",

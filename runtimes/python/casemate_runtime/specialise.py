@@ -21,9 +21,10 @@ from casemate_runtime.handlers import cognite, scaleway
 from casemate_runtime.handlers.common import Begin, Handler, Respond
 from casemate_runtime.refusals import Explainer
 from casemate_runtime.signature import recognise
+from casemate_runtime.trust import trust
 
 _HANDLER, _SIGNATURE, _ENVIRONMENT, _SECRET, _FUNCTION, _, _MEMORY = range(1, 8)
-_CONCURRENCY, _ISOLATION = 12, 13
+_CONCURRENCY, _ISOLATION, _AUTHORITY = 12, 13, 14
 _CONCURRENCY_FORM = re.compile("[1-9][0-9]{0,4}")
 
 
@@ -51,8 +52,13 @@ class Specialiser:
     """
 
     def __init__(
-        self, root: Path = Path("/fn"), startup: frozenset[str] = frozenset(sys.modules), explainer: Explainer | None = None
+        self,
+        root: Path = Path("/fn"),
+        startup: frozenset[str] = frozenset(sys.modules),
+        explainer: Explainer | None = None,
+        make_trusted: Callable[[bytes], None] = trust,
     ) -> None:
+        self._make_trusted = make_trusted
         self._explainer = explainer
         self.bundle = root
         # Text from here on: a cold start has no half millisecond for paths that are objects.
@@ -62,6 +68,7 @@ class Specialiser:
         self._startup = startup
         self._signature = ""
         self._secrets: dict[str, str] = {}
+        self._authority = b""
 
     def specialise(self, fields: dict[int, list[bytes]]) -> Specialised:
         """What answers calls. Raises a `Fault` for the author of the bundle."""
@@ -76,6 +83,8 @@ class Specialiser:
             raise ProtocolError("secrets for the process that outlives its calls")
         _set_environment(_pairs(fields, _ENVIRONMENT))
         before = {name: os.environ[name] for name in secrets if name in os.environ}
+        self._authority = fields.get(_AUTHORITY, [b""])[-1]
+        self._trust()  # before the import: clients make their contexts at the top of their modules
         if told != "cognite":  # before the import: Scaleway's functions read their secrets at the top of the module
             _set_environment(secrets.items())
         if "TZ" in os.environ:
@@ -109,10 +118,15 @@ class Specialiser:
     def add_secrets(self, fields: dict[int, list[bytes]]) -> None:
         """In the process of an isolated call: where the function looks for them."""
         secrets = _pairs(fields, _SECRET)
+        self._trust()
         if self._signature == "cognite":
             self._secrets.update(secrets)
         else:
             _set_environment(secrets)
+
+    def _trust(self) -> None:
+        if self._authority:
+            self._make_trusted(self._authority)
 
     def _open_paths(self) -> None:
         sys.path[:0] = [path for path in self._paths if os.path.isdir(path)]

@@ -4,10 +4,12 @@ import Testing
 @testable import CasemateSandbox
 
 @Suite("Requests at port 80")
-struct PlainRequestsTests {
+struct ForwardedRequestsTests {
+    private let api = EgressTarget(name: "api.example.com", port: 80)
+
     private func fault(_ fields: [(String, String)], _ uri: String = "/a?b", _ method: HTTPMethod = .GET) -> EgressRefusal? {
         let head = HTTPRequestHead(version: .http1_1, method: method, uri: uri, headers: HTTPHeaders(fields))
-        return PlainRequests.fault(of: head, for: "api.example.com")?.0
+        return ForwardedRequests.fault(of: head, for: api)?.0
     }
 
     @Test(
@@ -44,18 +46,18 @@ struct PlainRequestsTests {
     func rewritten() {
         let fields = HTTPHeaders([("hOST", "API.example.com:80"), ("transfer-encoding", "ChunkeD"), ("X-A", "b")])
         let head = HTTPRequestHead(version: .http1_1, method: .POST, uri: "/", headers: fields)
-        let out = PlainRequests.rewritten(head, for: "api.example.com").headers
+        let out = ForwardedRequests.rewritten(head, for: api).headers
         #expect(out["host"] == ["api.example.com"] && out["transfer-encoding"] == ["chunked"] && out["x-a"] == ["b"])
     }
 
     @Test("a target with the right host is written as a path, another stays and is refused")
     func absolute() {
-        #expect(PlainRequests.path(of: "http://API.example.com/a", at: "api.example.com") == "/a")
-        #expect(PlainRequests.path(of: "http://api.example.com:80/a", at: "api.example.com") == "/a")
+        #expect(ForwardedRequests.path(of: "http://API.example.com/a", at: api) == "/a")
+        #expect(ForwardedRequests.path(of: "http://api.example.com:80/a", at: api) == "/a")
         for other in [
             "http://api.example.com.evil.org/a", "http://api.example.com", "http://api.example.com:8080/a", "https://api.example.com/",
         ] {
-            #expect(PlainRequests.path(of: other, at: "api.example.com") == other)
+            #expect(ForwardedRequests.path(of: other, at: api) == other)
         }
     }
 }

@@ -1,25 +1,33 @@
+import CasemateVault
 import NIOCore
 import NIOHTTP1
+import NIOSSL
 
-/// Plain HTTP at port 80: every request must be for the name that was dialled, and is written anew, so that what was checked is what the
-/// world reads. The responses pass as they are.
-final class PlainRequests: ChannelInboundHandler, SpliceEnd {
+/// HTTP that is read on its way, at port 80 or where a secret is put in: every request must be for the name that was dialled, and is written
+/// anew, so that what was checked is what the world reads. At port 80 the responses pass as they are.
+final class ForwardedRequests: ChannelInboundHandler, SpliceEnd {
     typealias InboundIn = HTTPServerRequestPart
     typealias OutboundOut = ByteBuffer
 
     private let connection: ForwardedConnection
+    private let injection: Injection?
     private var context: ChannelHandlerContext?
     private var outside: (any Channel)?
-    private var far: Splice?
+    private var far: (any FarEnd)?
     private var isConnecting = false
     private var held: [HTTPServerRequestPart] = []
     private var heldBytes = 0
+    private var body: RedactorStream
     private var hasEndedInput = false
     private var isEndingOutput = false
     /// Whatever still comes is for nobody.
     private var discards = false
 
-    init(_ connection: ForwardedConnection) { self.connection = connection }
+    init(_ connection: ForwardedConnection, injection: Injection? = nil) {
+        self.connection = connection
+        self.injection = injection
+        body = connection.rules.secrets.makeStream()
+    }
 
     func handlerAdded(context: ChannelHandlerContext) { self.context = context }
     func handlerRemoved(context: ChannelHandlerContext) { self.context = nil }
@@ -35,15 +43,35 @@ final class PlainRequests: ChannelInboundHandler, SpliceEnd {
         guard !discards else { return }
         var part = unwrapInboundIn(data)
         if case .head(var head) = part {
-            head.uri = Self.path(of: head.uri, at: connection.target.name)
-            if let fault = Self.fault(of: head, for: connection.target.name) { return refuse(fault.0, fault.1) }
-            part = .head(Self.rewritten(head, for: connection.target.name))
+            guard !holdsSecret(head) else { return refuseSecret() }
+            head.uri = Self.path(of: head.uri, at: connection.target)
+            if let fault = Self.fault(of: head, for: connection.target) { return refuse(fault.0, fault.1) }
+            head = Self.rewritten(head, for: connection.target)
+            if let injection {
+                // Its answer is written anew in chunks, or until the connection ends.
+                guard head.version == .http1_1 else { return refuse(.badRequest, "a secret is put into requests of HTTP/1.1 only") }
+                guard let completed = injection.completed(head) else {
+                    return refuse(.badRequest, "the value of a secret that is put in here has a character that no header field can have")
+                }
+                head = completed
+            }
+            part = .head(head)
+        } else if isInClear {
+            guard let clean = checked(part) else { return refuseSecret() }
+            // All of it waits for what follows; an empty chunk would end the body.
+            if case .body(let bytes) = clean, bytes.readableBytes == 0 { return }
+            part = clean
         }
+        hold(part)
+        connect(context)
+    }
+
+    /// Until the world is connected.
+    private func hold(_ part: HTTPServerRequestPart) {
         guard outside == nil else { return pass(part) }
         held.append(part)
         // A part costs memory also when there is hardly anything in it.
         heldBytes += Self.size(of: part) + 256
-        connect(context)
     }
 
     func channelReadComplete(context: ChannelHandlerContext) {
@@ -52,14 +80,49 @@ final class PlainRequests: ChannelInboundHandler, SpliceEnd {
         context.fireChannelReadComplete()
     }
 
+    // MARK: Secrets in the clear
+
+    private var isInClear: Bool { connection.target.port == 80 && !connection.rules.secrets.isEmpty }
+
+    private func holdsSecret(_ head: HTTPRequestHead) -> Bool {
+        guard isInClear else { return false }
+        let secrets = connection.rules.secrets
+        return secrets.contains(head.uri) || head.headers.contains { secrets.contains($0.name) || secrets.contains($0.value) }
+    }
+
+    /// What is certain to hold no secret; the rest comes with the next part. Nil where there is one.
+    private func checked(_ part: HTTPServerRequestPart) -> HTTPServerRequestPart? {
+        var passed: [UInt8] = []
+        switch part {
+        case .head: return part
+        case .body(let bytes):
+            bytes.withUnsafeReadableBytes { body.push($0.bindMemory(to: UInt8.self), into: &passed) }
+            return body.hits > 0 ? nil : .body(ByteBuffer(bytes: passed))
+        case .end(let trailers):
+            if let trailers, trailers.contains(where: { connection.rules.secrets.contains($0.value) }) { return nil }
+            body.finish(into: &passed)
+            guard body.hits == 0 else { return nil }
+            if !passed.isEmpty { hold(.body(ByteBuffer(bytes: passed))) }
+            return part
+        }
+    }
+
+    private func refuseSecret() {
+        refuse(
+            .secretInClear,
+            "the request holds the value of a secret, and port 80 has no TLS; use port 443, or let the platform put it in (deliver: inject)"
+        )
+    }
+
     private func readMore(_ context: ChannelHandlerContext) {
         guard !hasEndedInput, discards || outside?.isWritable ?? (heldBytes < 1 << 16) else { return }
         context.read()
     }
 
     /// A target that names its host too (RFC 9112 §3.2.2), without it where that is the right one.
-    static func path(of uri: String, at name: String) -> String {
-        for prefix in ["http://\(name)", "http://\(name):80"] where uri.utf8.count > prefix.utf8.count {
+    static func path(of uri: String, at target: EgressTarget) -> String {
+        let scheme = target.port == 80 ? "http" : "https"
+        for prefix in target.authorities.map({ "\(scheme)://\($0)" }) where uri.utf8.count > prefix.utf8.count {
             let rest = uri.dropFirst(prefix.utf8.count)
             if uri.lowercased().hasPrefix(prefix), rest.hasPrefix("/") { return String(rest) }
         }
@@ -67,14 +130,14 @@ final class PlainRequests: ChannelInboundHandler, SpliceEnd {
     }
 
     /// What is wrong with a request, in words, or the other name that it is for; nil for nothing.
-    static func fault(of head: HTTPRequestHead, for name: String) -> (EgressRefusal, String)? {
+    static func fault(of head: HTTPRequestHead, for target: EgressTarget) -> (EgressRefusal, String)? {
         let hosts = head.headers["host"]
         guard hosts.count == 1 else { return (.badRequest, "a request must have one Host field") }
         // Letters of other scripts compare as equal to some of ASCII's.
         guard hosts[0].utf8.allSatisfy({ (33...126).contains($0) }) else { return (.badRequest, "a Host must be ASCII") }
         let asked = hosts[0].lowercased()
-        guard asked == name || asked == "\(name):80" else {
-            return (.wrongName, asked.hasSuffix(":80") ? String(asked.dropLast(3)) : asked)
+        guard target.authorities.contains(asked) else {
+            return (.wrongName, asked.hasSuffix(":\(target.port)") ? String(asked.dropLast(target.port.description.count + 1)) : asked)
         }
         // Their bodies would be written without what tells where they end.
         let codings = head.headers["transfer-encoding"]
@@ -82,7 +145,7 @@ final class PlainRequests: ChannelInboundHandler, SpliceEnd {
             head.method != .TRACE, head.headers.allSatisfy({ $0.name.utf8.allSatisfy { $0 < 128 } })
         else { return (.badRequest, "a request's body must have a length, or come in chunks (RFC 9112 §6)") }
         guard head.method != .CONNECT, head.headers["upgrade"].isEmpty else {
-            return (.badRequest, "a connection can't become another protocol's at port 80")
+            return (.badRequest, "a connection can't become another protocol's where its requests are read")
         }
         guard head.uri.hasPrefix("/") || head.uri == "*" else {
             return (.badRequest, "a request's target must be a path (RFC 9112 §3.2.1)")
@@ -91,9 +154,9 @@ final class PlainRequests: ChannelInboundHandler, SpliceEnd {
     }
 
     /// With fields that the world reads as we did: the name that was checked, and one way to tell where the body ends.
-    static func rewritten(_ head: HTTPRequestHead, for name: String) -> HTTPRequestHead {
+    static func rewritten(_ head: HTTPRequestHead, for target: EgressTarget) -> HTTPRequestHead {
         var head = head
-        head.headers.replaceOrAdd(name: "Host", value: name)
+        head.headers.replaceOrAdd(name: "Host", value: target.authorities[0])
         if !head.headers["transfer-encoding"].isEmpty { head.headers.replaceOrAdd(name: "Transfer-Encoding", value: "chunked") }
         return head
     }
@@ -130,16 +193,33 @@ final class PlainRequests: ChannelInboundHandler, SpliceEnd {
 
     private func connected(_ channel: any Channel) {
         guard let context, context.channel.isActive else { return channel.close(promise: nil) }
-        let far = Splice(connection, isInside: false)
-        far.join(self)
+        // What was checked is written as it is: nothing is taken out, or added, that tells where a body ends.
+        var configuration = HTTPRequestEncoder.Configuration()
+        configuration.automaticallySetFramingHeaders = false
+        let encoder = HTTPRequestEncoder(configuration: configuration)
+        let far: any FarEnd
         do {
-            // What was checked is written as it is: nothing is taken out, or added, that tells where a body ends.
-            var configuration = HTTPRequestEncoder.Configuration()
-            configuration.automaticallySetFramingHeaders = false
-            try channel.pipeline.syncOperations.addHandlers([far, HTTPRequestEncoder(configuration: configuration)])
+            if let injection {
+                let responses = InjectedResponses(connection, redactor: injection.redactor)
+                let decoder = HTTPResponseDecoder(leftOverBytesStrategy: .dropBytes, informationalResponseStrategy: .forward)
+                if connection.target.port != 80 {
+                    let tls = try NIOSSLClientHandler(context: connection.authorities.get(), serverHostname: connection.target.name)
+                    try channel.pipeline.syncOperations.addHandler(tls)
+                }
+                try channel.pipeline.syncOperations.addHandlers([
+                    encoder, ByteToMessageHandler(decoder, maximumBufferSize: 1 << 17), responses,
+                ])
+                far = responses
+            } else {
+                let splice = Splice(connection, isInside: false)
+                try channel.pipeline.syncOperations.addHandlers([splice, encoder])
+                far = splice
+            }
         } catch {
-            return channel.close(promise: nil)
+            channel.close(promise: nil)
+            return connection.refuse(.badCertificate, "the server's own list of certificate authorities can't be read")
         }
+        far.join(self)
         self.far = far
         outside = channel
         connection.opened()
