@@ -176,7 +176,9 @@ let package = Package(
         .testTarget(name: "CasemateDeployTests", dependencies: ["CasemateModel", "CasemateDeploy"], swiftSettings: ours),
         .testTarget(
             name: "CasemateServerTests",
-            dependencies: ["CasemateModel", "CasemateIdentity", "CasemateServer", .product(name: "Yams", package: "Yams")],
+            dependencies: [
+                "CasemateModel", "CasemateIdentity", "CasemateDeploy", "CasemateServer", .product(name: "Yams", package: "Yams"),
+            ],
             exclude: ["Golden"],
             swiftSettings: ours
         ),

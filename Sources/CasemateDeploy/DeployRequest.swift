@@ -12,10 +12,14 @@ public struct DeployRequest: Sendable {
     public var isDryRun: Bool
     /// Who deploys, for the records.
     public var subject: String
+    /// Whether whoever deploys may list addresses where others list names.
+    public var mayListAddresses: Bool
 
     public init(
-        namespace: NamespaceName?, manifest: String, manifestFile: String, sources: [FunctionLabel: String], isDryRun: Bool, subject: String
+        namespace: NamespaceName?, manifest: String, manifestFile: String, sources: [FunctionLabel: String], isDryRun: Bool,
+        subject: String, mayListAddresses: Bool
     ) {
+        self.mayListAddresses = mayListAddresses
         self.namespace = namespace
         self.manifest = manifest
         self.manifestFile = manifestFile

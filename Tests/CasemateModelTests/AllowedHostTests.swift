@@ -34,6 +34,32 @@ struct AllowedHostTests {
         arguments: ["\u{212a}ubernetes.io", "\u{ff50}ypi.org", "p\u{443}pi.org"])
     func lookalike(name: String) { #expect(AllowedHost(name: name, port: 443) == nil) }
 
+    @Test(
+        "IPv4 addresses and ranges are taken from a text, in one spelling, and allow no name",
+        arguments: ["10.0.0.1:443", "10.1.0.0/16:5432"])
+    func addresses(text: String) throws {
+        let host = try #require(AllowedHost(text))
+        #expect(host.description == text && host.range != nil && !host.isWild)
+        #expect(!host.allows(host.name) && !host.allows("10.0.0.1"))
+        #expect(AllowedHost("10.0.0.1/32:443")?.description == "10.0.0.1:443")
+    }
+
+    @Test("a range allows its addresses at its port")
+    func inRange() throws {
+        let host = try #require(AllowedHost("10.1.0.0/16:5432"))
+        #expect(host.allows("10.1.0.0", 5432) && host.allows("10.1.255.255", 5432))
+        #expect(!host.allows("10.2.0.0", 5432) && !host.allows("10.1.0.0", 5433) && !host.allows("a.org", 5432))
+    }
+
+    @Test(
+        "what is no host of the world's is no address to list",
+        arguments: [
+            "0.0.0.0/0:1", "0.1.2.3:1", "127.0.0.1:1", "127.0.0.0/8:1", "224.0.0.1:1", "240.0.0.0/8:1", "10.0.0.0/7:1", "10.0.0.1/8:1",
+            "10.0.0.0/33:1",
+            "10.0.0.0/:1", "/8:1", "10.0.0.1:0", "::1:1",
+        ])
+    func noAddress(text: String) { #expect(AllowedHost(text) == nil) }
+
     @Test("name and port make the host")
     func equality() {
         #expect(AllowedHost(name: "A.org", port: 443) == AllowedHost(name: "a.org", port: 443))

@@ -71,4 +71,24 @@ struct OrderRangeTests {
             try WardenMessage<Order>(decoding: head + [count] + (0..<count).flatMap { [0, 1, 1, $0] })
         }
     }
+
+    @Test(
+        "a range that is too large, has bits beyond its prefix, or holds addresses of the sandbox's own is refused",
+        arguments: [
+            (0x0a00_0000, 7, 443), (0x0a00_0001, 8, 443), (0x0a00_0000, 33, 443), (0x0a00_0000, 8, 0), (0, 8, 443), (0x7f00_0001, 32, 443),
+            (0xe000_0001, 32, 443), (0xffff_ffff, 32, 443),
+        ] as [(UInt32, UInt8, UInt16)])
+    func ranges(address: UInt32, bits: UInt8, port: UInt16) throws {
+        #expect(InnerRange(address: address, bits: bits, port: port) == nil)
+        // The same in bytes, which a server that was taken over would send.
+        var bytes = WardenMessage(
+            request: 1, payload: Order.openRange(sandbox: 1, try #require(InnerRange(address: 0x0a00_0000, bits: 8, port: 443)))
+        ).encoded()
+        var tail = ByteWriter()
+        tail.integer(address)
+        tail.integer(bits)
+        tail.integer(port)
+        bytes.replaceSubrange((bytes.count - 7)..., with: tail.bytes)
+        #expect(throws: WireError.outOfRange) { try WardenMessage<Order>(decoding: bytes) }
+    }
 }

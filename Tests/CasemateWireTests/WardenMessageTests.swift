@@ -80,7 +80,7 @@ struct WardenMessageTests {
     func kinds() {
         for kind in UInt8.min...UInt8.max {
             let bytes = [1, kind, 0, 0, 0, 1] + [UInt8](repeating: 0, count: 64)
-            if !(1...11).contains(kind) {
+            if !(1...12).contains(kind) {
                 #expect(throws: WireError.unknownKind) { try WardenMessage<Order>(decoding: bytes) }
             }
             if !(1...9).contains(kind) {

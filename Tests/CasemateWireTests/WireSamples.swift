@@ -20,6 +20,8 @@ enum WireSamples {
         .thaw(sandbox: .max),
         .count(sandbox: 0),
         .openResolver(sandbox: 3),
+        .openRange(sandbox: 3, InnerRange(address: 0x0a00_0000, bits: 8, port: 443)!),
+        .openRange(sandbox: .max, InnerRange(address: 0xdfff_ffff, bits: 32, port: .max)!),
         .listen(sandbox: 3, []),
         .listen(sandbox: 3, [InnerListener(index: 1, port: 443), InnerListener(index: 65_534, port: .max)]),
         .listen(sandbox: 3, (1...UInt16(maximumListenersPerOrder)).map { InnerListener(index: $0, port: $0) }),

@@ -315,7 +315,7 @@ WRONG = [
     "api.example.com:https", "*:443", "api.*.example.com:443", "*foo.example.com:443", "**.example.com:443",
     "*.*.example.com:443", "https://api.example.com:443", "api.example.com:443/path", "user@api.example.com:443",
     "api..example.com:443", "-api.example.com:443",
-    "93.184.216.34:443", "10.0.0.1:5432", "[2600:1f18::34]:443", "2130706433:80", "0x7f.1:80", "127.0.0.1:22",
+    "93.184.216.34", "10.0.0.1/8:5432", "[2600:1f18::34]:443", "010.0.0.1:443", "2130706433:80", "0x7f.1:80", "127.0.0.1:22",
     "a b.example.com:443", "a\n.example.com:443", "a" * 64 + ".example.com:443", "",
 ]  # fmt: skip
 

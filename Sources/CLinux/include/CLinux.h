@@ -58,6 +58,8 @@ int cl_receive(int socket, void *bytes, size_t capacity, int *descriptors, size_
 // network.c
 /// Joins the network namespace that `fd` refers to. The whole thread moves.
 int cl_join_network(int fd);
+/// Makes all addresses of a range, in host byte order, local to the current network namespace. One that is local already is no fault.
+int cl_route_to_loopback(uint32_t address, uint8_t bits);
 /// Brings up the loopback interface of the current network namespace.
 int cl_loopback_up(void);
 /// A bound socket on the IPv4 address `address` (host byte order): a datagram socket, or a stream socket that listens.

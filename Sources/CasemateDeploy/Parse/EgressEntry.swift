@@ -19,6 +19,14 @@ public enum EgressEntry {
         guard text.utf8.count <= 1024, let colon = text.lastIndex(of: ":") else { throw fault("is not HOST:PORT") }
         let port = text[text.index(after: colon)...]
         var host = text[..<colon]
+        if let range = AddressRange(host) {
+            guard let allowed = AllowedHost(text) else {
+                throw range.isNetwork
+                    ? fault("names addresses that can't be listed", addressFix)
+                    : fault("has bits beyond its prefix", "write the range's first address")
+            }
+            return allowed
+        }
         if isAddress(host) || host.contains("/") || host.contains(":") {
             throw fault("names an address", addressFix)
         }
@@ -42,7 +50,13 @@ public enum EgressEntry {
         return allowed
     }
 
-    private static let addressFix = "list the name that stands for it; addresses can't be reached"
+    private static let addressFix =
+        "list the name that stands for it; addresses are written as 192.0.2.7:443 or 192.0.2.0/24:443, IPv4 only"
+
+    /// What whoever reads a list with addresses in it should know.
+    public static func warning(_ host: AllowedHost) -> String? {
+        host.range.map { _ in "\(host) is an address: nothing checks by name what answers there" }
+    }
     private static let reserved = "casemate.internal"
 
     /// In A-labels; nil for what is no name in any script.

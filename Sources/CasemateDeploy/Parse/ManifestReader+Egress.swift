@@ -23,6 +23,7 @@ extension ManifestReader {
             if !text.utf8.allSatisfy({ $0 < 128 }) {
                 faults.warning(item.line, "\(Wording.quoted(text)) has letters beyond ASCII; the name that is opened is \(host)")
             }
+            if let warning = EgressEntry.warning(host) { faults.warning(item.line, warning) }
             if let first = lines[host] {
                 faults.error(item.line, "\(host) is given again, first on line \(first)", fix: "keep one of them")
             }

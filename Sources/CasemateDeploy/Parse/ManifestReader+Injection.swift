@@ -76,7 +76,9 @@ extension ManifestReader {
 
     /// `NAME` or `NAME:PORT`, one name in any script.
     private static func host(_ text: String) -> AllowedHost? {
-        guard let host = try? EgressEntry.parse(text.contains(":") ? text : "\(text):443"), !host.isWild else { return nil }
+        guard let host = try? EgressEntry.parse(text.contains(":") ? text : "\(text):443"), !host.isWild, host.range == nil else {
+            return nil
+        }
         return host
     }
 

@@ -62,10 +62,14 @@ struct Plan {
     let records: Records
     let artifacts: ArtifactStore
 
-    /// - Throws: `.notFound` for a namespace that does not exist, `.invalidRequest` for a source that was not uploaded.
+    /// - Throws: `.notFound` for a namespace that does not exist, `.invalidRequest` for a source that was not uploaded, `.forbidden` for
+    ///   addresses in a list of someone who may list names only.
     func callAsFunction(_ function: FunctionManifest, in namespaceName: NamespaceName, request: DeployRequest) async throws
         -> PlannedFunction
     {
+        if !request.mayListAddresses, let address = function.spec.egress?.first(where: { $0.range != nil }) {
+            throw Problem(.forbidden, "to list \(address), an address, takes the right egress:ip; list the name that stands for it")
+        }
         guard let source = request.sources[function.label] else {
             throw Problem(.invalidRequest, "no source was uploaded for \(function.label)")
         }

@@ -13,6 +13,8 @@ public enum Right: String, Sendable, CaseIterable {
     case secretWrite = "secret:write"
     case tokenWrite = "token:write"
     case policyWrite = "policy:write"
+    /// To list addresses where others list names.
+    case egressAddress = "egress:ip"
     case namespaceAdmin = "namespace:admin"
     case platformAdmin = "platform:admin"
 }

@@ -1,9 +1,11 @@
-/// A name and port that a function may reach: one name, or with `*.` before it every name that is one label longer.
+/// A name and port that a function may reach: one name, or with `*.` before it every name that is one label longer; or IPv4 addresses.
 public struct AllowedHost: Hashable, Sendable {
-    /// Lower case, ASCII, without a dot at its end; without the `*.` of a wild one.
+    /// Lower case, ASCII, without a dot at its end; without the `*.` of a wild one. Of addresses, how they are written.
     public let name: String
     public let port: UInt16
     public let isWild: Bool
+    /// Nil for names. Listing these takes a right of its own.
+    public let range: AddressRange?
 
     /// Nil for what is no host name (RFC 1123 §2.1; underscores are taken, as DNS does) or could be read as an address.
     public init?(name: String, port: UInt16, isWild: Bool = false) {
@@ -15,24 +17,45 @@ public struct AllowedHost: Hashable, Sendable {
         self.name = lower
         self.port = port
         self.isWild = isWild
+        range = nil
     }
 
-    /// From `name:port` or `*.name:port`.
+    /// Nil for what holds no host of the world's (RFC 1122 §3.2.1.3), is larger than a /8, has bits beyond its prefix, or is IPv6, which no
+    /// sandbox has.
+    public init?(range: AddressRange, port: UInt16) {
+        guard port > 0, !range.address.isV6, range.bits >= 8, range.isNetwork, let first = range.address.bytes.first, first != 0,
+            first != 127, first < 224
+        else { return nil }
+        name = range.bits == 32 ? "\(range.address)" : "\(range)"
+        self.port = port
+        isWild = false
+        self.range = range
+    }
+
+    /// From `name:port`, `*.name:port`, `address:port` or `address/bits:port`.
     public init?(_ text: some StringProtocol) {
         let parts = text.split(separator: ":", omittingEmptySubsequences: false)
         guard parts.count == 2, (1...5).contains(parts[1].utf8.count), parts[1].utf8.allSatisfy({ (48...57).contains($0) }),
             !parts[1].hasPrefix("0"), let port = UInt16(parts[1])
         else { return nil }
+        if let range = AddressRange(parts[0]) {
+            self.init(range: range, port: port)
+            return
+        }
         let isWild = parts[0].hasPrefix("*.")
         self.init(name: String(isWild ? parts[0].dropFirst(2) : parts[0]), port: port, isWild: isWild)
     }
 
     /// Whether it allows `name`, which is in lower case.
     public func allows(_ name: String) -> Bool {
+        guard range == nil else { return false }
         guard isWild else { return name == self.name }
         guard let dot = name.firstIndex(of: "."), dot > name.startIndex else { return false }
         return name[name.index(after: dot)...] == self.name
     }
+
+    /// Whether it allows that address and port, as addresses.
+    public func allows(_ address: String, _ port: UInt16) -> Bool { port == self.port && range?.contains(address) ?? false }
 
     private static func isLabel(_ label: Substring) -> Bool {
         (1...63).contains(label.utf8.count) && !label.hasPrefix("-") && !label.hasSuffix("-")

@@ -48,21 +48,16 @@ public final class EgressNetwork: Sendable {
     func addresses(of name: String, for rules: EgressRules) -> EventLoopFuture<[IPAddress]> {
         let promise = loop.makePromise(of: [IPAddress].self)
         let guardian = addresses
+        if let address = IPAddress(name) {
+            promise.completeWith(Result { () throws(EgressFailure) in try rules.checked([address], by: guardian) })
+            return promise.futureResult
+        }
         resolver.resolve(name) { result in
             switch result {
             case .failure(.noAddress): promise.fail(EgressFailure(.noAddress, "the name has no address"))
             case .failure(.noAnswer): promise.fail(EgressFailure(.noAddress, "no resolver answered for the name"))
             case .success(let addresses):
-                guard let listed = rules.listed?() else { return promise.succeed(addresses) }
-                // One that must not be reached makes the whole answer suspect.
-                for address in addresses {
-                    if let refusal = guardian.refusal(of: address, listed: listed) {
-                        return promise.fail(
-                            EgressFailure(
-                                .privateAddress, "the name leads to \(address), \(refusal.rawValue)\(rules.remedy(refusal, address))"))
-                    }
-                }
-                promise.succeed(addresses)
+                promise.completeWith(Result { () throws(EgressFailure) in try rules.checked(addresses, by: guardian) })
             }
         }
         return promise.futureResult
@@ -71,6 +66,19 @@ public final class EgressNetwork: Sendable {
     public func shutDown() async {
         resolver.close()
         try? await group.shutdownGracefully()
+    }
+}
+
+extension EgressRules {
+    /// All of them, where each is fit: one that must not be reached makes the whole answer suspect.
+    fileprivate func checked(_ addresses: [IPAddress], by guardian: AddressGuard) throws(EgressFailure) -> [IPAddress] {
+        guard let listed = listed?() else { return addresses }
+        for address in addresses {
+            if let refusal = guardian.refusal(of: address, listed: listed) {
+                throw EgressFailure(.privateAddress, "the name leads to \(address), \(refusal.rawValue)\(remedy(refusal, address))")
+            }
+        }
+        return addresses
     }
 }
 

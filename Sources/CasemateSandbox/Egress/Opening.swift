@@ -11,7 +11,18 @@ final class Opening: ChannelInboundHandler, RemovableChannelHandler {
     typealias InboundOut = ByteBuffer
 
     private let connection: ForwardedConnection
-    private let mustBeTLS: Bool
+    /// What a client must begin with.
+    enum Rule {
+        /// TLS that asks for the name that was dialled.
+        case tls
+        /// Anything; what begins like TLS is held to the same.
+        case tlsOrOther
+        /// Anything: an address was dialled, which nothing that is sent has to name.
+        case anything
+    }
+
+    private let rule: Rule
+    private var mustBeTLS: Bool { if case .tls = rule { true } else { false } }
     private let injection: Injection?
     private var hello = ClientHello()
     private var held = ByteBuffer()
@@ -21,15 +32,16 @@ final class Opening: ChannelInboundHandler, RemovableChannelHandler {
     private var splice: Splice?
 
     /// - Parameter injection: what is put into the requests, whose TLS ends here then.
-    init(_ connection: ForwardedConnection, mustBeTLS: Bool, injection: Injection? = nil) {
+    init(_ connection: ForwardedConnection, _ rule: Rule, injection: Injection? = nil) {
         self.connection = connection
-        self.mustBeTLS = mustBeTLS
+        self.rule = rule
+        if case .anything = rule { isCleared = true }
         self.injection = injection
     }
 
     func channelActive(context: ChannelHandlerContext) {
         if !mustBeTLS { connect(context) }
-        context.read()
+        if !isCleared { context.read() }
         context.fireChannelActive()
     }
 
@@ -112,10 +124,9 @@ final class Opening: ChannelInboundHandler, RemovableChannelHandler {
     /// From here on it is a server's side of TLS, and the world is connected when a whole request's head is there.
     private func terminate(_ context: ChannelHandlerContext, _ injection: Injection) {
         do {
-            let decoder = HTTPRequestDecoder(leftOverBytesStrategy: .dropBytes)
             try context.pipeline.syncOperations.addHandlers([
                 NIOSSLServerHandler(context: injection.context(for: connection.target.name)),
-                ByteToMessageHandler(decoder, maximumBufferSize: 1 << 17), ForwardedRequests(connection, injection: injection),
+                ForwardedRequests.decoder(), ForwardedRequests(connection, injection: injection),
             ])
         } catch {
             return context.close(promise: nil)

@@ -87,14 +87,63 @@ public final class SandboxEgress: Sendable {
         let listeners = state.withLock { state in
             state.rules = rules
             var listeners: [InnerListener] = []
-            for host in rules.hosts where !host.isWild {
+            for host in rules.hosts where !host.isWild && host.range == nil {
                 guard let index = Self.index(of: host.name, &state) else { continue }
                 listeners.append(InnerListener(index: index, port: host.port))
             }
             return listeners
         }
-        guard !listeners.isEmpty else { return done(nil) }
-        open(Array(Set(listeners)), done)
+        let ranges = rules.hosts.compactMap { InnerRange($0) }
+        let opened: @Sendable (WardenFailure?) -> Void = { failure in
+            if let failure { done(failure) } else { self.openRanges(ranges[...], done) }
+        }
+        guard !listeners.isEmpty else { return opened(nil) }
+        open(Array(Set(listeners)), opened)
+    }
+
+    private func openRanges(_ ranges: ArraySlice<InnerRange>, _ done: @escaping @Sendable (WardenFailure?) -> Void) {
+        guard let range = ranges.first else { return done(nil) }
+        network.warden.order(.openRange(sandbox: sandbox, range)) { [self] result in
+            switch result {
+            case .failure(let failure): return done(failure)
+            case .success((.refused(let code, let detail), _)): return done(.refused(code, detail))
+            case .success((_, let descriptors)):
+                guard descriptors.count == 1, let socket = try? descriptors[0].duplicate() else { return done(.unexpected) }
+                serveRange(socket, port: range.port)
+                openRanges(ranges.dropFirst(), done)
+            }
+        }
+    }
+
+    /// A listener for addresses: which one was dialled is the accepted socket's own address.
+    private func serveRange(_ socket: CInt, port: UInt16) {
+        take(socket) { channel in
+            guard let address = channel.localAddress?.ipAddress, self.rules?.hosts.contains(where: { $0.allows(address, port) }) ?? false
+            else { throw ChannelError.eof }
+            try Forwarder.take(channel, to: EgressTarget(name: address, port: port), of: self)
+        }
+    }
+
+    /// Accepts on a listener of the sandbox, on the loop of all.
+    private func take(
+        _ socket: CInt, onFailure: @escaping @Sendable () -> Void = {}, _ start: @escaping @Sendable (any Channel) throws -> Void
+    ) {
+        ServerBootstrap(group: network.loop)
+            .serverChannelOption(.backlog, value: 128)
+            .childChannelOption(.autoRead, value: false)
+            .childChannelOption(.allowRemoteHalfClosure, value: true)
+            .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
+            .childChannelInitializer { channel in
+                guard self.keep(channel) else { return channel.eventLoop.makeFailedFuture(ChannelError.eof) }
+                return channel.eventLoop.makeCompletedFuture { try start(channel) }
+            }
+            .withBoundSocket(socket)
+            .whenComplete { result in
+                switch result {
+                case .success(let channel): self.keepOrClose(channel)
+                case .failure: onFailure()
+                }
+            }
     }
 
     var rules: EgressRules? { state.withLock { $0.rules } }
@@ -133,22 +182,9 @@ public final class SandboxEgress: Sendable {
         if let rules, let peers = rules.peers, !rules.hosts.contains(where: { $0.allows(name) }) {
             return serve(listener, socket, peers, target)
         }
-        ServerBootstrap(group: network.loop)
-            .serverChannelOption(.backlog, value: 128)
-            .childChannelOption(.autoRead, value: false)
-            .childChannelOption(.allowRemoteHalfClosure, value: true)
-            .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
-            .childChannelInitializer { channel in
-                guard self.keep(channel) else { return channel.eventLoop.makeFailedFuture(ChannelError.eof) }
-                return channel.eventLoop.makeCompletedFuture { try Forwarder.take(channel, to: target, of: self) }
-            }
-            .withBoundSocket(socket)
-            .whenComplete { result in
-                switch result {
-                case .success(let channel): self.keepOrClose(channel)
-                case .failure: self.state.withLock { _ = $0.open.remove(listener) }
-                }
-            }
+        take(socket, onFailure: { self.state.withLock { _ = $0.open.remove(listener) } }) { channel in
+            try Forwarder.take(channel, to: target, of: self)
+        }
     }
 
     /// A listener behind which is another function.
@@ -337,9 +373,19 @@ struct EgressTarget: Hashable, Sendable, CustomStringConvertible {
     let name: String
     let port: UInt16
     var description: String { "\(name):\(port)" }
+    /// No name ends in a number.
+    var isAddress: Bool { IPAddress(name) != nil }
 
     /// What a request's Host may be (RFC 9110 §7.2), the usual one first.
-    var authorities: [String] { port == 80 || port == 443 ? [name, description] : [description] }
+    var authorities: [String] { port == 80 || port == 443 ? [name, description] : [description, name] }
+}
+
+extension InnerRange {
+    /// Nil for a name.
+    init?(_ host: AllowedHost) {
+        guard let range = host.range, !range.address.isV6 else { return nil }
+        self.init(address: range.address.bytes.reduce(0) { $0 << 8 | UInt32($1) }, bits: UInt8(range.bits), port: host.port)
+    }
 }
 
 extension InnerListener {

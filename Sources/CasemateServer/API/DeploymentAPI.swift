@@ -31,13 +31,13 @@ extension APIServices {
 
     /// Apart from the function that awaits: together they end Swift 6.3.1's optimiser (a crash while it splits the coroutine).
     @inline(never)
-    private static func request(_ bytes: [UInt8], by subject: String) throws -> DeployRequest {
+    static func deployRequest(_ bytes: [UInt8], by principal: Principal) throws -> DeployRequest {
         let body: NewDeployment = try StrictJSON.decode(bytes)
-        return try body.request(by: subject)
+        return try body.request(by: principal)
     }
 
     private func deployManifest(_ request: APIRequest) async throws -> APIResponse {
-        let outcomes = try await deploy.deploy(try Self.request(try await request.body(limit: 4 << 20), by: request.principal.subject))
+        let outcomes = try await deploy.deploy(try Self.deployRequest(try await request.body(limit: 4 << 20), by: request.principal))
         return .json(DeploymentView(outcomes, urls: urls))
     }
 }
@@ -58,7 +58,7 @@ struct NewDeployment: StrictDecodable {
     var sources: [String: String]
     var dryRun: Bool?
 
-    func request(by subject: String) throws(Problem) -> DeployRequest {
+    func request(by principal: Principal) throws(Problem) -> DeployRequest {
         var labelled: [FunctionLabel: String] = [:]
         for (name, digest) in sources {
             guard let label = FunctionLabel(name) else { throw Problem(.invalidName, FunctionLabel.rule) }
@@ -69,7 +69,7 @@ struct NewDeployment: StrictDecodable {
         }
         return DeployRequest(
             namespace: namespace, manifest: manifest, manifestFile: file ?? "casemate.yaml", sources: labelled, isDryRun: dryRun ?? false,
-            subject: subject)
+            subject: principal.subject, mayListAddresses: principal.has(.egressAddress))
     }
 }
 

@@ -4,6 +4,7 @@ import CasemateInvoke
 import CasemateModel
 import CasemateSandbox
 import CasemateStore
+import Foundation
 import HTTPTypes
 
 extension APIServices {
@@ -15,6 +16,7 @@ extension APIServices {
             },
             APIRoute(.put, "/v1/namespaces/{namespace}/functions/{function}/egress/{target}", needs: .policyWrite) { request in
                 let host = try target(request)
+                try Self.mayList([host], request.principal)
                 let name = try request.functionName()
                 let namespace = try await namespace(name.namespace)
                 let grant = EgressGrant(host: host, created: .now, createdBy: request.principal.subject)
@@ -24,7 +26,10 @@ extension APIServices {
                         throw Problem(.conflict, "\(name) has \(Self.mostGrants) grants already; revoke what is not needed")
                     }
                 }
-                return .json(GrantView(target: host.description, revision: try await applyGrants(to: name, by: request.principal.subject)))
+                return .json(
+                    GrantView(
+                        target: host.description, warning: EgressEntry.warning(host),
+                        revision: try await applyGrants(to: name, by: request.principal.subject)))
             },
             APIRoute(.delete, "/v1/namespaces/{namespace}/functions/{function}/egress/{target}", needs: .policyWrite) { request in
                 let host = try target(request)
@@ -42,10 +47,18 @@ extension APIServices {
 
     private func target(_ request: APIRequest) throws(Problem) -> AllowedHost {
         do throws(EgressEntry.Fault) {
-            return try EgressEntry.parse(request.parameter("target"))
+            // A range has a slash, which a path's segment holds as %2F alone.
+            let text = request.parameter("target")
+            return try EgressEntry.parse(text.removingPercentEncoding ?? text)
         } catch {
             throw Problem(.invalidRequest, "\(error.what); \(error.fix)")
         }
+    }
+
+    /// - Throws: `.forbidden` where addresses are listed by someone who may list names only.
+    static func mayList(_ hosts: [AllowedHost], _ principal: Principal) throws(Problem) {
+        guard let address = hosts.first(where: { $0.range != nil }), !principal.has(.egressAddress) else { return }
+        throw Problem(.forbidden, "to list \(address), an address, takes the right \(Right.egressAddress.rawValue)")
     }
 
     /// The number of the revision that was made of it; nil for a function that is not deployed yet.
@@ -74,9 +87,9 @@ extension APIServices {
         }
         guard function != nil || !grants.isEmpty else { throw Problem(.notFound, "there is no function \(name)") }
         let listed = try active.map { try CanonicalSpec.decode($0.specBytes) }?.egress ?? []
-        var allowed = listed.map { EgressView.Allowed(target: $0.description, source: "manifest") }
-        allowed += grants.map { EgressView.Allowed(target: $0.host.description, source: "grant", createdBy: $0.createdBy) }
-        allowed += policy.egress.allow.map { EgressView.Allowed(target: $0.description, source: "namespace") }
+        var allowed = listed.map { EgressView.Allowed($0, source: "manifest") }
+        allowed += grants.map { EgressView.Allowed($0.host, source: "grant", createdBy: $0.createdBy) }
+        allowed += policy.egress.allow.map { EgressView.Allowed($0, source: "namespace") }
         var view = EgressView(
             function: name.description, revision: active?.number, development: policy.development, allowed: allowed, used: [], refused: [])
         guard let function else { return view }
@@ -99,6 +112,15 @@ struct EgressView: Encodable, Sendable {
         /// `manifest`, `grant` or `namespace`.
         var source: String
         var createdBy: String?
+        /// Of an address.
+        var warning: String?
+
+        init(_ host: AllowedHost, source: String, createdBy: String? = nil) {
+            target = host.description
+            self.source = source
+            self.createdBy = createdBy
+            warning = EgressEntry.warning(host)
+        }
     }
 
     struct Used: Encodable, Sendable {
@@ -127,6 +149,8 @@ struct EgressView: Encodable, Sendable {
 
 struct GrantView: Encodable, Sendable {
     var target: String
+    /// Of an address.
+    var warning: String?
     /// Nil where the function is not deployed, or nothing changed.
     var revision: Int?
 }

@@ -14,6 +14,7 @@ extension APIServices {
             },
             APIRoute(.put, "/v1/namespaces/{namespace}/policy", needs: .policyWrite) { request in
                 let policy = try (try await request.json() as NewPolicy).policy
+                try Self.mayList(policy.egress.allow, request.principal)
                 let namespace = try await namespace(try request.namespace())
                 try await set(policy, of: namespace, by: request.principal.subject)
                 return .json(PolicyView(policy))

@@ -28,6 +28,15 @@ enum EgressSockets {
         }
     }
 
+    /// On exactly one address, or on all of them where there are more: whoever serves it sees which one was dialled.
+    static func range(inNetworkOf pid: pid_t, _ range: InnerRange) throws(SystemError) -> Descriptor {
+        try inside(pid) { () throws(SystemError) in
+            try check(cl_route_to_loopback(range.address, range.bits), "making a range local to a sandbox")
+            let address = range.bits == 32 ? range.address : 0
+            return Descriptor(try check(cl_bind_ipv4(address, range.port, 1), "binding a listener"))
+        }
+    }
+
     private static func inside<R>(_ pid: pid_t, _ body: () throws(SystemError) -> R) throws(SystemError) -> R {
         let home = try openNamespace("/proc/self/ns/net")
         let sandbox = try openNamespace("/proc/\(pid)/ns/net")

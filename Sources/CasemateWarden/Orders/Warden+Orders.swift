@@ -20,6 +20,7 @@ extension Warden {
             end(sandbox, then: .collect(request: request, maximumBytes: maximumBytes, maximumFiles: maximumFiles))
         case .openResolver(let id): openResolver(id, request: request, from: fd)
         case .listen(let id, let listeners): listen(id, listeners, request: request, from: fd)
+        case .openRange(let id, let range): openRange(id, range, request: request, from: fd)
         case .freeze(let id): freeze(id, request: request, from: fd)
         case .thaw(let id): thaw(id, request: request, from: fd)
         case .count(let id):
@@ -120,17 +121,32 @@ extension Warden {
     }
 
     private func listen(_ id: UInt32, _ listeners: [InnerListener], request: UInt32, from fd: Int32) {
+        openListeners(id, listeners.count, request: request, from: fd) { pid throws(SystemError) in
+            try EgressSockets.listen(inNetworkOf: pid, on: listeners)
+        }
+    }
+
+    private func openRange(_ id: UInt32, _ range: InnerRange, request: UInt32, from fd: Int32) {
+        openListeners(id, 1, request: request, from: fd) { pid throws(SystemError) in
+            [try EgressSockets.range(inNetworkOf: pid, range)]
+        }
+    }
+
+    /// Hands over `count` listeners that `make` opens in the sandbox's network.
+    private func openListeners(
+        _ id: UInt32, _ count: Int, request: UInt32, from fd: Int32, _ make: (pid_t) throws(SystemError) -> [Descriptor]
+    ) {
         guard let sandbox = owned(id, by: fd) else { return refuse(.unknownSandbox, "no sandbox \(id)", request: request, to: fd) }
         let pid: pid_t
         switch sandbox.state {
-        case .waiting(let inner), .specialised(let inner): pid = inner
+        case .waiting(let found), .specialised(let found): pid = found
         default: return refuse(.wrongState, "sandbox \(id) is not up", request: request, to: fd)
         }
-        guard sandbox.listeners + listeners.count <= Sandbox.mostListeners else {
+        guard sandbox.listeners + count <= Sandbox.mostListeners else {
             return refuse(.capacity, "sandbox \(id) has \(sandbox.listeners) listeners already", request: request, to: fd)
         }
         do throws(SystemError) {
-            let sockets = try EgressSockets.listen(inNetworkOf: pid, on: listeners)
+            let sockets = try make(pid)
             defer { for socket in sockets { socket.staysOpen() } }
             sandbox.listeners += sockets.count
             send(.done, request: request, to: fd, descriptors: sockets.map(\.raw))

@@ -12,6 +12,8 @@ public enum Order: Equatable, Sendable {
     case openResolver(sandbox: UInt32)
     /// Open TCP listeners inside the sandbox's network namespace, and hand them over.
     case listen(sandbox: UInt32, [InnerListener])
+    /// Make a range of addresses local to the sandbox, open a TCP listener for all of it at one port, and hand that over.
+    case openRange(sandbox: UInt32, InnerRange)
     /// Forget a stored bundle.
     case removeBundle(BundleDigest)
     /// Say who you are.
@@ -40,6 +42,26 @@ public struct InnerListener: Hashable, Sendable {
     private static let network: UInt32 = 0x7f42_0000
     /// Neither the network's first address nor its last.
     public static let indices: ClosedRange<UInt16> = 1...65_534
+}
+
+/// IPv4 addresses of the world at one port, for which a listener stands inside a sandbox.
+public struct InnerRange: Hashable, Sendable {
+    /// In host byte order, without a bit beyond the prefix.
+    public let address: UInt32
+    public let bits: UInt8
+    public let port: UInt16
+
+    /// Nil for a range that is none, is larger than a `/8`, or holds addresses of the sandbox's own or of nobody's:
+    /// 0.0.0.0/8, 127.0.0.0/8, and 224.0.0.0 and more.
+    public init?(address: UInt32, bits: UInt8, port: UInt16) {
+        let first = UInt8(address >> 24)
+        guard (8...32).contains(bits), port > 0, bits == 32 || address << UInt32(bits) == 0, first != 0, first != 127, first < 224 else {
+            return nil
+        }
+        self.address = address
+        self.bits = bits
+        self.port = port
+    }
 }
 
 /// What a sandbox is for; it decides which template the warden fills in.

@@ -57,6 +57,12 @@ extension WardenMessage where Payload == Order {
                 out.integer(listener.index)
                 out.integer(listener.port)
             }
+        case .openRange(let sandbox, let range):
+            head(12)
+            out.integer(sandbox)
+            out.integer(range.address)
+            out.integer(range.bits)
+            out.integer(range.port)
         case .freeze(let sandbox):
             head(8)
             out.integer(sandbox)
@@ -104,6 +110,11 @@ extension WardenMessage where Payload == Order {
         case 9: order = .thaw(sandbox: try input.integer())
         case 10: order = .count(sandbox: try input.integer())
         case 11: order = .openResolver(sandbox: try input.integer())
+        case 12:
+            let sandbox = try input.integer(UInt32.self)
+            let range = InnerRange(address: try input.integer(), bits: try input.integer(), port: try input.integer())
+            guard let range else { throw .outOfRange }
+            order = .openRange(sandbox: sandbox, range)
         default: throw .unknownKind
         }
         try input.finish()

@@ -22,6 +22,7 @@ struct EgressCommand: AsyncParsableCommand {
             var target: String
             var source: String
             var createdBy: String?
+            var warning: String?
         }
 
         struct Used: Decodable {
@@ -68,6 +69,7 @@ struct EgressCommand: AsyncParsableCommand {
             } else {
                 Terminal.table(["ALLOWED", "BY"], view.allowed.map { [$0.target, $0.createdBy.map { "grant of \($0)" } ?? $0.source] })
             }
+            for warning in view.allowed.compactMap(\.warning) { Terminal.line(Terminal.coloured("  warning: \(warning)", .yellow)) }
             if !view.used.isEmpty {
                 Terminal.line("")
                 Terminal.table(
@@ -88,6 +90,7 @@ struct EgressCommand: AsyncParsableCommand {
                         + "manifest by hand, or mark the namespace: casemate policy set \(function.namespace) FILE, with development: true")
             }
             let wanted = view.refused.filter { $0.reason == "not-allowed" }.compactMap { try? EgressEntry.parse($0.target) }
+                .filter { $0.range == nil }
             let known = view.allowed.compactMap { AllowedHost($0.target) }
             let all = Set(
                 view.allowed.filter { $0.source == "manifest" }.compactMap { AllowedHost($0.target) }
@@ -103,7 +106,7 @@ struct EgressCommand: AsyncParsableCommand {
             discussion:
                 "Belongs to the function's name: it may come before the first deployment, and stays when the function is deployed anew.")
         @Argument(help: "NAMESPACE/FUNCTION") var function: FunctionName
-        @Argument(help: "NAME:PORT, or *.NAME:PORT") var target: String
+        @Argument(help: "NAME:PORT, *.NAME:PORT, or ADDRESS:PORT for whoever may egress:ip.") var target: String
         @OptionGroup var output: OutputOptions
 
         func run() async throws { try await change(.PUT, function, target, output, "may reach") }
@@ -112,13 +115,16 @@ struct EgressCommand: AsyncParsableCommand {
     struct Revoke: AsyncParsableCommand {
         static let configuration = CommandConfiguration(abstract: "Take back what was allowed besides the manifest.")
         @Argument(help: "NAMESPACE/FUNCTION") var function: FunctionName
-        @Argument(help: "NAME:PORT, or *.NAME:PORT") var target: String
+        @Argument(help: "NAME:PORT, *.NAME:PORT, or ADDRESS:PORT for whoever may egress:ip.") var target: String
         @OptionGroup var output: OutputOptions
 
         func run() async throws { try await change(.DELETE, function, target, output, "no longer may reach") }
     }
 
-    private struct Grant: Decodable { var revision: Int? }
+    private struct Grant: Decodable {
+        var warning: String?
+        var revision: Int?
+    }
 
     private static func change(
         _ method: HTTPMethod, _ function: FunctionName, _ target: String, _ output: OutputOptions, _ verb: String
@@ -130,10 +136,12 @@ struct EgressCommand: AsyncParsableCommand {
             throw ValidationError("\(error.what); \(error.fix)")
         }
         try await APIClient.with { client in
-            let bytes = try await client.jsonBytes(method, "\(function.apiPath)/egress/\(host)")
+            let bytes = try await client.jsonBytes(
+                method, "\(function.apiPath)/egress/\(host.description.replacingOccurrences(of: "/", with: "%2F"))")
             if output.json { return Terminal.write(bytes + [10]) }
             let grant = try JSONDecoder().decode(Grant.self, from: Data(bytes))
             Terminal.line("\(function) \(verb) \(host)" + (grant.revision.map { " (revision \($0))" } ?? ""))
+            if let warning = grant.warning { Terminal.error("warning: \(warning)") }
         }
     }
 }

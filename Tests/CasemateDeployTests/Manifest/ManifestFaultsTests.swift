@@ -99,8 +99,9 @@ struct ManifestFaultsTests {
     static let limits: [Answer] = [
         .line6("egress: [\"api.example.com\"]", "\"api.example.com\" is not HOST:PORT, under egress; write it as \"api.example.com:443\""),
         .line6(
-            "egress: [\"10.0.0.1:443\"]",
-            "\"10.0.0.1:443\" names an address, under egress; list the name that stands for it; addresses can't be reached"),
+            "egress: [\"[::1]:443\"]",
+            "\"[::1]:443\" names an address, under egress; list the name that stands for it; addresses are written as 192.0.2.7:443 or "
+                + "192.0.2.0/24:443, IPv4 only"),
         .line6("egress: [\"a.org:443\", \"A.org.:443\"]", "a.org:443 is given again, first on line 6; keep one of them"),
         .line6("egress: a.org:443", "egress takes a list, not a single value; write it as [\"api.example.com:443\"]"),
         .line6("egress: {a.org: 443}", "egress takes a list, not a mapping; write it as [\"api.example.com:443\"]"),

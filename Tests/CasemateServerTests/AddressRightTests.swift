@@ -1,0 +1,30 @@
+import CasemateDeploy
+import CasemateIdentity
+import CasemateModel
+import Testing
+
+@testable import CasemateServer
+
+@Suite("Who may list addresses")
+struct AddressRightTests {
+    private let token = Principal.functionToken(TokenId(), namespace: NamespaceId(), function: nil)
+    private let function = Principal.function(FunctionId(), FunctionName("plant/caller")!)
+    private let names = [AllowedHost("api.example.com:443")!, AllowedHost("*.example.com:443")!]
+
+    @Test("an administrator may list all, others names only")
+    func list() throws {
+        let addresses = names + [AllowedHost("192.0.2.0/24:443")!]
+        try APIServices.mayList(addresses, .administrator(KeyId()))
+        for principal in [token, function, .anonymous] {
+            try APIServices.mayList(names, principal)
+            #expect(throws: Problem(.forbidden, "")) { try APIServices.mayList(addresses, principal) }
+        }
+    }
+
+    @Test("a deployment carries whether whoever asks for it may")
+    func deployment() throws {
+        let body = Array(#"{"manifest": "functions: {}", "sources": {}}"#.utf8)
+        #expect(try APIServices.deployRequest(body, by: .administrator(KeyId())).mayListAddresses)
+        #expect(try !APIServices.deployRequest(body, by: token).mayListAddresses)
+    }
+}
