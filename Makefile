@@ -5,7 +5,8 @@ PREFIX ?= /usr/local
 PACKAGES := crun mmdebstrap libsqlite3-dev libssl-dev zlib1g-dev libarchive-dev libseccomp-dev libc-ares-dev libpsl-dev pkg-config python3 python3-pip python3-venv python3-pytest \
 	ca-certificates iproute2 uidmap
 # What tests start servers from, or make certificates and namespaces with; no server of ours needs them.
-TEST_PACKAGES := postgresql redis-server openssl util-linux
+TEST_PACKAGES := postgresql redis-server openssl util-linux python3-pytest-xdist
+JOURNEYS := CASEMATE_BIN=$(CURDIR)/.build/debug/casemate /usr/bin/python3 -m pytest -q -p no:cacheprovider
 SWIFT_CHECK := --explicit-target-dependency-import-check error
 
 .PHONY: help setup test-setup build debug demo test unit runtime-tests recipes journeys check layers format fuzz up bench install clean
@@ -41,7 +42,8 @@ recipes: ## the cookbook's handlers by themselves
 
 journeys: ## the real server, over HTTP, as root
 	.build/debug/casemate runtime install python3.11
-	CASEMATE_BIN=$(CURDIR)/.build/debug/casemate /usr/bin/python3 -m pytest -q -p no:cacheprovider Tests
+	$(JOURNEYS) -n 2 --dist loadfile -m "not alone" Tests
+	$(JOURNEYS) -m alone Tests
 
 check: layers format ## layers, format
 

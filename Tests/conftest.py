@@ -17,6 +17,7 @@ from network_world import World  # noqa: E402
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "guarantee(*ids): the rows of docs/guarantees.md that the test checks")
+    config.addinivalue_line("markers", "alone: the test looks at all of the machine, and no other runs beside it")
     config.addinivalue_line("markers", "case(*ids): the attack, fault and bad-input cases that the test is")
 
 

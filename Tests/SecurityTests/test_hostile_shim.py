@@ -145,6 +145,7 @@ def test_wrong_frames_end_their_own_call_and_nothing_else(hostile: Server, attac
     assert server.call("hostile/shim", body={"attack": "none"}).json() == "served"
 
 
+@pytest.mark.alone
 def test_attacks_leak_no_descriptor_in_server_or_warden(hostile: Server) -> None:
     server = hostile
     folders = [Path(f"/proc/{pid}/fd") for pid in (server.pid, *(process.pid for process in server.wardens()))]

@@ -239,6 +239,7 @@ def test_a_busy_attacker_slows_no_other_sandbox() -> None:
 # ---------------------------------------------------------------- what is left of many
 
 
+@pytest.mark.alone
 @pytest.mark.case("X15")
 def test_X15_a_thousand_sandboxes_come_and_go_without_a_trace() -> None:
     """Made, given a bundle and destroyed, four at a time. CASEMATE_CYCLES sets another number."""
