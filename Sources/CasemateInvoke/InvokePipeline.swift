@@ -111,7 +111,8 @@ package final class InvokePipeline {
                 RunningCall(
                     admitted: admitted, responder: responder,
                     redact: Redact(
-                        redactor: redactor(instances, token: routed.authorized.token), hasSecrets: !instances.redactor.isEmpty),
+                        redactor: redactor(instances, token: routed.authorized.token), hasSecrets: !instances.redactor.isEmpty,
+                        hasUnknown: !instances.injected.isEmpty),
                     times: CallTimes(received: routed.call.received, authorized: routed.at),
                     deadline: .now() + .milliseconds(Int64(routed.spec.limits.timeoutInMilliseconds)), recorder: services.recorder))
         } catch {

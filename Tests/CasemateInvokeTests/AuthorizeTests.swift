@@ -25,7 +25,7 @@ struct AuthorizeTests {
         _ target: String, _ credential: PresentedCredential = .none, depth: Int = 0
     ) throws -> Result<FunctionId, Problem> {
         let catalog = Catalog()
-        for function in [hidden, open, foreign, young, called] { catalog.put(function) }
+        for function in [hidden, open, foreign, young, called] + callers { catalog.put(function) }
         let authenticated = try Authenticate(index: index)(InvokeFixture.incoming(target, credential, depth: depth))
         do throws(Problem) {
             return .success(try Authorize(catalog: catalog)(authenticated).function.id)
@@ -100,7 +100,17 @@ struct AuthorizeTests {
         arguments: ["TEAM/private", "team/private/", "team//private", "team%2fprivate", "team/private\0"])
     func spelling(target: String) throws { #expect(try outcome(target, .text("admin")) == .failure(Problem(.notFound, ""))) }
 
-    private func from(_ caller: String) -> PresentedCredential { .sandbox(FunctionId(), FunctionName(caller)!) }
+    private let callers = ["other/caller", "team/caller"].map { InvokeFixture.deployed($0) }
+
+    private func from(_ caller: String) -> PresentedCredential {
+        .sandbox(callers.first { $0.name.description == caller }?.id ?? called.id, FunctionName(caller)!)
+    }
+
+    @Test("a function that is deleted calls no other, whoever has its name now")
+    func deleted() throws {
+        #expect(try outcome("team/called", .sandbox(FunctionId(), FunctionName("other/caller")!)) == .failure(Problem(.notFound, "")))
+        #expect(try outcome("team/called", .sandbox(callers[1].id, FunctionName("other/caller")!)) == .failure(Problem(.notFound, "")))
+    }
 
     @Test("a function calls those that list it, and no other, public ones included")
     func listed() throws {

@@ -84,4 +84,32 @@ struct RedactorStreamTests {
         stream.push([UInt8(ascii: "!")], into: &out)
         #expect(out == Array("[secret:A]!".utf8) && stream.hits == 1)
     }
+
+    /// Lengths of what leaves after each piece.
+    private func lengths(_ redactor: Redactor, _ pieces: [String]) -> [Int] {
+        var stream = redactor.makeStream(tellsNothing: true)
+        return pieces.map { pushed(&stream, $0).utf8.count }
+    }
+
+    @Test("a stream that tells nothing holds back the same, however near a guess comes")
+    func tellsNothing() {
+        let guesses = (1..<14).map { "Authorization: Bearer " + "hunter2hunter2".prefix($0) }
+        for guess in guesses + guesses.map({ String(repeating: $0, count: 20) }) {
+            let pieces = [guess, "x", String(repeating: "y", count: 500), "hunter2h", "line\n", "hunter2"]
+            let told = lengths(Redactor([.secret("A", "hunter2hunter2")]), pieces)
+            #expect(told == lengths(Redactor([.secret("A", "correct-horse")]), pieces), "\(guess)")
+            #expect(told == lengths(Redactor([.secret("A", String(repeating: "z", count: 3000))]), pieces), "\(guess)")
+        }
+    }
+
+    @Test("such a stream lets a line go at its end, where no value has one")
+    func tellsNothingLines() {
+        var stream = Redactor([.secret("A", "hunter2hunter2")]).makeStream(tellsNothing: true)
+        #expect(pushed(&stream, "data: hunter2hunter2\n\n") == "data: [secret:A]\n\n")
+        #expect(pushed(&stream, "data: ") == "" && stream.heldBytes == 6)
+        #expect(pushed(&stream, "hunter2hunter2") == "" && finished(&stream) == "data: [secret:A]")
+        var lines = Redactor([.secret("A", "hunter2h\nunter2hu")]).makeStream(tellsNothing: true)
+        #expect(pushed(&lines, "hunter2h\n") == "" && pushed(&lines, "unter2hu\n") == "")
+        #expect(finished(&lines) == "[secret:A]\n")
+    }
 }

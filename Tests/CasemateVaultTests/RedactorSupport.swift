@@ -174,8 +174,8 @@ struct NaiveRedactor {
 
 extension Redactor {
     /// `text` pushed in pieces.
-    func stream(_ pieces: [[UInt8]]) -> (bytes: [UInt8], hits: Int) {
-        var stream = makeStream()
+    func stream(_ pieces: [[UInt8]], tellsNothing: Bool = false) -> (bytes: [UInt8], hits: Int) {
+        var stream = makeStream(tellsNothing: tellsNothing)
         var out: [UInt8] = []
         for piece in pieces { stream.push(piece, into: &out) }
         stream.finish(into: &out)

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from casemate_fixture import Server
-from egress_probe import EgressProbe
+from egress_probe import ClientProbe
 from network_world import ECHO, World
 from world_dns import AAAA, A
 from world_programs import PUBLIC, git, install, object_store, postgres, redis
@@ -22,19 +22,6 @@ PUBLIC_6 = "2600:1f18::34"
 API, DB, CACHE, STORE, GIT = (f"{name}.example.com" for name in ("api", "db", "cache", "store", "git"))
 # The usual ports of these are the world's own services'.
 DB_PORT, CACHE_PORT, STORE_PORT, GIT_PORT = 5433, 6380, 8443, 8444
-
-
-class ClientProbe(EgressProbe):
-    """A probe with what pip installed in its folder `package/`, which is on the import path."""
-
-    packages: Path | None = None
-
-    @property
-    def source(self) -> dict[str, Any]:
-        assert self.packages
-        files = [file for file in self.packages.rglob("*") if file.is_file() and "__pycache__" not in file.parts]
-        brought = {f"package/{file.relative_to(self.packages)}": file.read_bytes() for file in files}
-        return {**super().source, **brought}
 
 
 LIMITS = {"timeout": "60s", "memory": "512MiB", "tmp": "128MiB"}

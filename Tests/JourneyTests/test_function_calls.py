@@ -54,6 +54,22 @@ LOOP = handler("""
         except urllib.error.HTTPError as error:
             return 0 if error.code == 508 else -1000
     """)
+ON = handler("""
+    import json
+    import threading
+    import time
+    import urllib.request
+
+    def call(step):
+        time.sleep(0.1)
+        request = urllib.request.Request("http://on.calls.internal/", data=json.dumps({"step": step}).encode())
+        urllib.request.urlopen(request, timeout=30).read()
+
+    def handle(data):
+        print("step", data["step"], flush=True)
+        threading.Thread(target=call, args=(data["step"] + 1,)).start()
+        return data["step"]
+    """)
 CALLS = {"host": "callee.calls.internal"}
 
 
@@ -126,7 +142,8 @@ def test_a_connection_is_checked_with_each_request(pair: Server) -> None:
     one = "GET /{} HTTP/1.1\r\nHost: {}\r\n\r\n"
     right, wrong = one.format("a", "callee.calls.internal"), one.format("b", "caller.calls.internal")
     assert asks(pair, raw=right)["raw"].startswith("HTTP/1.1 201")
-    for raw in (wrong, one.format("", "evil.example.org"), "GET / HTTP/1.1\r\n\r\n", "GET / HTTP/1.1\r\nHost: a\r\nHost: callee.calls.internal\r\n\r\n"):
+    other = "GET {} HTTP/1.1\r\nHost: callee.calls.internal\r\n\r\n"
+    for raw in (wrong, one.format("", "evil.example.org"), other.format("*"), other.format("http://caller.calls.internal/"), "GET / HTTP/1.1\r\n\r\n", "GET / HTTP/1.1\r\nHost: a\r\nHost: callee.calls.internal\r\n\r\n"):
         assert asks(pair, raw=raw)["raw"].startswith("HTTP/1.1 400"), raw
     assert asks(pair, raw=one.format("f/calls/caller", "callee.calls.internal"))["raw"].startswith("HTTP/1.1 201"), "its path is the callee's"
 
@@ -144,6 +161,53 @@ def test_a_loop_ends(server: Server) -> None:
     answer = server.call("calls/loop", body={}, timeout=90)
     assert answer.status == 200 and answer.json() == 16, answer.text
     server.assert_serving()
+
+
+@pytest.mark.case("N8")
+def test_a_loop_ends_that_goes_on_behind_the_answers(server: Server) -> None:
+    """Each call is answered before it makes the next one, so that none waits for another."""
+    server.deploy("calls", "on", ON, {"callers": ["calls/on"], "signature": "cognite"})
+    assert server.call("calls/on", body={"step": 0}).json() == 0
+
+    def steps() -> list[int]:
+        return sorted(int(line["message"].split()[1]) for line in server.logs("calls/on") if line["message"].startswith("step"))
+
+    assert wait_until(lambda: steps() == list(range(17)), 20), steps()
+    time.sleep(1)
+    assert steps() == list(range(17))
+
+
+@pytest.mark.case("N8")
+def test_a_function_that_was_deleted_calls_no_more(server: Server) -> None:
+    """Its last call goes on to its end."""
+    server.deploy("calls", "counted", handler("def handle(data):\n    print('called', flush=True)\n"), {"callers": ["calls/leaving"]})
+    source = handler("""
+        import time
+        import urllib.error
+        import urllib.request
+
+        def handle(data):
+            for _ in range(40):
+                try:
+                    urllib.request.urlopen("http://counted.calls.internal/", data=b"{}", timeout=5).read()
+                except OSError:
+                    pass
+                time.sleep(0.1)
+        """)
+    server.deploy("calls", "leaving", source)
+
+    def times() -> int:
+        return sum(line["message"] == "called" for line in server.logs("calls/counted"))
+
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(server.call, "calls/leaving", body={}, timeout=30)
+        assert wait_until(lambda: times() > 3, 10)
+        assert server.api("DELETE", "/v1/namespaces/calls/functions/leaving").status in (200, 204)
+        server.deployed.discard("calls/leaving")
+        time.sleep(0.5)
+        then = times()
+        running.result()
+    assert then < 30 and times() == then
 
 
 def test_a_deployment_shows_who_may_call_from_now_on(server: Server) -> None:

@@ -7,6 +7,7 @@ a tool in it. A tool gives back `{"error": …}` where it was refused; `seconds`
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from casemate_fixture import Inside, Remote, Server, wait_until
@@ -239,6 +240,19 @@ class EgressProbe(Inside):
     @property
     def source(self) -> dict[str, str]:
         return {**super().source, "authority.crt": authority().certificate}
+
+
+class ClientProbe(EgressProbe):
+    """A probe with what pip installed in its folder `package/`, which is on the import path."""
+
+    packages: Path | None = None
+
+    @property
+    def source(self) -> dict[str, Any]:
+        assert self.packages
+        files = [file for file in self.packages.rglob("*") if file.is_file() and "__pycache__" not in file.parts]
+        brought = {f"package/{file.relative_to(self.packages)}": file.read_bytes() for file in files}
+        return {**super().source, **brought}
 
 
 # ---------------------------------------------------------------- what the server tells

@@ -15,12 +15,15 @@ struct HandlerLoadsCheck: ScanCheck {
         let planned = subject.bundle.planned
         let session = try await ShimSession.open(network, profile: subject.spec.runtime, purpose: .run, limits: SandboxPool.startLimits)
         let answer: ShimSession.Answer
+        // What code says and sends while it is loaded may hold the secrets that it was given.
+        let redactor = Redactor(
+            try await stored(subject).map { entry in entry.value.withBytes { .secret(name: entry.name.text, value: $0) } })
         do {
             try await session.waitUntilWarm()
             let namespace = subject.bundle.planned.namespace.id
             let egress = try await session.allow(
                 subject.spec.reachable(granted: Set(subject.spec.grantedEgress ?? [])), owner: subject.bundle.planned.name.description,
-                listed: { [policies] in policies.listed(namespace) })
+                listed: { [policies] in policies.listed(namespace) }, secrets: redactor)
             defer { egress.close() }
             _ = try await network.warden.order(
                 .specialise(sandbox: session.handle.id, bundle: subject.bundle.digest, limits: SandboxLimits(subject.spec.limits)))
@@ -43,9 +46,6 @@ struct HandlerLoadsCheck: ScanCheck {
                 FunctionSpec.Signature(rawValue: String(decoding: answer.meta, as: UTF8.self)) ?? subject.spec.signature
             return
         }
-        // What code says while it is loaded may hold the secrets that it was given.
-        let redactor = Redactor(
-            try await stored(subject).map { entry in entry.value.withBytes { .secret(name: entry.name.text, value: $0) } })
         func clean(_ text: String) -> String { redactor.redact(Array(text.utf8)).map { String(decoding: $0.bytes, as: UTF8.self) } ?? text }
         var fault = ShimFault(meta: answer.meta)
         fault.message = clean(fault.message)

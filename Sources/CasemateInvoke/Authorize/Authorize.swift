@@ -25,8 +25,9 @@ package struct Authorize {
     package func callAsFunction(_ authenticated: AuthenticatedCall) throws(Problem) -> AuthorizedCall {
         let function = catalog.function(named: authenticated.call.target)
         // Whom the callee lists, also where anyone else may call it: the way between functions is closed unless both ends are named.
-        if case .function(_, let name) = authenticated.principal {
-            guard let function, function.mayBeCalled(by: name) else { throw Self.unknown }
+        if case .function(let id, let name) = authenticated.principal {
+            // One that is deleted may still run, and another may have its name by now.
+            guard catalog.function(id)?.name == name, let function, function.mayBeCalled(by: name) else { throw Self.unknown }
             guard authenticated.call.depth <= Self.deepest else {
                 throw Problem(.loopDetected, "more than \(Self.deepest) calls wait for this one")
             }

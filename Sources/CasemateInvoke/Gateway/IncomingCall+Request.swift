@@ -28,6 +28,7 @@ extension IncomingCall {
             guard link.isHost(head.headers[canonicalForm: "host"]) else {
                 throw Problem(.invalidRequest, "the request's Host must be \(link.callee.internalHost), the name that was dialled")
             }
+            guard path.hasPrefix("/") else { throw Problem(.invalidRequest, "the request's target must be a path (RFC 9112 §3.2.1)") }
             target = link.callee.description[...]
             rest = path
         } else if path.hasPrefix("/f/") {

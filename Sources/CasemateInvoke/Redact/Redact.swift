@@ -28,9 +28,12 @@ package struct Redact {
     let redactor: Redactor
     /// A body that can't be looked into is blocked only where a secret could be in it.
     let hasSecrets: Bool
+    /// Whether there are values that the function itself does not know.
+    let hasUnknown: Bool
 
-    package init(redactor: Redactor, hasSecrets: Bool = true) {
+    package init(redactor: Redactor, hasSecrets: Bool = true, hasUnknown: Bool = false) {
         self.redactor = redactor
+        self.hasUnknown = hasUnknown
         self.hasSecrets = hasSecrets
     }
 
@@ -68,7 +71,7 @@ package struct Redact {
         if isCompressed, hasSecrets { throw Self.blocked }
         return RedactedStream(
             reply: RedactedReply(status: head.status, headers: head.headers, body: ByteBuffer(), hits: head.hits),
-            redaction: redactor.isEmpty ? nil : redactor.makeStream())
+            redaction: redactor.isEmpty ? nil : redactor.makeStream(tellsNothing: hasUnknown))
     }
 
     /// Several fields of that name, or several encodings in one, are one that can't be looked into.

@@ -187,5 +187,5 @@ final class SandboxCalls {
     weak var instance: Instance?
 
     /// Of the deepest of them: which of several made a call of its own can't be told.
-    var depth: Int { instance?.calls.map(\.admitted.call.depth).max() ?? 0 }
+    var depth: Int { instance?.deepest ?? 0 }
 }

@@ -15,6 +15,8 @@ final class Instance: Equatable {
     /// Told by the first call.
     var start: StartTimes?
     private(set) var calls: [RunningCall] = []
+    /// How many calls waited, at most, for those that it ran last: what a function leaves running goes on at their depth.
+    private(set) var deepest = 0
     var idleSince = NIODeadline.now()
     /// Takes no more calls.
     var isDraining = false
@@ -84,6 +86,7 @@ final class Instance: Equatable {
         call.times.start = start
         start = nil
         calls.append(call)
+        deepest = calls.map(\.admitted.call.depth).max() ?? 0
         if concurrency > 1 {
             call.printed = (
                 LogCollector(stream: .output, redactor: call.redact.redactor), LogCollector(stream: .error, redactor: call.redact.redactor)

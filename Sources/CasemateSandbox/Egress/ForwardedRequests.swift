@@ -26,7 +26,7 @@ final class ForwardedRequests: ChannelInboundHandler, SpliceEnd {
     init(_ connection: ForwardedConnection, injection: Injection? = nil) {
         self.connection = connection
         self.injection = injection
-        body = connection.rules.secrets.makeStream()
+        body = connection.rules.secrets.makeStream(tellsNothing: true)
     }
 
     func handlerAdded(context: ChannelHandlerContext) { self.context = context }
@@ -40,7 +40,7 @@ final class ForwardedRequests: ChannelInboundHandler, SpliceEnd {
     // MARK: Requests
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        guard !discards else { return }
+        guard !discards, !connection.isOver else { return }
         var part = unwrapInboundIn(data)
         if case .head(var head) = part {
             guard !holdsSecret(head) else { return refuseSecret() }
@@ -71,8 +71,12 @@ final class ForwardedRequests: ChannelInboundHandler, SpliceEnd {
         guard outside == nil else { return pass(part) }
         held.append(part)
         // A part costs memory also when there is hardly anything in it.
-        heldBytes += Self.size(of: part) + 256
+        let overhead = if case .head = part { 1024 } else { 256 }
+        heldBytes += Self.size(of: part) + overhead
+        if heldBytes > Self.mostHeld { refuse(.badRequest, "too much was sent before the host was connected") }
     }
+
+    private static let mostHeld = 1 << 19
 
     func channelReadComplete(context: ChannelHandlerContext) {
         outside?.flush()
@@ -99,7 +103,11 @@ final class ForwardedRequests: ChannelInboundHandler, SpliceEnd {
             bytes.withUnsafeReadableBytes { body.push($0.bindMemory(to: UInt8.self), into: &passed) }
             return body.hits > 0 ? nil : .body(ByteBuffer(bytes: passed))
         case .end(let trailers):
-            if let trailers, trailers.contains(where: { connection.rules.secrets.contains($0.value) }) { return nil }
+            if let trailers,
+                trailers.contains(where: { connection.rules.secrets.contains($0.name) || connection.rules.secrets.contains($0.value) })
+            {
+                return nil
+            }
             body.finish(into: &passed)
             guard body.hits == 0 else { return nil }
             if !passed.isEmpty { hold(.body(ByteBuffer(bytes: passed))) }
@@ -115,8 +123,21 @@ final class ForwardedRequests: ChannelInboundHandler, SpliceEnd {
     }
 
     private func readMore(_ context: ChannelHandlerContext) {
-        guard !hasEndedInput, discards || outside?.isWritable ?? (heldBytes < 1 << 16) else { return }
+        guard !hasEndedInput, discards || far?.isWritable ?? (heldBytes < 1 << 16) else { return }
         context.read()
+    }
+
+    /// What is read before it.
+    static func decoder() -> ByteToMessageHandler<HTTPRequestDecoder> {
+        ByteToMessageHandler(HTTPRequestDecoder(leftOverBytesStrategy: .dropBytes, limitConfiguration: limits), maximumBufferSize: 1 << 17)
+    }
+
+    /// Of a head. A decoder keeps those of requests that wait for their answers.
+    private static var limits: NIOHTTPDecoderLimitConfiguration {
+        var limits = NIOHTTPDecoderLimitConfiguration()
+        limits.maxHeaderListSize = 1 << 16
+        limits.maxHeaderFieldSize = 1 << 16
+        return limits
     }
 
     /// A target that names its host too (RFC 9112 §3.2.2), without it where that is the right one.
@@ -158,6 +179,10 @@ final class ForwardedRequests: ChannelInboundHandler, SpliceEnd {
         var head = head
         head.headers.replaceOrAdd(name: "Host", value: target.authorities[0])
         if !head.headers["transfer-encoding"].isEmpty { head.headers.replaceOrAdd(name: "Transfer-Encoding", value: "chunked") }
+        // Whatever else it names, a proxy on the way may take out: what frames the body, or a secret that was put in.
+        let connection = Set(head.headers[canonicalForm: "connection"].map { $0.lowercased() }).intersection(["close", "keep-alive"])
+        for name in ["Connection", "Proxy-Connection", "Keep-Alive"] { head.headers.remove(name: name) }
+        if !connection.isEmpty { head.headers.add(name: "Connection", value: connection.sorted()[0]) }
         return head
     }
 
@@ -188,21 +213,24 @@ final class ForwardedRequests: ChannelInboundHandler, SpliceEnd {
         guard !isConnecting else { return }
         isConnecting = true
         let bound = NIOLoopBound(self, eventLoop: context.eventLoop)
-        connection.connect().whenSuccess { bound.value.connected($0) }
+        connection.connect(mayEndFirst: injection == nil).whenSuccess { bound.value.connected($0) }
     }
 
     private func connected(_ channel: any Channel) {
-        guard let context, context.channel.isActive else { return channel.close(promise: nil) }
+        guard let context, context.channel.isActive, !connection.isOver else { return channel.close(promise: nil) }
         // What was checked is written as it is: nothing is taken out, or added, that tells where a body ends.
         var configuration = HTTPRequestEncoder.Configuration()
         configuration.automaticallySetFramingHeaders = false
         let encoder = HTTPRequestEncoder(configuration: configuration)
+        let isTLS = injection != nil && connection.target.port != 80
         let far: any FarEnd
         do {
             if let injection {
-                let responses = InjectedResponses(connection, redactor: injection.redactor)
-                let decoder = HTTPResponseDecoder(leftOverBytesStrategy: .dropBytes, informationalResponseStrategy: .forward)
-                if connection.target.port != 80 {
+                let bound = NIOLoopBound(self, eventLoop: context.eventLoop)
+                let responses = InjectedResponses(connection, redactor: injection.redactor) { bound.value.begin(channel) }
+                let decoder = HTTPResponseDecoder(
+                    leftOverBytesStrategy: .dropBytes, informationalResponseStrategy: .forward, limitConfiguration: Self.limits)
+                if isTLS {
                     let tls = try NIOSSLClientHandler(context: connection.authorities.get(), serverHostname: connection.target.name)
                     try channel.pipeline.syncOperations.addHandler(tls)
                 }
@@ -221,19 +249,25 @@ final class ForwardedRequests: ChannelInboundHandler, SpliceEnd {
         }
         far.join(self)
         self.far = far
+        channel.setOption(.autoRead, value: true).whenSuccess { channel.read() }
+        if !isTLS { begin(channel) }
+    }
+
+    /// The world is there, and is who it should be.
+    private func begin(_ channel: any Channel) {
+        guard let context, !connection.isOver else { return channel.close(promise: nil) }
         outside = channel
         connection.opened()
         for part in held { pass(part) }
         held = []
         channel.flush()
-        channel.setOption(.autoRead, value: true).whenSuccess { channel.read() }
-        if hasEndedInput { far.endOutput() } else { readMore(context) }
+        if hasEndedInput { far?.endOutput() } else { readMore(context) }
     }
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
         if let event = event as? ChannelEvent, event == .inputClosed {
             hasEndedInput = true
-            if let far { far.endOutput() } else if !isConnecting { context.close(promise: nil) }
+            if outside != nil { far?.endOutput() } else if !isConnecting { context.close(promise: nil) }
         }
         context.fireUserInboundEventTriggered(event)
     }

@@ -3,6 +3,7 @@ import CasemateModel
 import NIOCore
 import NIOHTTP1
 import NIOPosix
+import NIOSSL
 
 /// Sets up what a connection out of a sandbox needs before its first byte passes, by its port.
 enum Forwarder {
@@ -14,11 +15,12 @@ enum Forwarder {
         let injection = rules.injections?.injection(at: target)
         switch target.port {
         case 80:
-            let decoder = ByteToMessageHandler(HTTPRequestDecoder(leftOverBytesStrategy: .dropBytes), maximumBufferSize: 1 << 17)
-            try channel.pipeline.syncOperations.addHandlers([decoder, ForwardedRequests(connection, injection: injection)])
+            try channel.pipeline.syncOperations.addHandlers([
+                ForwardedRequests.decoder(), ForwardedRequests(connection, injection: injection),
+            ])
         default:
-            try channel.pipeline.syncOperations.addHandler(
-                Opening(connection, mustBeTLS: target.port == 443 || injection != nil, injection: injection))
+            let rule: Opening.Rule = target.isAddress ? .anything : target.port == 443 || injection != nil ? .tls : .tlsOrOther
+            try channel.pipeline.syncOperations.addHandler(Opening(connection, rule, injection: injection))
         }
     }
 }
@@ -31,7 +33,10 @@ final class ForwardedConnection {
     private let network: EgressNetwork
     private let begun = NIODeadline.now()
     private var lastByte = NIODeadline.now()
-    private var isOver = false
+    /// Nothing of it is taken or sent any more.
+    private(set) var isOver = false
+    /// Of its two ends, those that are not closed: it counts as one of the function's for as long as there is one.
+    private var ends = 1
 
     init(_ inside: any Channel, target: EgressTarget, rules: EgressRules, network: EgressNetwork) {
         self.inside = inside
@@ -47,7 +52,10 @@ final class ForwardedConnection {
             return false
         }
         let bound = NIOLoopBound(self, eventLoop: network.loop)
-        inside.closeFuture.whenComplete { _ in bound.value.ended() }
+        inside.closeFuture.whenComplete { _ in
+            bound.value.isOver = true
+            bound.value.endClosed()
+        }
         watch(network.limits.opening)
         return true
     }
@@ -66,15 +74,23 @@ final class ForwardedConnection {
         "the function has too many connections, or moved too many bytes within an hour; the server's settings egress-connections and "
         + "egress-bytes-per-hour say how many"
 
+    /// How many of a name's addresses are tried, each a quarter of a second after the one before.
+    private static let mostAddresses = 8
+
     /// Connects to one of the name's addresses, whichever answers first (RFC 8305).
-    func connect() -> EventLoopFuture<any Channel> {
+    ///
+    /// - Parameter mayEndFirst: whether the world may finish its side and still listen.
+    func connect(mayEndFirst: Bool = true) -> EventLoopFuture<any Channel> {
         let (target, network) = (target, network)
         let bound = NIOLoopBound(self, eventLoop: network.loop)
-        let outside = network.addresses(of: target.name, for: rules).flatMap { addresses in
-            ClientBootstrap(group: network.loop)
-                .resolver(VettedAddresses(addresses, loop: network.loop))
+        ends += 1
+        let outside = network.addresses(of: target.name, for: rules).flatMap { addresses -> EventLoopFuture<any Channel> in
+            // The sandbox may have gone meanwhile.
+            guard !bound.value.isOver else { return network.loop.makeFailedFuture(EgressFailure(.unreachable, "nobody waits for it")) }
+            return ClientBootstrap(group: network.loop)
+                .resolver(VettedAddresses(Array(addresses.prefix(Self.mostAddresses)), loop: network.loop))
                 .connectTimeout(network.limits.opening)
-                .channelOption(.allowRemoteHalfClosure, value: true)
+                .channelOption(.allowRemoteHalfClosure, value: mayEndFirst)
                 .channelOption(.autoRead, value: false)
                 .channelOption(.tcpOption(.tcp_nodelay), value: 1)
                 .connect(host: target.name, port: Int(target.port))
@@ -84,10 +100,11 @@ final class ForwardedConnection {
             let connection = bound.value
             switch result {
             case .success(let channel):
-                // The sandbox may have gone meanwhile.
+                channel.closeFuture.whenComplete { _ in bound.value.endClosed() }
                 guard !connection.isOver else { return channel.close(promise: nil) }
                 connection.rules.record.connected(target.description)
             case .failure(let error):
+                connection.endClosed()
                 let failure = error as? EgressFailure ?? EgressFailure(.unreachable, "no connection could be made")
                 connection.refuse(failure.reason, failure.detail)
             }
@@ -120,12 +137,19 @@ final class ForwardedConnection {
         isOver = true
         let channel = inside
         guard let options = channel as? any SocketOptionProvider else { return channel.close(promise: nil) }
-        options.setSoLinger(linger(l_onoff: 1, l_linger: 0)).whenComplete { _ in channel.close(promise: nil) }
+        options.setSoLinger(linger(l_onoff: 1, l_linger: 0)).whenComplete { _ in
+            // Where TLS ends here, past its handler: that would say farewell, wait for an answer, and read on meanwhile.
+            if let tls = try? channel.pipeline.syncOperations.context(handlerType: NIOSSLServerHandler.self) {
+                tls.close(promise: nil)
+            } else {
+                channel.close(promise: nil)
+            }
+        }
     }
 
-    private func ended() {
-        isOver = true
-        rules.record.closed()
+    private func endClosed() {
+        ends -= 1
+        if ends == 0 { rules.record.closed() }
     }
 
     /// Looks again when the time could be over.

@@ -14,6 +14,8 @@ protocol SpliceEnd: AnyObject {
 
 /// The end towards the world, as the one towards the sandbox sees it.
 protocol FarEnd: AnyObject {
+    /// Whether it takes more now; when it does again, it says so.
+    var isWritable: Bool { get }
     func join(_ partner: any SpliceEnd)
     func otherBecameWritable()
     /// Nothing more comes from inside.

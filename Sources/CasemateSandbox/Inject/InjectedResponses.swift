@@ -1,8 +1,11 @@
+import CasemateModel
 import CasemateVault
 import NIOCore
 import NIOHTTP1
 import NIOSSL
 import NIOTLS
+import SwiftASN1
+import X509
 
 /// What a host answers to requests that a secret was put into: written anew, without the secret.
 ///
@@ -31,15 +34,20 @@ final class InjectedResponses: ChannelDuplexHandler, FarEnd {
     private var isEnding = false
     /// Whether the host has shown who it is, where TLS asks for that.
     private var isVerified: Bool
+    private let verified: () -> Void
 
     private static let longestHeld = 1 << 18
-    /// More is no client that waits for answers.
-    private static let mostUnanswered = 256
+    /// From so many on no more requests are read.
+    private static let manyUnanswered = 16
+    /// More than come in one go while they are not.
+    private static let mostUnanswered = 1024
 
-    init(_ connection: ForwardedConnection, redactor: Redactor) {
+    /// - Parameter verified: called when the host has shown who it is; nothing may be sent before.
+    init(_ connection: ForwardedConnection, redactor: Redactor, verified: @escaping () -> Void) {
+        self.verified = verified
         self.connection = connection
         self.redactor = redactor
-        stream = redactor.makeStream()
+        stream = redactor.makeStream(tellsNothing: true)
         isVerified = connection.target.port == 80
     }
 
@@ -59,7 +67,7 @@ final class InjectedResponses: ChannelDuplexHandler, FarEnd {
     // MARK: Responses
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        guard partner != nil else { return }
+        guard partner != nil, !connection.isOver else { return }
         switch unwrapInboundIn(data) {
         case .head(let head): begin(head)
         case .body(let bytes): take(bytes)
@@ -68,7 +76,7 @@ final class InjectedResponses: ChannelDuplexHandler, FarEnd {
     }
 
     private func begin(_ head: HTTPResponseHead) {
-        connection.opened()
+        connection.carried(in: head.headers.reduce(32) { $0 + $1.name.utf8.count + $1.value.utf8.count + 4 })
         let code = head.status.code
         guard code != 101 else { return refuse("it becomes another protocol, which nobody asked for") }
         var head = HTTPResponseHead(version: .http1_1, status: HTTPResponseStatus(statusCode: Int(code)), headers: cleaned(head.headers))
@@ -79,6 +87,7 @@ final class InjectedResponses: ChannelDuplexHandler, FarEnd {
         }
         guard let method = methods.first else { return refuse("it answers what was not asked") }
         methods.removeFirst()
+        if methods.count == Self.manyUnanswered - 1 { partner?.otherBecameWritable() }
         guard method != .HEAD, code != 204, code != 304 else {
             body = .none
             return send(head)
@@ -86,6 +95,11 @@ final class InjectedResponses: ChannelDuplexHandler, FarEnd {
         let codings = head.headers[canonicalForm: "content-encoding"].filter { !$0.isEmpty && $0.lowercased() != "identity" }
         guard codings.isEmpty else {
             return refuse("its body is encoded as \(codings[0].prefix(20)), and can't be searched for the secret")
+        }
+        // Of these, and no others, the decoder takes out what frames the body.
+        let transfer = head.headers["transfer-encoding"]
+        guard transfer.isEmpty || transfer.count == 1 && transfer[0].lowercased() == "chunked" else {
+            return refuse("its body is sent in a way that can't be read")
         }
         let length = head.headers.first(name: "content-length").flatMap { Int($0) }
         dropFraming(&head)
@@ -143,9 +157,14 @@ final class InjectedResponses: ChannelDuplexHandler, FarEnd {
         for (name, value) in headers where !redactor.contains(name) {
             out.add(name: name, value: redactor.redact(value).map { String(decoding: $0.bytes, as: UTF8.self) } ?? value)
         }
-        for name in ["Trailer", "Upgrade", "Keep-Alive", "Alt-Svc", "Accept-Ranges"] { out.remove(name: name) }
+        for name in Self.notHandedOn { out.remove(name: name) }
         return out
     }
+
+    /// About the connection to the host, or sums of a body in which nothing was replaced, by which a value could be guessed.
+    private static let notHandedOn = [
+        "Trailer", "Upgrade", "Keep-Alive", "Alt-Svc", "Accept-Ranges", "Content-MD5", "Digest", "Content-Digest", "Repr-Digest",
+    ]
 
     private func dropFraming(_ head: inout HTTPResponseHead) {
         for name in ["Content-Length", "Transfer-Encoding", "Content-Encoding"] { head.headers.remove(name: name) }
@@ -177,7 +196,14 @@ final class InjectedResponses: ChannelDuplexHandler, FarEnd {
     // MARK: The world's channel
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
-        if case .handshakeCompleted = event as? TLSUserEvent { isVerified = true }
+        if case .handshakeCompleted = event as? TLSUserEvent {
+            if isForTheName(context) {
+                isVerified = true
+                verified()
+            } else {
+                refuseCertificate(context)
+            }
+        }
         context.fireUserInboundEventTriggered(event)
     }
 
@@ -189,10 +215,7 @@ final class InjectedResponses: ChannelDuplexHandler, FarEnd {
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
         if !isVerified {
             if Self.isAboutCertificate(error) {
-                connection.refuse(
-                    .badCertificate,
-                    "the host's certificate can't be verified, and nothing was sent; an authority of your own belongs into the server's "
-                        + "setting egress-authorities")
+                return refuseCertificate(context)
             } else {
                 connection.refuse(.unreachable, "TLS could not be agreed on with the host")
             }
@@ -205,6 +228,26 @@ final class InjectedResponses: ChannelDuplexHandler, FarEnd {
         context.close(promise: nil)
     }
 
+    private func refuseCertificate(_ context: ChannelHandlerContext) {
+        connection.refuse(
+            .badCertificate,
+            "the host's certificate can't be verified, and nothing was sent; an authority of your own belongs into the server's setting "
+                + "egress-authorities")
+        context.close(promise: nil)
+    }
+
+    /// TLS has verified the certificate for the name or for the address that the name led to. Addresses have certificates too, and whoever
+    /// can answer for a name could send us to one of theirs: only the name counts (RFC 9525 §6.1).
+    private func isForTheName(_ context: ChannelHandlerContext) -> Bool {
+        guard let shown = try? context.pipeline.syncOperations.nioSSL_peerCertificate(), let bytes = try? shown.toDERBytes(),
+            let certificate = try? Certificate(derEncoded: bytes), let names = try? certificate.extensions.subjectAlternativeNames
+        else { return false }
+        return names.contains { name in
+            guard case .dnsName(let text) = name else { return false }
+            return AllowedHost("\(text):1")?.allows(connection.target.name) ?? false
+        }
+    }
+
     private var isIdle: Bool { if case .none = body { methods.isEmpty } else { false } }
 
     private static func isAboutCertificate(_ error: any Error) -> Bool {
@@ -213,11 +256,19 @@ final class InjectedResponses: ChannelDuplexHandler, FarEnd {
         return "\(reason)".contains("CERTIFICATE_VERIFY_FAILED")
     }
 
+    func channelWritabilityChanged(context: ChannelHandlerContext) {
+        if context.channel.isWritable { partner?.otherBecameWritable() }
+        context.fireChannelWritabilityChanged()
+    }
+
     func read(context: ChannelHandlerContext) {
         if partner?.isWritable ?? true { context.read() } else { wantsRead = true }
     }
 
     // MARK: From inside
+
+    /// Not before TLS is agreed on: until then all that is written waits in memory.
+    var isWritable: Bool { isVerified && methods.count < Self.manyUnanswered && context?.channel.isWritable ?? false }
 
     func join(_ partner: any SpliceEnd) { self.partner = partner }
 

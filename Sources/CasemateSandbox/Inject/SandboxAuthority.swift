@@ -1,6 +1,7 @@
 import CasemateModel
 import Crypto
 import Foundation
+import NIOCore
 import NIOSSL
 import SwiftASN1
 import Synchronization
@@ -44,6 +45,7 @@ final class SandboxAuthority: Sendable {
             privateKey: .privateKey(try NIOSSLPrivateKey(bytes: Array(key.utf8), format: .pem)))
         configuration.minimumTLSVersion = .tlsv12
         configuration.applicationProtocols = ["http/1.1"]
+        configuration.shutdownTimeout = .seconds(1)
         let context = try NIOSSLContext(configuration: configuration)
         contexts.withLock { $0[name] = context }
         return context

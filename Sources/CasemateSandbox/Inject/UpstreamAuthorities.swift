@@ -1,4 +1,5 @@
 import NIOConcurrencyHelpers
+import NIOCore
 import NIOSSL
 
 /// Whom the server believes about the hosts of injected secrets: the system's authorities, and those of the operator's.
@@ -17,6 +18,7 @@ final class UpstreamAuthorities: Sendable {
             configuration.additionalTrustRoots = besides.isEmpty ? [] : [.certificates(besides)]
             configuration.minimumTLSVersion = .tlsv12
             configuration.applicationProtocols = ["http/1.1"]
+            configuration.shutdownTimeout = .seconds(1)
             let context = try NIOSSLContext(configuration: configuration)
             made = context
             return context

@@ -79,7 +79,9 @@ package struct Redactor: Sendable {
     }
 
     /// For a text that comes in pieces.
-    package func makeStream() -> RedactorStream { RedactorStream(self) }
+    /// - Parameter tellsNothing: for a text of someone who sees how it leaves and does not know the values; the last 160 bytes of a line that
+    ///   goes on are then held back, whatever they are.
+    package func makeStream(tellsNothing: Bool = false) -> RedactorStream { RedactorStream(self, tellsNothing: tellsNothing) }
 }
 
 /// A text in which marks stand for values.
@@ -108,6 +110,9 @@ extension Redactor {
     func undecided(in text: UnsafeRawBufferPointer, after previous: UInt8?) -> Int {
         layers.undecided(in: text, after: previous)
     }
+
+    /// As `undecided`, by the text's length alone.
+    func unseen(in text: UnsafeRawBufferPointer) -> Int { layers.unseen(in: text) }
 
     private mutating func append(_ needles: [Needle]) {
         var spellings = Spellings()

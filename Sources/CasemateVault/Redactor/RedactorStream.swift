@@ -1,17 +1,20 @@
 /// Redacts one stream in pieces, with the result that one pass over the whole would have.
 ///
 /// A piece's end is held back only while it could be the beginning of a value, so that an ordinary log line goes out at once.
+/// Where that would tell the writer something, a constant number is held back instead.
 /// What is held is less than the longest spelling (about 160 bytes) and comes with the next piece or at the end. Words at the very end
 /// wait for the byte that delimits them.
 package struct RedactorStream: Sendable {
     private let redactor: Redactor
+    private let tellsNothing: Bool
     private var passage = Passage()
     private var held: [UInt8] = []
     /// The byte before `held`.
     private var previous: UInt8?
 
-    init(_ redactor: Redactor) {
+    init(_ redactor: Redactor, tellsNothing: Bool) {
         self.redactor = redactor
+        self.tellsNothing = tellsNothing
     }
 
     /// How many marks were written.
@@ -51,7 +54,7 @@ package struct RedactorStream: Sendable {
 
     /// Handles what is certain of `text` and returns the rest.
     private mutating func advance(over text: UnsafeRawBufferPointer, isLast: Bool, into out: inout [UInt8]) -> [UInt8] {
-        let end = isLast ? text.count : redactor.undecided(in: text, after: previous)
+        let end = isLast ? text.count : tellsNothing ? redactor.unseen(in: text) : redactor.undecided(in: text, after: previous)
         redactor.replace(in: text, before: end, after: previous, passage: &passage, into: &out)
         passage.close(at: end, of: text, into: &out)
         if end > 0 { previous = text[end - 1] }
