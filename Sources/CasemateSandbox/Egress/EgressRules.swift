@@ -14,7 +14,7 @@ public struct EgressRules: Sendable {
     public let peers: (any EgressPeers)?
     /// Secrets that are put into its requests.
     public let injections: Injections?
-    /// Finds the function's secrets, none of which goes out without TLS.
+    /// Finds the function's secrets, none of which goes out without TLS or stands in what is told.
     let secrets: Redactor
     private let tell: @Sendable (Refused) -> Void
 
@@ -43,8 +43,13 @@ public struct EgressRules: Sendable {
     }
 
     func refuse(_ target: String, _ reason: EgressRefusal, _ detail: String) {
-        if record.refuse(target, reason) { tell(Refused(target: target, reason: reason, detail: detail)) }
+        let target = shown(target)
+        if record.refuse(target, reason) { tell(Refused(target: target, reason: reason, detail: shown(detail))) }
     }
+
+    /// A text for logs and lists, without the values of secrets: names are the function's to choose, and a connection string that was cut
+    /// wrong makes one of a password.
+    func shown(_ text: String) -> String { secrets.redact(text).map { String(decoding: $0.bytes, as: UTF8.self) } ?? text }
 
     /// The ports at which `name`, in lower case, may be reached.
     func ports(of name: String) -> [UInt16] {

@@ -31,6 +31,8 @@ final class ForwardedConnection {
     let rules: EgressRules
     let inside: any Channel
     private let network: EgressNetwork
+    /// The target, in lists.
+    private let shown: String
     private let begun = NIODeadline.now()
     private var lastByte = NIODeadline.now()
     /// Nothing of it is taken or sent any more.
@@ -41,6 +43,7 @@ final class ForwardedConnection {
     init(_ inside: any Channel, target: EgressTarget, rules: EgressRules, network: EgressNetwork) {
         self.inside = inside
         self.target = target
+        shown = rules.shown(target.description)
         self.rules = rules
         self.network = network
     }
@@ -102,7 +105,7 @@ final class ForwardedConnection {
             case .success(let channel):
                 channel.closeFuture.whenComplete { _ in bound.value.endClosed() }
                 guard !connection.isOver else { return channel.close(promise: nil) }
-                connection.rules.record.connected(target.description)
+                connection.rules.record.connected(connection.shown)
             case .failure(let error):
                 connection.endClosed()
                 let failure = error as? EgressFailure ?? EgressFailure(.unreachable, "no connection could be made")
@@ -115,7 +118,7 @@ final class ForwardedConnection {
     /// Bytes passed. Ends the connection when they were too many.
     func carried(out: Int = 0, in incoming: Int = 0) {
         lastByte = .now()
-        if !rules.record.carried(target.description, out: out, in: incoming) {
+        if !rules.record.carried(shown, out: out, in: incoming) {
             refuse(.quota, Self.overQuota)
         }
     }
