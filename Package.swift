@@ -177,7 +177,9 @@ let package = Package(
         .testTarget(
             name: "CasemateServerTests",
             dependencies: [
-                "CasemateModel", "CasemateIdentity", "CasemateDeploy", "CasemateServer", .product(name: "Yams", package: "Yams"),
+                "CasemateModel", "CasemateStore", "CasemateVault", "CasemateIdentity", "CasemateSandbox", "CasemateInvoke",
+                "CasemateDeploy", "CasemateServer", .product(name: "Yams", package: "Yams"),
+                .product(name: "HTTPTypes", package: "swift-http-types"), .product(name: "Logging", package: "swift-log"),
             ],
             exclude: ["Golden"],
             swiftSettings: ours

@@ -22,6 +22,8 @@ public final class DeployPipeline: Sendable {
     private let logger: Logger
     /// Bundles that deployments under way have built: another one that fails must not clear them away.
     private let inFlight: Mutex<[BundleDigest: Int]> = Mutex([:])
+    /// Sources likewise; only those that whoever deploys has uploaded.
+    private let sourcesInFlight: Mutex<[String: Int]> = Mutex([:])
 
     /// - Parameter changed: tells the calling side of a new active revision; returns when the next call sees it.
     public init(
@@ -75,6 +77,8 @@ public final class DeployPipeline: Sendable {
     {
         let clock = ContinuousClock()
         let begin = clock.now
+        let source = request.sources[function.label].flatMap { artifacts.isUploaded($0, by: request.identity) ? $0 : nil }
+        if let source { sourcesInFlight.withLock { $0[source, default: 0] += 1 } }
         var outcome = DeployOutcome(
             function: "\(namespace)/\(function.label)", status: .failed, revision: nil, bundleDigest: nil, stage: "plan", problem: nil,
             problemType: nil, diagnostics: warnings, output: nil, egress: nil, milliseconds: 0)
@@ -102,6 +106,7 @@ public final class DeployPipeline: Sendable {
                 outcome.stage = "sign"
                 let signed = try await sign(scanned, by: request.subject)
                 outcome.stage = "publish"
+                try plan.stillAllows(planned, request)
                 let published = try await publish(signed)
                 outcome.stage = "activate"
                 let active = try await activate(published, loadInMilliseconds: scanned.loadInMilliseconds)
@@ -113,7 +118,7 @@ public final class DeployPipeline: Sendable {
         } catch {
             describe(error, in: &outcome)
         }
-        await clearAway(built, source: request.sources[function.label])
+        await clearAway(built, source: source)
         outcome.milliseconds = Int((clock.now - begin) / .milliseconds(1))
         return outcome
     }
@@ -148,7 +153,15 @@ public final class DeployPipeline: Sendable {
                 _ = try? await warden.order(.removeBundle(bundle))
             }
         }
-        if let source, (try? await records.read { try $0.isSourceUsed(source) }) == false { artifacts.remove(source) }
+        if let source {
+            let isLast = sourcesInFlight.withLock { inFlight in
+                inFlight[source, default: 1] -= 1
+                guard inFlight[source] == 0 else { return false }
+                inFlight[source] = nil
+                return true
+            }
+            if isLast, (try? await records.read { try $0.isSourceUsed(source) }) == false { artifacts.remove(source) }
+        }
     }
 
     /// What the author is told; what is the server's own goes to its log under the stage's name.

@@ -12,14 +12,17 @@ public struct DeployRequest: Sendable {
     public var isDryRun: Bool
     /// Who deploys, for the records.
     public var subject: String
-    /// Whether whoever deploys may list addresses where others list names.
-    public var mayListAddresses: Bool
+    /// Who deploys, by what is never another's: whose uploads these are.
+    public var identity: String
+    /// What whoever deploys may do, and where, at the time when it is asked.
+    public var rights: @Sendable () -> GrantedRights
 
     public init(
         namespace: NamespaceName?, manifest: String, manifestFile: String, sources: [FunctionLabel: String], isDryRun: Bool,
-        subject: String, mayListAddresses: Bool
+        subject: String, identity: String, rights: @Sendable @escaping () -> GrantedRights
     ) {
-        self.mayListAddresses = mayListAddresses
+        self.identity = identity
+        self.rights = rights
         self.namespace = namespace
         self.manifest = manifest
         self.manifestFile = manifestFile

@@ -17,6 +17,8 @@ package struct IncomingCall {
     package let headers: HTTPHeaders
     package let credential: PresentedCredential
     package let received: NIODeadline
+    /// Nil for a call out of a sandbox.
+    package var source: CallerSource?
     /// The caller asked for `Server-Timing`.
     package var wantsTiming = false
     /// How many calls wait for this one, each for the next.

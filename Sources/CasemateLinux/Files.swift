@@ -11,6 +11,24 @@ public enum Files {
         return try read(fd, limit: limit, naming: path)
     }
 
+    /// In bytes.
+    public static func size(of file: Descriptor) throws(SystemError) -> Int {
+        defer { file.staysOpen() }
+        var found = stat()
+        guard fstat(file.raw, &found) == 0 else { throw .last("looking at a file") }
+        return Int(found.st_size)
+    }
+
+    /// The next bytes, up to `most`; none at the end.
+    public static func readPart(_ fd: Int32, most: Int, naming path: String) throws(SystemError) -> [UInt8] {
+        var chunk = [UInt8](repeating: 0, count: most)
+        while true {
+            let got = Glibc.read(fd, &chunk, chunk.count)
+            if got >= 0 { return Array(chunk[..<got]) }
+            guard errno == EINTR else { throw .last("reading \(path)") }
+        }
+    }
+
     public static func read(_ fd: Int32, limit: Int, naming path: String) throws(SystemError) -> [UInt8] {
         var bytes: [UInt8] = []
         var chunk = [UInt8](repeating: 0, count: 16_384)

@@ -1,4 +1,4 @@
-import CasemateIdentity
+import CasemateModel
 import Hummingbird
 import HummingbirdCore
 import HummingbirdTLS
@@ -12,7 +12,6 @@ import UnixSignals
 /// The management API's listener.
 struct APIListener {
     let settings: ServerSettings
-    let credentials: CredentialIndex
     let tls: TLSConfiguration?
     let logger: Logger
     let makeServices: @Sendable (_ apiURL: String) -> APIServices
@@ -30,8 +29,11 @@ struct APIListener {
             onServerRunning: { channel in
                 let port = channel.localAddress?.port ?? settings.listen.port
                 let url = settings.apiURL ?? "\(scheme)://\(ServerSettings.Endpoint(host: settings.listen.host, port: port))"
-                let routes = makeServices(url).routes
-                let router = APIRouter(routes: routes, credentials: credentials, isTLS: tls != nil, logger: logger).router()
+                let services = makeServices(url)
+                let router = APIRouter(
+                    routes: services.routes, credentials: services.credentials, records: services.records,
+                    trustedProxies: settings.trustedProxies.compactMap { AddressRange($0) }, isTLS: tls != nil, logger: logger
+                ).router()
                 responder.set(router.buildResponder())
                 do { try await opened(url) } catch { logger.error("could not announce the server", metadata: ["error": "\(error)"]) }
             }, logger: quiet)
@@ -51,11 +53,11 @@ struct APIListener {
 
 /// Hands requests to a responder that comes later.
 private final class LateResponder: HTTPResponder, Sendable {
-    typealias Context = BasicRequestContext
+    typealias Context = APIContext
 
-    private let inner: Mutex<RouterResponder<BasicRequestContext>?> = Mutex(nil)
+    private let inner: Mutex<RouterResponder<APIContext>?> = Mutex(nil)
 
-    func set(_ responder: RouterResponder<BasicRequestContext>) { inner.withLock { $0 = responder } }
+    func set(_ responder: RouterResponder<APIContext>) { inner.withLock { $0 = responder } }
 
     func respond(to request: Request, context: Context) async throws -> Response {
         guard let responder = inner.withLock({ $0 }) else { return Response(status: .serviceUnavailable) }

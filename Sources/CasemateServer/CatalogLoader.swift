@@ -29,6 +29,7 @@ struct CatalogLoader: Sendable {
             id: function.id, namespaceId: function.namespaceId, name: function.name, revision: revision,
             spec: try revision.map { try CanonicalSpec.decode($0.specBytes) }, wrappedDataKey: function.wrappedDataKey,
             secrets: try transaction.secrets(of: id), loadInMilliseconds: loadInMilliseconds,
-            granted: Set(try transaction.grantedEgress(of: function.name.function, in: function.namespaceId)))
+            granted: Set(try transaction.grantedEgress(of: function.name.function, in: function.namespaceId)),
+            namespaceRate: try transaction.policy(of: function.namespaceId).rate)
     }
 }

@@ -43,7 +43,7 @@ public struct Server: Sendable {
         if let hex = environment.adminKeyHash, let hash = Self.bytes(hex: hex) {
             try await records.write { try $0.setBootstrapKey(hash: hash, prefix: environment.adminKeyPrefix, at: .now) }
         }
-        credentials.load(try await records.read { try $0.credentials() })
+        credentials.load(try await records.read { try $0.access() })
         let catalog = Catalog()
         let loader = CatalogLoader(records: records, catalog: catalog)
         try await loader.loadAll()
@@ -92,8 +92,16 @@ public struct Server: Sendable {
                 securityText: SecurityText(settings).text)
         }
         let api = APIListener(
-            settings: settings, credentials: credentials, tls: tls?.configuration, logger: logger, makeServices: makeServices)
+            settings: settings, tls: tls?.configuration, logger: logger, makeServices: makeServices)
         let watch = Task { await watchWarden() }
+        let uses = Task {
+            // Seconds, not each call: who was last seen when is for people to read.
+            while !Task.isCancelled {
+                try? await Task.sleep(for: .seconds(5))
+                let taken = credentials.takeUses()
+                if !taken.isEmpty { try? await records.write { try $0.setLastUsed(taken) } }
+            }
+        }
         let expiry = Task {
             while !Task.isCancelled {
                 logs.expire()
@@ -106,10 +114,10 @@ public struct Server: Sendable {
         do {
             try await api.run { apiURL in try await announce(api: apiURL, gateway: gatewayURL, warden: warden) }
         } catch {
-            await takeDown(warden, gateway, network, [watch, expiry])
+            await takeDown(warden, gateway, network, [watch, uses, expiry])
             throw error
         }
-        await takeDown(warden, gateway, network, [watch, expiry])
+        await takeDown(warden, gateway, network, [watch, uses, expiry])
     }
 
     /// A sandbox takes five descriptors here, and one more for each name that it may reach; a shell's soft limit is 1,024.

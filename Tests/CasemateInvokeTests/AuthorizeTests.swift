@@ -13,11 +13,45 @@ struct AuthorizeTests {
     private let young = InvokeFixture.undeployed("team/young")
 
     private var index: CredentialIndex {
-        InvokeFixture.index([
-            ("admin", .administrator(KeyId())), ("one", .functionToken(TokenId(), namespace: InvokeFixture.namespace, function: hidden.id)),
-            ("all", .functionToken(TokenId(), namespace: InvokeFixture.namespace, function: nil)),
-            ("crossed", .functionToken(TokenId(), namespace: InvokeFixture.otherNamespace, function: hidden.id)),
-        ])
+        InvokeFixture.index(
+            [
+                ("admin", .administrator(KeyId())),
+                ("one", .functionToken(TokenId(), namespace: InvokeFixture.namespace, function: hidden.id)),
+                ("all", .functionToken(TokenId(), namespace: InvokeFixture.namespace, function: nil)),
+                ("crossed", .functionToken(TokenId(), namespace: InvokeFixture.otherNamespace, function: hidden.id)),
+            ] + accounts.map { ($0.label.text, .serviceAccount($0.id, KeyId(), .key)) }, accounts: accounts, grants: grants)
+    }
+
+    private let accounts = ["caller", "viewer", "nobody", "single"].map { name in
+        ServiceAccount(
+            id: AccountId(), namespaceId: InvokeFixture.namespace, namespace: NamespaceName("team")!, label: AccountLabel(name)!,
+            secretHash: [], secretPrefix: "", created: Timestamp(milliseconds: 0), createdBy: "")
+    }
+
+    private var grants: [Grant] {
+        let team = Resource.namespace(InvokeFixture.namespace)
+        return [
+            ("caller", Permission.right(.functionInvoke), team), ("viewer", .role(.viewer), team),
+            ("single", .right(.functionInvoke), .function(hidden.id, in: InvokeFixture.namespace)),
+        ].map { name, permission, resource in
+            Grant(
+                id: GrantId(), subject: .serviceAccount(accounts.first { $0.label.text == name }!.id), permission: permission,
+                resource: resource, created: Timestamp(milliseconds: 0), createdBy: "")
+        }
+    }
+
+    @Test("a service account calls what it was granted; what it may know of but not call is 403, the rest 404")
+    func serviceAccount() throws {
+        #expect(try outcome("team/private", .text("caller", inBearer: true)) == .success(hidden.id))
+        #expect(try outcome("team/private", .text("caller")) == .success(hidden.id))
+        #expect(try outcome("team/private", .text("viewer")) == .failure(Problem(.forbidden, "")))
+        #expect(try outcome("team/private", .text("single")) == .success(hidden.id))
+        #expect(try outcome("team/young", .text("single")) == .failure(Problem(.notFound, "")))
+        #expect(try outcome("team/private", .text("nobody")) == .failure(Problem(.notFound, "")))
+        #expect(try outcome("team/open", .text("nobody")) == .success(open.id))
+        for name in ["caller", "viewer", "single", "nobody"] {
+            #expect(try outcome("other/private", .text(name)) == .failure(Problem(.notFound, "")), "\(name)")
+        }
     }
 
     /// The function that was authorized, or the problem.

@@ -44,14 +44,16 @@ enum InvokeFixture {
     }
 
     /// One valid credential per holder.
-    static func index(_ holders: [(String, StoredCredential.Holder)]) -> CredentialIndex {
+    static func index(_ holders: [(String, StoredCredential.Holder)], accounts: [ServiceAccount] = [], grants: [Grant] = [])
+        -> CredentialIndex
+    {
         let index = CredentialIndex()
-        index.load(
-            holders.map { text, holder in
-                StoredCredential(
-                    holder: holder, hash: Credential(text)!.hash.bytes, prefix: "", description: "", created: Timestamp(milliseconds: 0),
-                    expires: Timestamp.now.advanced(byMilliseconds: 3_600_000))
-            })
+        let credentials = holders.map { text, holder in
+            StoredCredential(
+                holder: holder, hash: Credential(text)!.hash.bytes, prefix: "", description: "", created: Timestamp(milliseconds: 0),
+                expires: Timestamp.now.advanced(byMilliseconds: 3_600_000))
+        }
+        index.load(AccessRecords(credentials: credentials, accounts: accounts, grants: grants))
         return index
     }
 

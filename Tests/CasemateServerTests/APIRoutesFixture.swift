@@ -11,7 +11,7 @@ import Logging
 @testable import CasemateServer
 
 /// The operations of a server that does not run: every part is real, none is started.
-func withRoutes(_ body: ([APIRoute]) throws -> Void) async throws {
+func withServices(_ body: (APIServices) async throws -> Void) async throws {
     let folder = FileManager.default.temporaryDirectory.appendingPathComponent("casemate-test-\(UUID().uuidString)").path
     try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
     defer { try? FileManager.default.removeItem(atPath: folder) }
@@ -36,8 +36,13 @@ func withRoutes(_ body: ([APIRoute]) throws -> Void) async throws {
         egress: EgressRecords(network: network, policies: policies, logs: logs, logger: logger), policies: policies,
         urls: PublicURLs(api: "http://a", gateway: "http://g"), securityText: ""
     )
-    let result = Result { try body(services.routes) }
+    var failure: (any Error)?
+    do { try await body(services) } catch { failure = error }
     await gateway.shutDown()
     await network.shutDown()
-    try result.get()
+    if let failure { throw failure }
+}
+
+func withRoutes(_ body: ([APIRoute]) throws -> Void) async throws {
+    try await withServices { try body($0.routes) }
 }

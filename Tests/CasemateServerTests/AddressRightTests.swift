@@ -14,17 +14,17 @@ struct AddressRightTests {
     @Test("an administrator may list all, others names only")
     func list() throws {
         let addresses = names + [AllowedHost("192.0.2.0/24:443")!]
-        try APIServices.mayList(addresses, .administrator(KeyId()))
+        try APIServices.mayList(addresses, Principal.administrator(KeyId()).rights, on: .namespace(NamespaceId()))
         for principal in [token, function, .anonymous] {
-            try APIServices.mayList(names, principal)
-            #expect(throws: Problem(.forbidden, "")) { try APIServices.mayList(addresses, principal) }
+            try APIServices.mayList(names, principal.rights, on: .namespace(NamespaceId()))
+            #expect(throws: Problem(.forbidden, "")) { try APIServices.mayList(addresses, principal.rights, on: .namespace(NamespaceId())) }
         }
     }
 
-    @Test("a deployment carries whether whoever asks for it may")
+    @Test("a deployment carries what whoever asks for it may do")
     func deployment() throws {
         let body = Array(#"{"manifest": "functions: {}", "sources": {}}"#.utf8)
-        #expect(try APIServices.deployRequest(body, by: .administrator(KeyId())).mayListAddresses)
-        #expect(try !APIServices.deployRequest(body, by: token).mayListAddresses)
+        #expect(try APIServices.deployRequest(body, by: .administrator(KeyId()), rights: { .everything }).rights() == .everything)
+        #expect(try APIServices.deployRequest(body, by: token, rights: { .none }).rights() == .none)
     }
 }

@@ -37,7 +37,7 @@ struct OpenAPITests {
         try await withRoutes { routes throws in
             for route in routes {
                 let operation = paths[Node(route.path)]?[route.method.rawValue.lowercased()]
-                #expect(operation?["x-casemate-right"]?.string == route.right.rawValue, "\(route.method.rawValue) \(route.path)")
+                #expect(operation?["x-casemate-right"]?.string == "\(route.need)", "\(route.method.rawValue) \(route.path)")
             }
         }
     }

@@ -10,7 +10,7 @@ struct ArtifactStoreTests {
     func digest() async throws {
         try await withFolder { folder async throws in
             let store = try ArtifactStore(folder: folder + "/artifacts")
-            let upload = try store.upload()
+            let upload = try store.upload(by: "key:x")
             try upload.write(Array("a".utf8))
             try upload.write([])
             try upload.write(Array("bc".utf8))
@@ -31,7 +31,7 @@ struct ArtifactStoreTests {
             let store = try ArtifactStore(folder: folder)
             var digests: [String] = []
             for _ in 0..<2 {
-                let upload = try store.upload()
+                let upload = try store.upload(by: "key:x")
                 try upload.write([1, 2, 3])
                 digests.append(try upload.finish())
             }
@@ -45,7 +45,7 @@ struct ArtifactStoreTests {
         try await withFolder { folder async throws in
             let store = try ArtifactStore(folder: folder)
             do {
-                let upload = try store.upload()
+                let upload = try store.upload(by: "key:x")
                 try upload.write([1, 2, 3])
                 #expect(try names(in: folder).allSatisfy { !ArtifactStore.isDigest($0) })
                 withExtendedLifetime(upload) {}
@@ -91,6 +91,33 @@ struct ArtifactStoreTests {
             try Data([1]).write(to: URL(fileURLWithPath: folder + "/outside"))
             try FileManager.default.createSymbolicLink(atPath: "\(folder)/artifacts/\(digest)", withDestinationPath: folder + "/outside")
             #expect(store.open(digest) == nil)
+        }
+    }
+
+    @Test("whoever uploaded an archive may use it, and nobody else; not after a restart either")
+    func uploader() async throws {
+        try await withFolder { folder async throws in
+            let store = try ArtifactStore(folder: folder)
+            let upload = try store.upload(by: "key:x")
+            try upload.write([1])
+            let digest = try upload.finish()
+            #expect(store.isUploaded(digest, by: "key:x"))
+            #expect(!store.isUploaded(digest, by: "key:y"))
+            #expect(!store.isUploaded(String(repeating: "0", count: 64), by: "key:x"))
+            #expect(try !ArtifactStore(folder: folder).isUploaded(digest, by: "key:x"))
+        }
+    }
+
+    @Test("an upload that does not end is nobody's")
+    func unfinishedUpload() async throws {
+        try await withFolder { folder async throws in
+            let store = try ArtifactStore(folder: folder)
+            do {
+                let upload = try store.upload(by: "key:x")
+                try upload.write([])
+                withExtendedLifetime(upload) {}
+            }
+            #expect(!store.isUploaded("e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855", by: "key:x"))
         }
     }
 }

@@ -1,7 +1,7 @@
 import CasemateModel
 
 /// From a YAML tree to a `Manifest`: which keys there are, what they take, and what each one means.
-/// A facet of a function is a file: `+Code`, `+Environment`, `+Secrets`, `+Injection`, `+Limits`, `+Egress`, `+Callers`, `+Later`.
+/// A facet of a function is a file: `+Code`, `+Environment`, `+Secrets`, `+Injection`, `+Limits`, `+Rate`, `+Egress`, `+Callers`, `+Later`.
 ///
 /// Reading goes on after a fault, with the default in the value's place; whoever calls looks at `faults` in the end.
 struct ManifestReader {
@@ -10,7 +10,7 @@ struct ManifestReader {
     /// In the order of the architecture's example, for messages.
     static let functionKeys = [
         "source", "runtime", "handler", "signature", "access", "callers", "capabilities", "egress", "secrets", "secretsInResponse",
-        "inputSchema", "dependencies", "gate", "env", "isolate", "limits", "scale", "triggers",
+        "inputSchema", "dependencies", "gate", "env", "isolate", "limits", "rate", "scale", "triggers",
     ]
 
     var faults: Faults
@@ -65,6 +65,7 @@ struct ManifestReader {
         spec.secrets = secrets.lines.keys.sorted()
         spec.limits = fields["limits"].map { limits($0) } ?? spec.limits
         spec.scale = fields["scale"].map { scale($0) } ?? spec.scale
+        spec.rate = fields["rate"].flatMap { rate($0) }
         spec.isolation = fields["isolate"].flatMap { isolation($0, spec.limits) }
         spec.callers = fields["callers"].flatMap { callers($0) }
         spec.egress = fields["egress"].flatMap { egress($0) }

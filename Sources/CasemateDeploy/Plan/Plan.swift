@@ -63,17 +63,14 @@ struct Plan {
     let artifacts: ArtifactStore
 
     /// - Throws: `.notFound` for a namespace that does not exist, `.invalidRequest` for a source that was not uploaded, `.forbidden` for
-    ///   addresses in a list of someone who may list names only.
+    ///   what whoever deploys has no right to.
     func callAsFunction(_ function: FunctionManifest, in namespaceName: NamespaceName, request: DeployRequest) async throws
         -> PlannedFunction
     {
-        if !request.mayListAddresses, let address = function.spec.egress?.first(where: { $0.range != nil }) {
-            throw Problem(.forbidden, "to list \(address), an address, takes the right egress:ip; list the name that stands for it")
-        }
         guard let source = request.sources[function.label] else {
             throw Problem(.invalidRequest, "no source was uploaded for \(function.label)")
         }
-        guard artifacts.open(source) != nil else {
+        guard artifacts.isUploaded(source, by: request.identity), artifacts.open(source) != nil else {
             throw Problem(.invalidRequest, "the source \(source.prefix(12))… of \(function.label) is not here; upload it first")
         }
         let name = FunctionName(namespace: namespaceName, function: function.label)
@@ -86,9 +83,10 @@ struct Plan {
                 try namespace.map { try transaction.grantedEgress(of: name.function, in: $0.id) } ?? []
             )
         }
-        guard let namespace else {
+        guard let namespace, !request.rights().within(.namespace(namespace.id)).isEmpty else {
             throw Problem(.notFound, "namespace \(namespaceName) does not exist; make it: casemate namespace create \(namespaceName)")
         }
+        try Self.authorize(function, name, request.rights(), on: existing?.resource ?? .namespace(namespace.id))
         let missing = function.spec.secrets.filter { !secrets.contains($0) }.map { secret in
             Diagnostic(
                 .warning, file: request.manifestFile, line: function.line, what: "secret \(secret) of \(name) has no value yet",
@@ -97,6 +95,29 @@ struct Plan {
         return PlannedFunction(
             manifest: function, namespace: namespace, existing: existing, active: active, sourceDigest: source,
             granted: granted, warnings: missing)
+    }
+
+    /// Once more, before what was built comes into force: that may be minutes later.
+    func stillAllows(_ planned: PlannedFunction, _ request: DeployRequest) throws(Problem) {
+        try Self.authorize(
+            planned.manifest, planned.name, request.rights(), on: planned.existing?.resource ?? .namespace(planned.namespace.id))
+        guard artifacts.open(planned.sourceDigest) != nil else {
+            throw Problem(.conflict, "the source was removed while it was built; deploy again")
+        }
+    }
+
+    /// - Throws: `.forbidden` naming the first right that is missing.
+    private static func authorize(_ function: FunctionManifest, _ name: FunctionName, _ rights: GrantedRights, on resource: Resource)
+        throws(Problem)
+    {
+        func require(_ right: Right, _ what: String) throws(Problem) {
+            guard rights.has(right, on: resource) else { throw Problem(.forbidden, "\(what) takes the right \(right.rawValue)") }
+        }
+        try require(.functionDeploy, "to deploy \(name)")
+        if function.spec.access == .public { try require(.functionPublish, "to let anyone call \(name) (access: public)") }
+        if let address = function.spec.egress?.first(where: { $0.range != nil }) {
+            try require(.egressAddress, "to list \(address), an address and not the name that stands for it,")
+        }
     }
 }
 

@@ -31,6 +31,10 @@ struct Sign {
         let name = planned.name
         // Secrets may have made the function while it was built.
         let existing = try await records.read { try $0.function(name) }
+        // Whoever may deploy one function may not deploy another of its name.
+        guard planned.existing == nil || existing?.id == planned.existing?.id else {
+            throw Problem(.conflict, "\(name) was deleted while it was built; deploy again if it should be made anew")
+        }
         let id = existing?.id ?? FunctionId()
         let now = Timestamp.now
         var fresh: Function?

@@ -52,21 +52,35 @@ public struct CredentialHash: Hashable, Sendable {
     public func hash(into hasher: inout Hasher) { hasher.combine(high.0) }
 }
 
-/// A new function token: shown once, then only its hash is known.
-public struct FreshToken: Sendable, CustomStringConvertible, CustomReflectable {
+/// A new credential: shown once, then only its hash is known.
+public struct FreshCredential: Sendable, CustomStringConvertible, CustomReflectable {
+    /// What it is told by: secret scanners look for a prefix.
+    public enum Kind: String, Sendable {
+        case functionToken = "cmt_"
+        case clientSecret = "cmc_"
+        case accessToken = "cma_"
+    }
+
     public var description: String { "<redacted>" }
     public var customMirror: Mirror { Mirror(self, children: []) }
     public let text: String
     public let hash: CredentialHash
     public let prefix: String
 
-    /// `cmt_` and 256 random bits in base64url.
-    public init() {
+    /// The kind's prefix and 256 random bits in base64url.
+    public init(_ kind: Kind) {
         var generator = SystemRandomNumberGenerator()
         let alphabet = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_".utf8)
         let random = (0..<43).map { _ in alphabet[Int(generator.next() as UInt8) & 63] }
-        text = "cmt_" + String(decoding: random, as: UTF8.self)
+        self.init(text: kind.rawValue + String(decoding: random, as: UTF8.self), shown: 10)
+    }
+
+    /// An API key: a UUIDv4 (122 random bits), because clients of one ecosystem take nothing else.
+    public static func apiKey() -> FreshCredential { FreshCredential(text: Id<FreshCredential>().text, shown: 8) }
+
+    private init(text: String, shown: Int) {
+        self.text = text
         hash = CredentialHash(SHA256.hash(data: Array(text.utf8)))
-        prefix = String(text.prefix(10))
+        prefix = String(text.prefix(shown))
     }
 }

@@ -19,14 +19,15 @@ package struct AuthenticatedCall {
 package struct Authenticate {
     let index: CredentialIndex
 
-    /// - Throws: `.unauthenticated` for an unknown, expired or malformed credential, alike for all of them.
+    /// - Throws: `.unauthenticated` for an unknown, expired or malformed credential, alike for all of them;
+    ///   `.rateLimited` where many such come from one place.
     package func callAsFunction(_ call: IncomingCall) throws(Problem) -> AuthenticatedCall {
         switch call.credential {
         case .none: return AuthenticatedCall(call: call, principal: .anonymous, token: nil)
         case .malformed: throw Self.refusal
         case .sandbox(let id, let name): return AuthenticatedCall(call: call, principal: .function(id, name), token: nil)
         case .one(let credential, let inBearer):
-            guard let principal = index.principal(presenting: credential) else { throw Self.refusal }
+            guard let principal = try index.principal(presenting: credential, from: call.source) else { throw Self.refusal }
             // A function token has a header of its own: in Authorization it would be taken for a right to the API.
             if inBearer, case .functionToken = principal { throw Self.refusal }
             return AuthenticatedCall(call: call, principal: principal, token: credential.utf8)

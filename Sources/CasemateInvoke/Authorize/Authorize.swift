@@ -21,7 +21,7 @@ package struct Authorize {
     let catalog: Catalog
 
     /// - Throws: `.unauthenticated` without a credential, alike for private and unknown functions; `.notFound` for a function that the
-    ///   holder may not know.
+    ///   holder may not know; `.forbidden` for one that it may know but not call.
     package func callAsFunction(_ authenticated: AuthenticatedCall) throws(Problem) -> AuthorizedCall {
         let function = catalog.function(named: authenticated.call.target)
         // Whom the callee lists, also where anyone else may call it: the way between functions is closed unless both ends are named.
@@ -38,6 +38,14 @@ package struct Authorize {
         case .anonymous, .function: throw Authenticate.refusal
         case .administrator:
             guard let function else { throw Self.unknown }
+            return AuthorizedCall(authenticated, function: function)
+        case .serviceAccount(let account):
+            guard let function else { throw Self.unknown }
+            let rights = account.rights.on(.function(function.id, in: function.namespaceId))
+            guard !rights.isEmpty else { throw Self.unknown }
+            guard rights.contains(.functionInvoke) else {
+                throw Problem(.forbidden, "to call \(function.name) takes the right \(Right.functionInvoke.rawValue)")
+            }
             return AuthorizedCall(authenticated, function: function)
         case .functionToken(_, let namespace, let only):
             guard let function, function.namespaceId == namespace, only == nil || only == function.id else { throw Self.unknown }

@@ -1,12 +1,28 @@
+import CasemateIdentity
 import CasemateModel
 import NIOHTTP1
 
 /// The header fields that a function gets: the caller's, without credentials and hop-by-hop fields, with forwarding fields that are true.
 struct ForwardedHeaders {
     let remote: String
+    private let isTrusted: Bool
     let isTLS: Bool
     let trusted: [AddressRange]
     let call: CallId
+
+    init(remote: String, isTLS: Bool, trusted: [AddressRange], call: CallId) {
+        self.remote = remote
+        self.isTLS = isTLS
+        self.trusted = trusted
+        self.call = call
+        isTrusted = !trusted.isEmpty && trusted.contains { $0.contains(remote) }
+    }
+
+    /// Who sent the request, where a proxy of ours says so.
+    func caller(_ headers: HTTPHeaders) -> CallerSource? {
+        guard isTrusted else { return nil }
+        return CallerSource(peer: remote, forwarded: headers[canonicalForm: "x-forwarded-for"], trusted: trusted)
+    }
 
     /// Never the function's business (RFC 9110 §7.6.1, and our own).
     private static let dropped = FieldNames(
@@ -19,7 +35,6 @@ struct ForwardedHeaders {
     func rebuilt(_ headers: HTTPHeaders) -> HTTPHeaders {
         var out = HTTPHeaders()
         out.reserveCapacity(headers.count + 4)
-        let isTrusted = !trusted.isEmpty && trusted.contains { $0.contains(remote) }
         // A sender names further hop-by-hop fields in Connection.
         let named = Set(headers[canonicalForm: "connection"].map { $0.lowercased() })
         for (name, value) in headers {

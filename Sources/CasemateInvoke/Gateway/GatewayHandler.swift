@@ -56,7 +56,7 @@ final class GatewayHandler: ChannelInboundHandler {
     private var bodyFlows = true
     private var isReading = true
     private var discarded = 0
-    private var remoteAddress: String?
+    private var peer: CallPeer?
     /// When the connection began to wait for what it waits for now.
     var since = NIODeadline.now()
     /// What the caller had not taken at the last look.
@@ -260,7 +260,7 @@ final class GatewayHandler: ChannelInboundHandler {
         since = .now()
         hasServed = true
         do throws(Problem) {
-            let call = try IncomingCall(head, id: id, remote: remote(context), received: since, settings: settings, link: link)
+            let call = try IncomingCall(head, id: id, peer: peer(context), received: since, settings: settings, link: link)
             if head.method == .OPTIONS, call.target.isEmpty { throw Problem(.notFound, "there is no such function") }
             let routed = try pipeline.receive(call)
             if let length = asked.length, length > settings.maximumRequestBody { throw tooLarge }
@@ -271,12 +271,12 @@ final class GatewayHandler: ChannelInboundHandler {
         }
     }
 
-    /// The peer's address, made once a connection.
-    private func remote(_ context: ChannelHandlerContext) -> String {
-        if let known = remoteAddress { return known }
-        let address = context.remoteAddress?.ipAddress ?? ""
-        remoteAddress = address
-        return address
+    /// Made once a connection.
+    private func peer(_ context: ChannelHandlerContext) -> CallPeer {
+        if let peer { return peer }
+        let made = CallPeer(address: link == nil ? context.remoteAddress?.ipAddress ?? "" : "unknown")
+        peer = made
+        return made
     }
 
     private func refuse(_ problem: Problem, _ id: CallId, _ asked: Asked) {

@@ -1,15 +1,16 @@
+import CasemateIdentity
 import CasemateModel
 import NIOCore
 import NIOHTTP1
 
 extension IncomingCall {
     /// - Parameters:
-    ///   - remote: the peer's address.
+    ///   - peer: the other end of the connection.
     ///   - received: when the head was complete.
     ///   - link: for a connection out of a function's sandbox, whose address says where the call goes.
     /// - Throws: `.uriTooLong`, `.headersTooLarge`; `.invalidRequest` for a Host that is not the one that was dialled.
     init(
-        _ head: HTTPRequestHead, id: CallId, remote: String, received: NIODeadline, settings: GatewaySettings, link: FunctionLink?
+        _ head: HTTPRequestHead, id: CallId, peer: CallPeer, received: NIODeadline, settings: GatewaySettings, link: FunctionLink?
     ) throws(Problem) {
         guard head.uri.utf8.count <= 16_384 else { throw Problem(.uriTooLong, "a request's target is at most 16384 bytes") }
         guard head.headers.count <= 256, head.headers.reduce(0, { $0 + $1.name.utf8.count + $1.value.utf8.count }) <= 65_536 else {
@@ -40,12 +41,25 @@ extension IncomingCall {
             }
         }
         let forwarded = ForwardedHeaders(
-            remote: link == nil ? remote : "unknown", isTLS: settings.isTLS, trusted: settings.trustedProxies, call: id)
+            remote: peer.address, isTLS: settings.isTLS, trusted: settings.trustedProxies, call: id)
         var headers = forwarded.rebuilt(head.headers)
         if let link { headers.add(name: "Casemate-Caller", value: link.caller.description) }
         self.init(
             id: id, method: head.method, target: target, path: rest, query: query, headers: headers,
             credential: link.map { .sandbox($0.callerId, $0.caller) } ?? PresentedCredential(head.headers), received: received,
+            source: forwarded.caller(head.headers) ?? peer.source,
             wantsTiming: !head.headers[canonicalForm: "casemate-timing"].isEmpty, depth: link.map { $0.depth() + 1 } ?? 0)
+    }
+}
+
+/// The other end of a connection.
+struct CallPeer {
+    let address: String
+    /// Nil for a function's sandbox.
+    let source: CallerSource?
+
+    init(address: String) {
+        self.address = address
+        source = CallerSource(address)
     }
 }

@@ -22,10 +22,13 @@ package final class Deployed: Sendable {
     package let loadInMilliseconds: Int?
     /// The names that it may reach: what its revision has, without grants that were taken back since.
     package let reachable: [AllowedHost]
+    /// How often it may be called, by its manifest and its namespace; nil for as often as it can serve.
+    package let rate: RateLimits?
 
     package init(
         id: FunctionId, namespaceId: NamespaceId, name: FunctionName, revision: Revision?, spec: FunctionSpec?, wrappedDataKey: [UInt8],
-        secrets: [SealedSecret], generation: UInt64 = 0, loadInMilliseconds: Int? = nil, granted: Set<AllowedHost> = []
+        secrets: [SealedSecret], generation: UInt64 = 0, loadInMilliseconds: Int? = nil, granted: Set<AllowedHost> = [],
+        namespaceRate: RateLimits = RateLimits()
     ) {
         self.id = id
         self.namespaceId = namespaceId
@@ -38,10 +41,14 @@ package final class Deployed: Sendable {
         self.generation = generation
         self.loadInMilliseconds = loadInMilliseconds
         self.granted = granted
+        self.namespaceRate = namespaceRate
+        let capped = (spec?.rate ?? RateLimits()).capped(by: namespaceRate)
+        rate = capped.isEmpty ? nil : capped
         reachable = spec?.reachable(granted: granted) ?? []
     }
 
     private let granted: Set<AllowedHost>
+    private let namespaceRate: RateLimits
 
     /// Whether the active revision lists `caller` among its callers.
     package func mayBeCalled(by caller: FunctionName) -> Bool { spec?.callers?.contains(caller) ?? false }
@@ -49,7 +56,8 @@ package final class Deployed: Sendable {
     fileprivate func inGeneration(_ generation: UInt64) -> Deployed {
         Deployed(
             id: id, namespaceId: namespaceId, name: name, revision: revision, spec: spec, wrappedDataKey: wrappedDataKey, secrets: secrets,
-            generation: generation, loadInMilliseconds: loadInMilliseconds, granted: granted)
+            generation: generation, loadInMilliseconds: loadInMilliseconds, granted: granted,
+            namespaceRate: namespaceRate)
     }
 }
 

@@ -38,11 +38,19 @@ package struct Routing {
     package var bundle: BundleDigest { function.bundle! }
 }
 
-/// Which revision runs the call: the active one.
+/// Which revision runs the call: the active one, as often as it may be called.
 package struct Route {
-    /// - Throws: `.notFound` for a function that was never deployed (its secrets may exist already).
+    let limiter = RateLimiter()
+
+    package init() {}
+
+    /// - Throws: `.notFound` for a function that was never deployed (its secrets may exist already); `.rateLimited`.
     package func callAsFunction(_ authorized: AuthorizedCall) throws(Problem) -> RoutedCall {
         guard let routing = Routing(authorized.function) else { throw Problem(.notFound, "the function has not been deployed yet") }
+        if let rate = routing.function.rate {
+            try limiter.take(
+                rate, routing.function.id, authorized.principal, authorized.call.source, at: authorized.call.received.uptimeNanoseconds)
+        }
         return RoutedCall(authorized: authorized, routing: routing)
     }
 }

@@ -1,5 +1,15 @@
 import Glibc
 
+/// A clock that never goes back, for what is counted by time.
+public enum Monotonic {
+    /// In nanoseconds.
+    public static var now: UInt64 {
+        var time = timespec()
+        clock_gettime(CLOCK_MONOTONIC, &time)
+        return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
+    }
+}
+
 extension Timestamp {
     /// The wall clock. For durations use `ContinuousClock`: this one jumps.
     public static var now: Timestamp {

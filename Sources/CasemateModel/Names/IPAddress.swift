@@ -28,6 +28,12 @@ public struct IPAddress: Hashable, Sendable, CustomStringConvertible {
 
     public var isV6: Bool { bytes.count == 16 }
 
+    /// An IPv4 address that came over a socket for both (RFC 4291 §2.5.5.2) as what it is.
+    public var unmapped: IPAddress {
+        guard isV6, bytes[..<10].allSatisfy({ $0 == 0 }), bytes[10] == 0xff, bytes[11] == 0xff else { return self }
+        return IPAddress(bytes: Array(bytes[12...])) ?? self
+    }
+
     public var description: String {
         var text = [CChar](repeating: 0, count: Int(INET6_ADDRSTRLEN))
         inet_ntop(isV6 ? AF_INET6 : AF_INET, bytes, &text, socklen_t(text.count))
@@ -63,7 +69,7 @@ public struct AddressRange: Hashable, Sendable {
         return true
     }
 
-    public func contains(_ text: String) -> Bool { IPAddress(text).map { contains($0) } ?? false }
+    public func contains(_ text: String) -> Bool { IPAddress(text).map { contains($0.unmapped) || contains($0) } ?? false }
 }
 
 extension AddressRange: CustomStringConvertible { public var description: String { "\(address)/\(bits)" } }

@@ -77,12 +77,16 @@ public enum RevisionKind {}
 public enum TokenKind {}
 public enum KeyKind {}
 public enum CallKind {}
+public enum AccountKind {}
+public enum GrantKind {}
 
 public typealias NamespaceId = Id<NamespaceKind>
 public typealias FunctionId = Id<FunctionKind>
 public typealias RevisionId = Id<RevisionKind>
 public typealias TokenId = Id<TokenKind>
 public typealias KeyId = Id<KeyKind>
+public typealias AccountId = Id<AccountKind>
+public typealias GrantId = Id<GrantKind>
 /// One invocation: in its response, its log lines and its records.
 public typealias CallId = Id<CallKind>
 

@@ -26,6 +26,9 @@ public struct FunctionSpec: Hashable, Sendable, Codable {
     /// Functions that may call this one, sorted; nil for none.
     public var callers: [FunctionName]?
 
+    /// How often it may be called; nil for as often as it can serve.
+    public var rate: RateLimits?
+
     /// All that it may reach, where `granted` is what is granted now: a rollback brings no grant back that was taken since.
     public func reachable(granted: Set<AllowedHost>) -> [AllowedHost] {
         Array(Set((egress ?? []) + (grantedEgress ?? []).filter(granted.contains))).sorted()

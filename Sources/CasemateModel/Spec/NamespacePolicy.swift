@@ -3,16 +3,20 @@ public struct NamespacePolicy: Hashable, Sendable, Codable {
     /// Functions are tried out here: what was refused may be suggested as an entry.
     public var development: Bool
     public var egress: Egress
+    /// What none of its functions is called more often than, each for itself.
+    public var rate: RateLimits
 
-    public init(development: Bool = false, egress: Egress = Egress()) {
+    public init(development: Bool = false, egress: Egress = Egress(), rate: RateLimits = RateLimits()) {
         self.development = development
         self.egress = egress
+        self.rate = rate
     }
 
     public init(from decoder: any Decoder) throws {
         let container = try decoder.container(keyedBy: CodingKeys.self)
         development = try container.decodeIfPresent(Bool.self, forKey: .development) ?? false
         egress = try container.decodeIfPresent(Egress.self, forKey: .egress) ?? Egress()
+        rate = try container.decodeIfPresent(RateLimits.self, forKey: .rate) ?? RateLimits()
     }
 
     public struct Egress: Hashable, Sendable, Codable {

@@ -35,6 +35,9 @@ public struct Function: Sendable, Equatable {
         self.created = created
         self.updated = updated
     }
+
+    /// What rights on it are held on.
+    public var resource: Resource { .function(id, in: namespaceId) }
 }
 
 /// An immutable version of a function: what was signed.
@@ -96,7 +99,12 @@ public struct StoredCredential: Sendable, Equatable {
         case administrator(KeyId)
         /// May call one function, or all of a namespace.
         case functionToken(TokenId, namespace: NamespaceId, function: FunctionId?)
+        /// Stands for a service account: until it is revoked, or, an access token, for an hour.
+        case serviceAccount(AccountId, KeyId, AccountCredential)
     }
+
+    /// What a service account shows: a key that was made for it, or what it got for its client secret.
+    public enum AccountCredential: String, Sendable { case key, accessToken = "access-token" }
 
     public var holder: Holder
     /// SHA-256 of the credential, which is random and long enough to need no slow hash.
@@ -105,15 +113,24 @@ public struct StoredCredential: Sendable, Equatable {
     public var prefix: String
     public var description: String
     public var created: Timestamp
-    /// Nil only for API keys.
+    /// Nil only for the administrator's key.
     public var expires: Timestamp?
+    /// The subject of whoever made it; empty where that is not recorded.
+    public var createdBy: String
+    /// To within some seconds; nil where it never was, or is not recorded.
+    public var lastUsed: Timestamp?
 
-    public init(holder: Holder, hash: [UInt8], prefix: String, description: String, created: Timestamp, expires: Timestamp?) {
+    public init(
+        holder: Holder, hash: [UInt8], prefix: String, description: String, created: Timestamp, expires: Timestamp?,
+        createdBy: String = "", lastUsed: Timestamp? = nil
+    ) {
         self.holder = holder
         self.hash = hash
         self.prefix = prefix
         self.description = description
         self.created = created
         self.expires = expires
+        self.createdBy = createdBy
+        self.lastUsed = lastUsed
     }
 }

@@ -1,4 +1,5 @@
 import CasemateIdentity
+import CasemateLinux
 import CasemateModel
 import HTTPTypes
 import Hummingbird
@@ -6,31 +7,72 @@ import NIOCore
 
 /// One operation of the management API: what it answers to, which right it needs, what it does.
 ///
-/// The router and the test of the OpenAPI document are both made from the list of these.
+/// The router, the matrix of who may do what and the test of the OpenAPI document are all made from the list of these.
 struct APIRoute: Sendable {
     let method: HTTPRequest.Method
     /// With parameters in braces: `/v1/namespaces/{namespace}`.
     let path: String
-    let right: Right
+    let need: Need
     let handle: @Sendable (APIRequest) async throws -> APIResponse
 
     init(
-        _ method: HTTPRequest.Method, _ path: String, needs right: Right,
+        _ method: HTTPRequest.Method, _ path: String, needs need: Need,
         _ handle: @Sendable @escaping (APIRequest) async throws -> APIResponse
     ) {
         self.method = method
         self.path = path
-        self.right = right
+        self.need = need
         self.handle = handle
+    }
+
+    /// Who may use an operation. There is no default: an operation that does not say it does not compile.
+    enum Need: Sendable, Equatable, CustomStringConvertible {
+        /// Anyone, without a credential.
+        case anyone
+        /// An OAuth client, whose credential is of another kind and stands elsewhere: the operation itself looks at it.
+        case client
+        /// Whoever has a credential for the API: what they get depends on it.
+        case credential
+        /// Whoever has the right on what the path names; on the server as a whole where it names nothing.
+        case right(Right)
+        /// Whoever has the right on that, or on some part of it; the operation itself looks at which.
+        case within(Right)
+
+        var description: String {
+            switch self {
+            case .anyone: "anyone"
+            case .client: "client"
+            case .credential: "credential"
+            case .right(let right): right.rawValue
+            case .within(let right): "\(right.rawValue) on a part"
+            }
+        }
     }
 }
 
-/// A request whose caller has the route's right.
+/// A request whose caller may use the route.
 struct APIRequest: Sendable {
-    let principal: Principal
+    /// Looks its credential up again.
+    let authenticate: @Sendable () throws -> Principal
+    /// Where it comes from.
+    let source: CallerSource?
     let parameters: [String: String]
     let query: [String: String]
     let request: Request
+    /// Throws what the request would be refused with if it came now: for answers that take long.
+    let stillMay: @Sendable () async throws -> Void
+
+    /// For what a body names, where the route could look at the path alone.
+    /// - Throws: `.forbidden` naming the right.
+    func require(_ right: Right, on resource: Resource, for what: String) throws(Problem) {
+        guard principal.rights.has(right, on: resource) else {
+            throw Problem(.forbidden, "\(what) takes the right \(right.rawValue)")
+        }
+    }
+
+    /// Who asks, with what that may do now: a body may take minutes to arrive, a deployment to be built. Anonymous, without any right, once
+    /// the credential has gone.
+    var principal: Principal { (try? authenticate()) ?? .anonymous }
 
     func parameter(_ name: String) -> String { parameters[name] ?? "" }
 
@@ -44,13 +86,16 @@ struct APIRequest: Sendable {
         return FunctionName(namespace: try namespace(), function: label)
     }
 
-    /// The whole body; at most `limit` bytes.
+    /// The whole body; at most `limit` bytes. What the caller may not do any more when it is here is refused.
     func body(limit: Int) async throws -> [UInt8] {
+        let bytes: [UInt8]
         do {
-            return Array(try await request.body.collect(upTo: limit).readableBytesView)
+            bytes = Array(try await request.body.collect(upTo: limit).readableBytesView)
         } catch is NIOTooManyBytesError {
             throw Problem(.tooLarge, "the body is at most \(limit) bytes")
         }
+        try await stillMay()
+        return bytes
     }
 
     /// A JSON body, every field known.
@@ -77,7 +122,9 @@ struct APIRequest: Sendable {
 
 /// What an operation answers.
 enum APIResponse: Sendable {
-    case json(any Encodable & Sendable, status: HTTPResponse.Status = .ok)
+    case json(any Encodable & Sendable, status: HTTPResponse.Status = .ok, headers: HTTPFields = [:])
+    /// The rest of an open file.
+    case file(Descriptor, length: Int, contentType: String)
     case text(String, contentType: String)
     case noContent
 }

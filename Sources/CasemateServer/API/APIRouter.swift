@@ -1,31 +1,37 @@
 import CasemateIdentity
+import CasemateLinux
 import CasemateModel
+import CasemateStore
 import Foundation
 import HTTPTypes
 import Hummingbird
 import Logging
 import NIOCore
 
-/// Makes hummingbird's router from the routes: authentication, right, handler, errors, in this order, for every one of them.
+/// Makes hummingbird's router from the routes: authentication, authorization, handler, errors, in this order, for every one of them.
 struct APIRouter: Sendable {
     let routes: [APIRoute]
     let credentials: CredentialIndex
+    let records: Records
+    let trustedProxies: [AddressRange]
     let isTLS: Bool
     let logger: Logger
 
-    func router() -> Router<BasicRequestContext> {
-        let router = Router(context: BasicRequestContext.self)
+    func router() -> Router<APIContext> {
+        let router = Router(context: APIContext.self)
         router.add(middleware: ProblemMiddleware(isTLS: isTLS, logger: logger))
         for route in routes {
             router.on(RouterPath(route.path), method: route.method) { request, context in
-                let principal = try authenticate(request)
-                guard principal.has(route.right) else {
-                    // A function token is no credential here, so that it tells its holder nothing about the API.
-                    guard case .administrator = principal else { throw Self.refusal }
-                    throw Problem(.forbidden, "this needs the right \(route.right.rawValue)")
-                }
                 var parameters: [String: String] = [:]
                 for (name, value) in context.parameters { parameters[String(name)] = String(value) }
+                let source = context.source(of: request, trusting: trustedProxies)
+                let authenticate: @Sendable () throws -> Principal = {
+                    route.need == .client ? .anonymous : try self.authenticate(request, from: source)
+                }
+                let authorize: @Sendable () async throws -> Void = { [parameters] in
+                    _ = try await authorization(of: try authenticate(), to: route, parameters)
+                }
+                try await authorize()
                 var query: [String: String] = [:]
                 for (name, value) in request.uri.queryParameters {
                     guard query.updateValue(String(value), forKey: String(name)) == nil else {
@@ -33,16 +39,18 @@ struct APIRouter: Sendable {
                     }
                 }
                 let answer = try await route.handle(
-                    APIRequest(principal: principal, parameters: parameters, query: query, request: request))
+                    APIRequest(
+                        authenticate: authenticate, source: source, parameters: parameters, query: query, request: request,
+                        stillMay: authorize))
                 return try Self.response(answer)
             }
         }
         return router
     }
 
-    private static let refusal = Problem(.unauthenticated, "send a valid API key in Authorization: Bearer, or in X-Auth-Token")
+    static let refusal = Problem(.unauthenticated, "send a valid API key in Authorization: Bearer, or in X-Auth-Token")
 
-    private func authenticate(_ request: Request) throws(Problem) -> Principal {
+    private func authenticate(_ request: Request, from source: CallerSource?) throws(Problem) -> Principal {
         var shown = request.headers[values: .xAuthToken]
         for value in request.headers[values: .authorization] {
             let parts = value.split(separator: " ", maxSplits: 1)
@@ -51,9 +59,24 @@ struct APIRouter: Sendable {
         }
         guard let first = shown.first else { return .anonymous }
         guard shown.allSatisfy({ $0 == first }), let credential = Credential(first),
-            let principal = credentials.principal(presenting: credential)
+            let principal = try credentials.principal(presenting: credential, from: source)
         else { throw Self.refusal }
         return principal
+    }
+
+    /// In parts, as fast as they are taken: a slow reader costs one of them.
+    private static func body(of file: Descriptor, length: Int) -> ResponseBody {
+        ResponseBody(contentLength: length) { writer in
+            defer { file.staysOpen() }
+            var left = length
+            while left > 0 {
+                let part = try Files.readPart(file.raw, most: min(left, 65_536), naming: "an archive")
+                guard !part.isEmpty else { throw Problem(.internalError, "the archive ended early") }
+                left -= part.count
+                try await writer.write(ByteBuffer(bytes: part))
+            }
+            try await writer.finish(nil)
+        }
     }
 
     private static func response(_ answer: APIResponse) throws -> Response {
@@ -61,9 +84,11 @@ struct APIRouter: Sendable {
         case .noContent: return Response(status: .noContent)
         case .text(let text, let type):
             return Response(status: .ok, headers: [.contentType: type], body: ResponseBody(byteBuffer: ByteBuffer(string: text)))
-        case .json(let value, let status):
-            return Response(
-                status: status, headers: [.contentType: "application/json"], body: ResponseBody(byteBuffer: try APIJSON.encode(value)))
+        case .file(let file, let length, let type):
+            return Response(status: .ok, headers: [.contentType: type], body: Self.body(of: file, length: length))
+        case .json(let value, let status, var headers):
+            headers[.contentType] = "application/json"
+            return Response(status: status, headers: headers, body: ResponseBody(byteBuffer: try APIJSON.encode(value)))
         }
     }
 }
@@ -84,7 +109,7 @@ enum APIJSON {
 
 /// Every error becomes problem details; what is not meant for the caller stays in the server's log.
 struct ProblemMiddleware: RouterMiddleware {
-    typealias Context = BasicRequestContext
+    typealias Context = APIContext
 
     let isTLS: Bool
     let logger: Logger

@@ -26,24 +26,46 @@ struct APIServices: Sendable {
     /// All operations, one file per resource.
     var routes: [APIRoute] {
         serverRoutes + namespaceRoutes + functionRoutes + secretRoutes + tokenRoutes + logRoutes + deploymentRoutes + policyRoutes
-            + egressRoutes
+            + egressRoutes + accessRoutes + serviceAccountRoutes + oauthRoutes
     }
 
     func function(_ name: FunctionName) async throws -> Function {
         guard let function = try await records.read({ try $0.function(name) }) else {
-            throw Problem(.notFound, "there is no function \(name)")
+            throw Problem.unknown(name)
         }
+        return function
+    }
+
+    /// For a name that comes in a body: who has no right on the function is told that there is none.
+    func function(_ name: FunctionName, knownTo principal: Principal) async throws -> Function {
+        let function = try await function(name)
+        guard !principal.rights.on(function.resource).isEmpty else { throw Problem.unknown(name) }
         return function
     }
 
     func namespace(_ name: NamespaceName) async throws -> Namespace {
         guard let namespace = try await records.read({ try $0.namespace(name) }) else {
-            throw Problem(.notFound, "there is no namespace \(name)")
+            throw Problem.unknown(name)
         }
         return namespace
     }
 
-    func reloadCredentials() async throws { credentials.load(try await records.read { try $0.credentials() }) }
+    /// Changes who may do what, in the records and in memory at once: whatever is written after this finds it in force. What stands against
+    /// it is looked at within `body`, where nothing can come between.
+    @discardableResult
+    func changeAccess<T: Sendable>(_ body: @Sendable @escaping (Transaction) throws -> T) async throws -> T {
+        do {
+            return try await records.write { transaction in
+                let result = try body(transaction)
+                credentials.load(try transaction.access())
+                return result
+            }
+        } catch {
+            // The load may have run before the write failed.
+            try? await records.read { credentials.load(try $0.access()) }
+            throw error
+        }
+    }
 }
 
 /// Absolute URLs in answers come from here, never from a request's Host.

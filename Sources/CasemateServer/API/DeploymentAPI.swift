@@ -12,13 +12,13 @@ extension APIServices {
 
     var deploymentRoutes: [APIRoute] {
         [
-            APIRoute(.post, "/v1/archives", needs: .functionDeploy) { try await storeArchive($0) },
-            APIRoute(.post, "/v1/deployments", needs: .functionDeploy) { try await deployManifest($0) },
+            APIRoute(.post, "/v1/archives", needs: .within(.functionDeploy)) { try await storeArchive($0) },
+            APIRoute(.post, "/v1/deployments", needs: .within(.functionDeploy)) { try await deployManifest($0) },
         ]
     }
 
     private func storeArchive(_ request: APIRequest) async throws -> APIResponse {
-        let upload = try artifacts.upload()
+        let upload = try artifacts.upload(by: request.principal.identity)
         var size = 0
         for try await part in request.request.body {
             size += part.readableBytes
@@ -31,13 +31,16 @@ extension APIServices {
 
     /// Apart from the function that awaits: together they end Swift 6.3.1's optimiser (a crash while it splits the coroutine).
     @inline(never)
-    static func deployRequest(_ bytes: [UInt8], by principal: Principal) throws -> DeployRequest {
+    static func deployRequest(_ bytes: [UInt8], by principal: Principal, rights: @Sendable @escaping () -> GrantedRights) throws
+        -> DeployRequest
+    {
         let body: NewDeployment = try StrictJSON.decode(bytes)
-        return try body.request(by: principal)
+        return try body.request(by: principal, rights: rights)
     }
 
     private func deployManifest(_ request: APIRequest) async throws -> APIResponse {
-        let outcomes = try await deploy.deploy(try Self.deployRequest(try await request.body(limit: 4 << 20), by: request.principal))
+        let outcomes = try await deploy.deploy(
+            try Self.deployRequest(try await request.body(limit: 4 << 20), by: request.principal, rights: { request.principal.rights }))
         return .json(DeploymentView(outcomes, urls: urls))
     }
 }
@@ -58,7 +61,7 @@ struct NewDeployment: StrictDecodable {
     var sources: [String: String]
     var dryRun: Bool?
 
-    func request(by principal: Principal) throws(Problem) -> DeployRequest {
+    func request(by principal: Principal, rights: @Sendable @escaping () -> GrantedRights) throws(Problem) -> DeployRequest {
         var labelled: [FunctionLabel: String] = [:]
         for (name, digest) in sources {
             guard let label = FunctionLabel(name) else { throw Problem(.invalidName, FunctionLabel.rule) }
@@ -69,7 +72,7 @@ struct NewDeployment: StrictDecodable {
         }
         return DeployRequest(
             namespace: namespace, manifest: manifest, manifestFile: file ?? "casemate.yaml", sources: labelled, isDryRun: dryRun ?? false,
-            subject: principal.subject, mayListAddresses: principal.has(.egressAddress))
+            subject: principal.subject, identity: principal.identity, rights: rights)
     }
 }
 

@@ -10,35 +10,41 @@ import HTTPTypes
 extension APIServices {
     var egressRoutes: [APIRoute] {
         [
-            APIRoute(.get, "/v1/namespaces/{namespace}/functions/{function}/egress", needs: .functionRead) { request in
+            APIRoute(.get, "/v1/namespaces/{namespace}/functions/{function}/egress", needs: .right(.functionRead)) { request in
                 try request.allowQuery([])
                 return .json(try await egressView(of: try request.functionName()))
             },
-            APIRoute(.put, "/v1/namespaces/{namespace}/functions/{function}/egress/{target}", needs: .policyWrite) { request in
+            APIRoute(.put, "/v1/namespaces/{namespace}/functions/{function}/egress/{target}", needs: .right(.policyWrite)) { request in
                 let host = try target(request)
-                try Self.mayList([host], request.principal)
                 let name = try request.functionName()
                 let namespace = try await namespace(name.namespace)
+                let function = try await records.read { try $0.function(name) }
+                try Self.mayList([host], request.principal.rights, on: function?.resource ?? .namespace(namespace.id))
                 let grant = EgressGrant(host: host, created: .now, createdBy: request.principal.subject)
                 try await records.write { transaction in
-                    try transaction.insert(grant, of: name.function, in: namespace.id)
+                    let rights = request.principal.rights
+                    let isEverywhere = rights.has(.policyWrite, on: .namespace(namespace.id))
+                    let now = try transaction.function(name)
+                    guard rights.has(.policyWrite, on: now?.resource ?? .namespace(namespace.id)) else { throw Problem.unknown(name) }
+                    try transaction.insert(grant, of: name.function, in: namespace.id, onlyFor: isEverywhere ? nil : now?.id)
                     guard try transaction.egressGrants(of: name.function, in: namespace.id).count <= Self.mostGrants else {
                         throw Problem(.conflict, "\(name) has \(Self.mostGrants) grants already; revoke what is not needed")
                     }
                 }
                 return .json(
-                    GrantView(
+                    EgressGrantView(
                         target: host.description, warning: EgressEntry.warning(host),
                         revision: try await applyGrants(to: name, by: request.principal.subject)))
             },
-            APIRoute(.delete, "/v1/namespaces/{namespace}/functions/{function}/egress/{target}", needs: .policyWrite) { request in
+            APIRoute(.delete, "/v1/namespaces/{namespace}/functions/{function}/egress/{target}", needs: .right(.policyWrite)) { request in
                 let host = try target(request)
                 let name = try request.functionName()
                 let namespace = try await namespace(name.namespace)
                 guard try await records.write({ try $0.deleteEgressGrant(host, of: name.function, in: namespace.id) }) else {
                     throw Problem(.notFound, "\(name) was not granted \(host); what its manifest lists is changed there")
                 }
-                return .json(GrantView(target: host.description, revision: try await applyGrants(to: name, by: request.principal.subject)))
+                return .json(
+                    EgressGrantView(target: host.description, revision: try await applyGrants(to: name, by: request.principal.subject)))
             },
         ]
     }
@@ -56,8 +62,8 @@ extension APIServices {
     }
 
     /// - Throws: `.forbidden` where addresses are listed by someone who may list names only.
-    static func mayList(_ hosts: [AllowedHost], _ principal: Principal) throws(Problem) {
-        guard let address = hosts.first(where: { $0.range != nil }), !principal.has(.egressAddress) else { return }
+    static func mayList(_ hosts: [AllowedHost], _ rights: GrantedRights, on resource: Resource) throws(Problem) {
+        guard let address = hosts.first(where: { $0.range != nil }), !rights.has(.egressAddress, on: resource) else { return }
         throw Problem(.forbidden, "to list \(address), an address, takes the right \(Right.egressAddress.rawValue)")
     }
 
@@ -85,7 +91,7 @@ extension APIServices {
                 try transaction.egressGrants(of: name.function, in: namespace.id), try transaction.policy(of: namespace.id)
             )
         }
-        guard function != nil || !grants.isEmpty else { throw Problem(.notFound, "there is no function \(name)") }
+        guard function != nil || !grants.isEmpty else { throw Problem.unknown(name) }
         let listed = try active.map { try CanonicalSpec.decode($0.specBytes) }?.egress ?? []
         var allowed = listed.map { EgressView.Allowed($0, source: "manifest") }
         allowed += grants.map { EgressView.Allowed($0.host, source: "grant", createdBy: $0.createdBy) }
@@ -147,7 +153,7 @@ struct EgressView: Encodable, Sendable {
     var refused: [Refused]
 }
 
-struct GrantView: Encodable, Sendable {
+struct EgressGrantView: Encodable, Sendable {
     var target: String
     /// Of an address.
     var warning: String?

@@ -1,6 +1,7 @@
 import CasemateDeploy
 import CasemateIdentity
 import CasemateInvoke
+import CasemateLinux
 import CasemateModel
 import CasemateSandbox
 import CasemateStore
@@ -10,41 +11,46 @@ import HTTPTypes
 extension APIServices {
     var functionRoutes: [APIRoute] {
         [
-            APIRoute(.get, "/v1/namespaces/{namespace}/functions", needs: .functionRead) { request in
+            APIRoute(.get, "/v1/namespaces/{namespace}/functions", needs: .within(.functionRead)) { request in
                 try request.allowQuery([])
                 let namespace = try await namespace(try request.namespace())
+                let rights = request.principal.rights
                 let functions = try await records.read { transaction in
-                    try transaction.functions(in: namespace.id).map { function in
+                    try transaction.functions(in: namespace.id).filter {
+                        rights.has(.functionRead, on: .function($0.id, in: namespace.id))
+                    }.map { function in
                         (function, try function.activeRevision.flatMap { try transaction.revision($0) })
                     }
                 }
                 return .json(FunctionList(functions: try functions.map { try FunctionView($0.0, active: $0.1, urls: urls) }))
             },
-            APIRoute(.get, "/v1/namespaces/{namespace}/functions/{function}", needs: .functionRead) { request in
+            APIRoute(.get, "/v1/namespaces/{namespace}/functions/{function}", needs: .right(.functionRead)) { request in
                 let function = try await function(try request.functionName())
                 let (revisions, secrets) = try await records.read { (try $0.revisions(of: function.id), try $0.secrets(of: function.id)) }
                 var view = try FunctionView(function, active: revisions.first { $0.id == function.activeRevision }, urls: urls)
-                view.secrets = secrets.map(\.name.text)
+                // Their names tell what a function can get at.
+                if request.principal.rights.has(.secretWrite, on: function.resource) { view.secrets = secrets.map(\.name.text) }
                 view.revisions = revisions.map { RevisionView($0, isActive: $0.id == function.activeRevision) }
                 return .json(view)
             },
-            APIRoute(.delete, "/v1/namespaces/{namespace}/functions/{function}", needs: .functionDelete) { request in
+            APIRoute(.delete, "/v1/namespaces/{namespace}/functions/{function}", needs: .right(.functionDelete)) { request in
                 let function = try await function(try request.functionName())
                 let revisions = try await records.read { try $0.revisions(of: function.id) }
                 // The row's data key goes with it: what backups hold of its secrets stays sealed.
-                try await records.write { try $0.delete(function) }
+                try await changeAccess { try $0.delete(function) }
                 try await catalog.reload(function.id)
-                try await reloadCredentials()
                 await logs.delete(function.id)
                 egress.forget(function.id)
                 await removeUnused(revisions)
                 return .noContent
             },
-            APIRoute(.post, "/v1/namespaces/{namespace}/functions/{function}/rollback", needs: .functionDeploy) { request in
+            APIRoute(.post, "/v1/namespaces/{namespace}/functions/{function}/rollback", needs: .right(.functionDeploy)) { request in
                 let body: Rollback = try await request.json()
                 let name = try request.functionName()
                 let function = try await function(name)
                 let target = try await records.write { transaction in
+                    // Another may have the name by now.
+                    try request.require(.functionDeploy, on: function.resource, for: "to roll back \(name)")
                     let revisions = try transaction.revisions(of: function.id)
                     guard let active = revisions.first(where: { $0.id == function.activeRevision }) else {
                         throw Problem(.conflict, "\(name) has not been deployed yet")
@@ -57,11 +63,31 @@ extension APIServices {
                             .notFound,
                             body.revision.map { "\(name) has no revision \($0)" } ?? "\(name) has no revision before \(active.number)")
                     }
+                    let spec = try CanonicalSpec.decode(wanted.specBytes)
+                    if spec.access == .public {
+                        try request.require(.functionPublish, on: function.resource, for: "revision \(wanted.number) is public: that")
+                    }
+                    try Self.mayList(spec.egress ?? [], request.principal.rights, on: function.resource)
                     try transaction.activate(wanted.id, of: function.id, at: .now)
                     return wanted
                 }
                 try await catalog.reload(function.id)
                 return .json(RevisionView(target, isActive: true))
+            },
+            APIRoute(.get, "/v1/namespaces/{namespace}/functions/{function}/source", needs: .right(.sourceRead)) { request in
+                try request.allowQuery(["revision"])
+                let name = try request.functionName()
+                let function = try await function(name)
+                let revisions = try await records.read { try $0.revisions(of: function.id) }
+                let number = request.query["revision"] == nil ? nil : try request.number("revision", default: 0, in: 1...Int.max)
+                guard let revision = revisions.first(where: { number == nil ? $0.id == function.activeRevision : $0.number == number })
+                else {
+                    throw Problem(.notFound, number.map { "\(name) has no revision \($0)" } ?? "\(name) has not been deployed yet")
+                }
+                guard let archive = artifacts.open(revision.sourceDigest) else {
+                    throw Problem(.notFound, "the source of revision \(revision.number) is not here any more")
+                }
+                return .file(archive, length: try Files.size(of: archive), contentType: "application/zip")
             },
         ]
     }

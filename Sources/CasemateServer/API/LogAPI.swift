@@ -7,7 +7,7 @@ import ServiceLifecycle
 extension APIServices {
     var logRoutes: [APIRoute] {
         [
-            APIRoute(.get, "/v1/namespaces/{namespace}/functions/{function}/logs", needs: .logsRead) { request in
+            APIRoute(.get, "/v1/namespaces/{namespace}/functions/{function}/logs", needs: .right(.logsRead)) { request in
                 try request.allowQuery(["after", "call", "limit", "tail", "wait"])
                 let function = try await function(try request.functionName())
                 let limit = try request.number("limit", default: 1000, in: 1...10_000)
@@ -23,12 +23,16 @@ extension APIServices {
                 }
                 let after = UInt64(try request.number("after", default: 0, in: 0...Int.max))
                 let end = ContinuousClock.now + .seconds(wait)
+                var round = 0
                 while true {
                     let found = await logs.read(function.id, after: after, call: call, limit: limit)
                     if !found.lines.isEmpty || ContinuousClock.now >= end || Task.isShuttingDownGracefully {
                         return .json(LogPage(found.lines, cursor: found.cursor))
                     }
                     try await Task.sleep(for: .milliseconds(200))
+                    // Whoever follows loses sight with the right, not with the next request.
+                    round += 1
+                    if round % 5 == 0 { try await request.stillMay() }
                 }
             }
         ]

@@ -6,21 +6,22 @@ import HTTPTypes
 extension APIServices {
     var namespaceRoutes: [APIRoute] {
         [
-            APIRoute(.get, "/v1/namespaces", needs: .functionRead) { request in
+            APIRoute(.get, "/v1/namespaces", needs: .credential) { request in
                 try request.allowQuery([])
-                return .json(NamespaceList(namespaces: try await records.read { try $0.namespaces() }.map(NamespaceView.init)))
+                let rights = request.principal.rights
+                let known = try await records.read { try $0.namespaces() }.filter { !rights.within(.namespace($0.id)).isEmpty }
+                return .json(NamespaceList(namespaces: known.map(NamespaceView.init)))
             },
-            APIRoute(.post, "/v1/namespaces", needs: .platformAdmin) { request in
+            APIRoute(.post, "/v1/namespaces", needs: .right(.platformAdmin)) { request in
                 let body: NewNamespace = try await request.json()
                 let namespace = Namespace(id: NamespaceId(), name: body.name, created: .now)
                 try await records.write { try $0.insert(namespace) }
                 return .json(NamespaceView(namespace), status: .created)
             },
-            APIRoute(.delete, "/v1/namespaces/{namespace}", needs: .platformAdmin) { request in
+            APIRoute(.delete, "/v1/namespaces/{namespace}", needs: .right(.platformAdmin)) { request in
                 let name = try request.namespace()
                 let namespace = try await namespace(name)
-                try await records.write { try $0.delete(namespace) }
-                try await reloadCredentials()
+                try await changeAccess { try $0.delete(namespace) }
                 return .noContent
             },
         ]

@@ -7,15 +7,20 @@ import HTTPTypes
 extension APIServices {
     var policyRoutes: [APIRoute] {
         [
-            APIRoute(.get, "/v1/namespaces/{namespace}/policy", needs: .functionRead) { request in
+            APIRoute(.get, "/v1/namespaces/{namespace}/policy", needs: .right(.functionRead)) { request in
                 try request.allowQuery([])
                 let namespace = try await namespace(try request.namespace())
                 return .json(PolicyView(try await records.read { try $0.policy(of: namespace.id) }))
             },
-            APIRoute(.put, "/v1/namespaces/{namespace}/policy", needs: .policyWrite) { request in
+            APIRoute(.put, "/v1/namespaces/{namespace}/policy", needs: .right(.policyWrite)) { request in
                 let policy = try (try await request.json() as NewPolicy).policy
-                try Self.mayList(policy.egress.allow, request.principal)
                 let namespace = try await namespace(try request.namespace())
+                let before = try await records.read { try $0.policy(of: namespace.id) }
+                try Self.mayList(policy.egress.allow, request.principal.rights, on: .namespace(namespace.id))
+                // With a range a name may lead into the machine's own network: as much as an address.
+                if let range = policy.egress.cidrs.first(where: { !before.egress.cidrs.contains($0) }) {
+                    try request.require(.egressAddress, on: .namespace(namespace.id), for: "to let names lead to \(range)")
+                }
                 try await set(policy, of: namespace, by: request.principal.subject)
                 return .json(PolicyView(policy))
             },
@@ -50,9 +55,10 @@ extension APIServices {
 
 /// The body of a policy: the whole of it, what is left out is at its default.
 struct NewPolicy: StrictDecodable {
-    static let fields: Set<String> = ["development", "egress"]
+    static let fields: Set<String> = ["development", "egress", "rate"]
     var development: Bool?
     var egress: Egress?
+    var rate: [String: String]?
 
     struct Egress: Decodable {
         var cidrs: [String]?
@@ -96,8 +102,26 @@ struct NewPolicy: StrictDecodable {
                     throw Problem(.invalidRequest, "egress.allow: \(error.what); \(error.fix)")
                 }
             }
+            policy.rate = try rateLimits
             policy.egress.allow = Array(Set(policy.egress.allow)).sorted()
             return policy
+        }
+    }
+
+    private var rateLimits: RateLimits {
+        get throws(Problem) {
+            var limits = RateLimits()
+            for (name, text) in (rate ?? [:]).sorted(by: { $0.key < $1.key }) {
+                guard let rate = Rate(text) else { throw Problem(.invalidRequest, "rate.\(name.prefix(60)): \(Rate.rule)") }
+                switch name {
+                case "function": limits.function = rate
+                case "caller": limits.caller = rate
+                case "address": limits.address = rate
+                default:
+                    throw Problem(.invalidRequest, "unknown field \"rate.\(name.prefix(60))\"; known: address, caller, function")
+                }
+            }
+            return limits
         }
     }
 }
@@ -114,6 +138,7 @@ struct AnyKey: CodingKey {
 struct PolicyView: Encodable, Sendable {
     var development: Bool
     var egress: Egress
+    var rate: RateLimits
 
     struct Egress: Encodable, Sendable {
         var cidrs: [String]
@@ -122,6 +147,7 @@ struct PolicyView: Encodable, Sendable {
 
     init(_ policy: NamespacePolicy) {
         development = policy.development
+        rate = policy.rate
         egress = Egress(cidrs: policy.egress.cidrs.map(\.description), allow: policy.egress.allow.map(\.description))
     }
 }

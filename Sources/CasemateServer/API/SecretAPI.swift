@@ -7,17 +7,17 @@ import HTTPTypes
 extension APIServices {
     var secretRoutes: [APIRoute] {
         [
-            APIRoute(.get, "/v1/namespaces/{namespace}/functions/{function}/secrets", needs: .functionRead) { request in
+            APIRoute(.get, "/v1/namespaces/{namespace}/functions/{function}/secrets", needs: .right(.secretWrite)) { request in
                 try request.allowQuery([])
                 let function = try await function(try request.functionName())
                 return .json(
                     SecretList(secrets: try await records.read { try $0.secrets(of: function.id) }.map { SecretView($0, warnings: []) }))
             },
-            APIRoute(.put, "/v1/namespaces/{namespace}/functions/{function}/secrets/{secret}", needs: .secretWrite) { request in
+            APIRoute(.put, "/v1/namespaces/{namespace}/functions/{function}/secrets/{secret}", needs: .right(.secretWrite)) { request in
                 let secret = Secret(try await request.body(limit: Secret.maximumLength))
-                return .json(try await set(secret, try secretName(request), of: try request.functionName()))
+                return .json(try await set(secret, try secretName(request), of: try request.functionName(), for: request))
             },
-            APIRoute(.delete, "/v1/namespaces/{namespace}/functions/{function}/secrets/{secret}", needs: .secretWrite) { request in
+            APIRoute(.delete, "/v1/namespaces/{namespace}/functions/{function}/secrets/{secret}", needs: .right(.secretWrite)) { request in
                 let function = try await function(try request.functionName())
                 let name = try secretName(request)
                 guard try await records.write({ try $0.deleteSecret(name, of: function.id) }) else {
@@ -38,7 +38,9 @@ extension APIServices {
     }
 
     /// Stores a new version. The function need not be deployed yet: its name is reserved then.
-    private func set(_ secret: Secret, _ name: VariableName, of functionName: FunctionName) async throws -> SecretView {
+    private func set(_ secret: Secret, _ name: VariableName, of functionName: FunctionName, for request: APIRequest) async throws
+        -> SecretView
+    {
         let isText = secret.withBytes { String(validating: $0, as: UTF8.self) != nil && !$0.contains(0) }
         guard secret.count > 0, isText else { throw Problem(.invalidRequest, "a secret's value is UTF-8 text without NUL, and not empty") }
         var warnings: [String] = []
@@ -48,7 +50,11 @@ extension APIServices {
         let namespace = try await namespace(functionName.namespace)
         let stored = try await records.write { transaction in
             let function: Function
-            if let known = try transaction.function(functionName) {
+            let known = try transaction.function(functionName)
+            // A right on one function makes no other of its name.
+            try request.require(
+                .secretWrite, on: known?.resource ?? .namespace(namespace.id), for: "to set a secret of \(functionName)")
+            if let known {
                 function = known
             } else {
                 let id = FunctionId()

@@ -17,17 +17,17 @@ extension APIServices {
             APIRoute(.get, "/.well-known/security.txt", needs: .anyone) { _ in
                 .text(securityText, contentType: "text/plain; charset=utf-8")
             },
-            APIRoute(.get, "/metrics", needs: .metricsRead) { _ in
+            APIRoute(.get, "/metrics", needs: .right(.metricsRead)) { _ in
                 guard let (metrics, gauges) = await gateway.snapshot() else { throw Problem(.unavailable, "the gateway is not up") }
                 let text = MetricsText(
                     metrics: metrics, gauges: gauges, counters: counters, functions: catalog.catalog.count,
                     egress: egress.network.totals.values, isWardenConnected: warden.isConnected)
                 return .text(text.rendered, contentType: "text/plain; version=0.0.4; charset=utf-8")
             },
-            APIRoute(.get, "/v1/server", needs: .functionRead) { _ in
+            APIRoute(.get, "/v1/server", needs: .credential) { _ in
                 .json(ServerView(version: CasemateVersion.text, apiUrl: urls.api, gatewayUrl: urls.gateway))
             },
-            APIRoute(.get, "/v1/status", needs: .platformAdmin) { _ in
+            APIRoute(.get, "/v1/status", needs: .right(.platformAdmin)) { _ in
                 .json(
                     StatusView(
                         version: CasemateVersion.text, warden: warden.isConnected ? "connected" : "disconnected",

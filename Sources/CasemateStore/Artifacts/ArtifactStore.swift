@@ -2,10 +2,12 @@ import CasemateLinux
 import CasemateModel
 import Crypto
 import Glibc
+import Synchronization
 
 /// Uploaded archives, by their SHA-256. A file appears under its name only when it is complete and on disk.
 public final class ArtifactStore: Sendable {
     private let folder: String
+    private let uploads = Uploads()
 
     public init(folder: String) throws {
         self.folder = folder
@@ -21,13 +23,17 @@ public final class ArtifactStore: Sendable {
     /// An upload under way; what is not finished leaves nothing.
     public final class Upload {
         private let folder: String
+        private let uploads: Uploads
+        private let subject: String
         private let path: String
         private let fd: Int32
         private var hash = SHA256()
         private var finished = false
 
-        init(folder: String) throws {
+        fileprivate init(folder: String, uploads: Uploads, by subject: String) throws {
             self.folder = folder
+            self.uploads = uploads
+            self.subject = subject
             path = "\(folder)/.upload-\(Id<ArtifactStore>().text)"
             fd = Glibc.open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
             guard fd >= 0 else { throw SystemError.last("storing an upload") }
@@ -48,11 +54,16 @@ public final class ArtifactStore: Sendable {
             let digest = hash.finalize().map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
             guard fsync(fd) == 0, rename(path, folder + "/" + digest) == 0 else { throw SystemError.last("storing an upload") }
             finished = true
+            uploads.note(digest, by: subject)
             return digest
         }
     }
 
-    public func upload() throws -> Upload { try Upload(folder: folder) }
+    public func upload(by subject: String) throws -> Upload { try Upload(folder: folder, uploads: uploads, by: subject) }
+
+    /// Whether `subject` uploaded the archive since the server started. A digest is no secret: whoever may not read another's source must
+    /// not get it by deploying its digest.
+    public func isUploaded(_ digest: String, by subject: String) -> Bool { uploads.contains(digest, by: subject) }
 
     /// An open descriptor of the archive, or nil when there is none.
     public func open(_ digest: String) -> Descriptor? {
@@ -74,5 +85,28 @@ public final class ArtifactStore: Sendable {
     public func remove(_ digest: String) {
         guard Self.isDigest(digest) else { return }
         unlink(folder + "/" + digest)
+    }
+}
+
+/// Who uploaded what, not long ago.
+private final class Uploads: Sendable {
+    private struct Key: Hashable {
+        var digest: String
+        var subject: String
+    }
+
+    private static let kept = Duration.seconds(6 * 3600)
+    private let seen: Mutex<[Key: ContinuousClock.Instant]> = Mutex([:])
+
+    func note(_ digest: String, by subject: String) {
+        let now = ContinuousClock.now
+        seen.withLock { seen in
+            seen = seen.filter { now - $0.value < Self.kept }
+            seen[Key(digest: digest, subject: subject)] = now
+        }
+    }
+
+    func contains(_ digest: String, by subject: String) -> Bool {
+        seen.withLock { seen in seen[Key(digest: digest, subject: subject)].map { ContinuousClock.now - $0 < Self.kept } ?? false }
     }
 }

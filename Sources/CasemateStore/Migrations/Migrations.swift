@@ -63,6 +63,38 @@ enum Migrations {
                     ) STRICT;
                     """)
         }
+        migrator.registerMigration("3 access") { db in
+            try db.execute(
+                sql: """
+                    CREATE TABLE service_accounts (
+                        id TEXT PRIMARY KEY NOT NULL,
+                        namespace_id TEXT NOT NULL REFERENCES namespaces(id) ON DELETE CASCADE,
+                        name TEXT NOT NULL, secret_hash BLOB NOT NULL UNIQUE, secret_prefix TEXT NOT NULL,
+                        created INTEGER NOT NULL, created_by TEXT NOT NULL, UNIQUE (namespace_id, name)
+                    ) STRICT;
+                    CREATE TABLE account_credentials (
+                        id TEXT PRIMARY KEY NOT NULL, kind TEXT NOT NULL CHECK (kind IN ('key', 'access-token')),
+                        account_id TEXT NOT NULL REFERENCES service_accounts(id) ON DELETE CASCADE,
+                        hash BLOB NOT NULL UNIQUE, prefix TEXT NOT NULL, description TEXT NOT NULL,
+                        created INTEGER NOT NULL, created_by TEXT NOT NULL, expires INTEGER NOT NULL, last_used INTEGER
+                    ) STRICT;
+                    CREATE INDEX account_credentials_account ON account_credentials (account_id);
+                    CREATE TABLE grants (
+                        id TEXT PRIMARY KEY NOT NULL,
+                        account_id TEXT NOT NULL REFERENCES service_accounts(id) ON DELETE CASCADE,
+                        permission TEXT NOT NULL,
+                        namespace_id TEXT REFERENCES namespaces(id) ON DELETE CASCADE,
+                        function_id TEXT REFERENCES functions(id) ON DELETE CASCADE,
+                        created INTEGER NOT NULL, created_by TEXT NOT NULL,
+                        CHECK (function_id IS NULL OR namespace_id IS NOT NULL)
+                    ) STRICT;
+                    CREATE UNIQUE INDEX grants_once ON grants
+                        (account_id, permission, ifnull(namespace_id, ''), ifnull(function_id, ''));
+                    ALTER TABLE tokens ADD COLUMN last_used INTEGER;
+                    ALTER TABLE tokens ADD COLUMN created_by TEXT NOT NULL DEFAULT '';
+                    ALTER TABLE egress_grants ADD COLUMN function_id TEXT REFERENCES functions(id) ON DELETE CASCADE;
+                    """)
+        }
         return migrator
     }()
 }

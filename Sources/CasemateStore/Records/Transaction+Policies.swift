@@ -51,10 +51,17 @@ extension Transaction {
     }
 
     /// Keeps the older one when there is one.
-    public func insert(_ grant: EgressGrant, of name: FunctionLabel, in namespace: NamespaceId) throws {
+    /// - Parameter function: set where the grant is for this function alone, not for another that has its name later.
+    public func insert(_ grant: EgressGrant, of name: FunctionLabel, in namespace: NamespaceId, onlyFor function: FunctionId? = nil) throws
+    {
         try db.execute(
-            sql: "INSERT OR IGNORE INTO egress_grants VALUES (?, ?, ?, ?, ?)",
-            arguments: [namespace.text, name.text, grant.host.description, grant.created.milliseconds, grant.createdBy])
+            sql: """
+                INSERT OR IGNORE INTO egress_grants (namespace_id, function, target, created, created_by, function_id)
+                VALUES (?, ?, ?, ?, ?, ?)
+                """,
+            arguments: [
+                namespace.text, name.text, grant.host.description, grant.created.milliseconds, grant.createdBy, function?.text,
+            ])
     }
 
     /// Whether there was one.

@@ -8,8 +8,8 @@ import NIOHTTP1
 
 struct FunctionCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "function", abstract: "List, show, delete and roll back functions.",
-        subcommands: [List.self, Show.self, Delete.self, Rollback.self])
+        commandName: "function", abstract: "List, show, delete and roll back functions, and fetch their source.",
+        subcommands: [List.self, Show.self, Delete.self, Rollback.self, Source.self])
 
     struct Item: Decodable {
         struct Revision: Decodable {
@@ -88,6 +88,29 @@ struct FunctionCommand: AsyncParsableCommand {
             try await APIClient.with { client in
                 _ = try await client.send(.DELETE, function.apiPath)
                 try output.done("\(function) is gone", ["deleted": function.description])
+            }
+        }
+    }
+
+    struct Source: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Fetch the source that a revision was made from, as a zip archive.",
+            discussion: "Takes the right source:read, which no other right implies.")
+        @Argument(help: "NAMESPACE/FUNCTION") var function: FunctionName
+        @Option(help: "Its number; default: the active one.") var revision: Int?
+        @Option(name: [.short, .long], help: "The file to write; - for standard output.") var output: String
+
+        func run() async throws {
+            try await APIClient.with { client in
+                let query = revision.map { "?revision=\($0)" } ?? ""
+                let bytes = try await client.send(.GET, function.apiPath + "/source" + query, limit: 128 << 20)
+                if output == "-" { return Terminal.write(bytes) }
+                do {
+                    try Data(bytes).write(to: URL(fileURLWithPath: output), options: .withoutOverwriting)
+                } catch {
+                    throw CommandFailure("\(output) could not be written; it may exist already", code: 2)
+                }
+                Terminal.error("\(bytes.count) bytes to \(output)")
             }
         }
     }
@@ -226,6 +249,7 @@ struct TokenCommand: AsyncParsableCommand {
         var function: String?
         var description: String
         var expires: String?
+        var lastUsed: String?
     }
 
     struct NewToken: Encodable {
@@ -271,8 +295,13 @@ struct TokenCommand: AsyncParsableCommand {
                 if output.json { return Terminal.write(bytes + [10]) }
                 let items = try JSONDecoder().decode([String: [Item]].self, from: Data(bytes))["tokens"] ?? []
                 Terminal.table(
-                    ["ID", "STARTS WITH", "FUNCTION", "EXPIRES", "DESCRIPTION"],
-                    items.map { [$0.id, $0.prefix, $0.function ?? "(all)", $0.expires ?? "", Terminal.visible($0.description)] })
+                    ["ID", "STARTS WITH", "FUNCTION", "EXPIRES", "LAST USED", "DESCRIPTION"],
+                    items.map {
+                        [
+                            $0.id, $0.prefix, $0.function ?? "(all)", $0.expires ?? "", $0.lastUsed ?? "never",
+                            Terminal.visible($0.description),
+                        ]
+                    })
             }
         }
     }

@@ -1,0 +1,203 @@
+import CasemateModel
+import Testing
+
+@testable import CasemateStore
+
+@Suite("Service accounts and grants as they are stored")
+struct AccessRecordsTests {
+    private func account(_ name: String, in namespace: Namespace, hash: UInt8 = 1) -> ServiceAccount {
+        ServiceAccount(
+            id: AccountId(), namespaceId: namespace.id, namespace: namespace.name, label: AccountLabel(name)!,
+            secretHash: [UInt8](repeating: hash, count: 32), secretPrefix: "cmc_abc", created: Timestamp(milliseconds: 5),
+            createdBy: "key:x")
+    }
+
+    private func grant(_ account: ServiceAccount, _ permission: Permission, _ resource: Resource) -> Grant {
+        Grant(
+            id: GrantId(), subject: .serviceAccount(account.id), permission: permission, resource: resource,
+            created: Timestamp(milliseconds: 6), createdBy: "key:x")
+    }
+
+    private func key(_ account: ServiceAccount, hash: UInt8, _ kind: StoredCredential.AccountCredential = .key) -> StoredCredential {
+        StoredCredential(
+            holder: .serviceAccount(account.id, KeyId(), kind), hash: [UInt8](repeating: hash, count: 32), prefix: "12345678",
+            description: "ci", created: Timestamp(milliseconds: 7), expires: Timestamp(milliseconds: 99))
+    }
+
+    @Test("accounts, keys and grants on every kind of resource come back as they were")
+    func roundTrip() async throws {
+        try await withRecords { records async throws in
+            let namespace = Namespace.made("team")
+            let function = Function.made("resize", in: namespace)
+            let account = account("ci", in: namespace)
+            let key = key(account, hash: 2)
+            let grants = [
+                grant(account, .role(.admin), .platform), grant(account, .role(.viewer), .namespace(namespace.id)),
+                grant(account, .right(.logsRead), function.resource),
+            ]
+            try await records.write { transaction in
+                try transaction.insert(namespace)
+                try transaction.insert(function)
+                try transaction.insert(account)
+                try transaction.insert(key)
+                for grant in grants { #expect(try transaction.insert(grant) == grant) }
+            }
+            let found = try await records.read { try $0.access() }
+            #expect(found.accounts == [account])
+            #expect(found.credentials == [key])
+            #expect(Set(found.grants) == Set(grants))
+        }
+    }
+
+    @Test("the same grant twice is one, the older")
+    func once() async throws {
+        try await withRecords { records async throws in
+            let namespace = Namespace.made("team")
+            let account = account("ci", in: namespace)
+            let first = grant(account, .role(.viewer), .namespace(namespace.id))
+            let second = grant(account, .role(.viewer), .namespace(namespace.id))
+            try await records.write { transaction in
+                try transaction.insert(namespace)
+                try transaction.insert(account)
+                _ = try transaction.insert(first)
+                #expect(try transaction.insert(second) == first)
+            }
+            #expect(try await records.read { try $0.grants() } == [first])
+        }
+    }
+
+    @Test("a name is taken once in its namespace; another namespace may have it, too")
+    func taken() async throws {
+        try await withRecords { records async throws in
+            let (one, other) = (Namespace.made("one"), Namespace.made("other"))
+            let (first, second, third) = (
+                account("ci", in: one, hash: 1), account("ci", in: one, hash: 2), account("ci", in: other, hash: 3)
+            )
+            try await records.write { transaction in
+                try transaction.insert(one)
+                try transaction.insert(other)
+                try transaction.insert(first)
+                try transaction.insert(third)
+            }
+            await #expect(throws: Problem(.conflict, "")) { try await records.write { try $0.insert(second) } }
+        }
+    }
+
+    @Test("with an account go its keys and grants, with a function the grants on it, with a namespace all of them")
+    func cascade() async throws {
+        try await withRecords { records async throws in
+            let (namespace, other) = (Namespace.made("team"), Namespace.made("other"))
+            let function = Function.made("resize", in: namespace)
+            let (gone, stays) = (account("gone", in: namespace, hash: 1), account("stays", in: other, hash: 2))
+            let (goneKey, staysKey) = (key(gone, hash: 3), key(stays, hash: 4))
+            let grants = [
+                grant(gone, .role(.admin), .platform), grant(stays, .right(.logsRead), function.resource),
+                grant(stays, .role(.viewer), .namespace(namespace.id)), grant(stays, .role(.viewer), .namespace(other.id)),
+            ]
+            try await records.write { transaction in
+                try transaction.insert(namespace)
+                try transaction.insert(other)
+                try transaction.insert(function)
+                for account in [gone, stays] { try transaction.insert(account) }
+                for key in [goneKey, staysKey] { try transaction.insert(key) }
+                for grant in grants { _ = try transaction.insert(grant) }
+                try transaction.delete(gone)
+                #expect(try transaction.credentials() == [staysKey])
+                #expect(try Set(transaction.grants()) == Set(grants[1...]))
+                try transaction.delete(function)
+                #expect(try Set(transaction.grants()) == Set(grants[2...]))
+                try transaction.delete(namespace)
+                #expect(try transaction.grants() == [grants[3]])
+            }
+        }
+    }
+
+    /// An account with a key and an access token.
+    private func withCredentials(
+        _ body: @Sendable @escaping (Transaction, ServiceAccount, _ key: StoredCredential, _ token: StoredCredential) throws -> Void
+    ) async throws {
+        try await withRecords { records async throws in
+            let namespace = Namespace.made("team")
+            let account = account("ci", in: namespace)
+            let (api, token) = (key(account, hash: 2), key(account, hash: 3, .accessToken))
+            try await records.write { transaction in
+                try transaction.insert(namespace)
+                try transaction.insert(account)
+                try transaction.insert(api)
+                try transaction.insert(token)
+                try body(transaction, account, api, token)
+            }
+        }
+    }
+
+    @Test("a new client secret ends the access tokens, not the keys")
+    func rotate() async throws {
+        try await withCredentials { transaction, account, key, _ in
+            try transaction.setClientSecret(hash: [UInt8](repeating: 9, count: 32), prefix: "cmc_new", of: account.id)
+            #expect(try transaction.credentials() == [key])
+            #expect(try transaction.serviceAccount(account.id)?.secretHash == [UInt8](repeating: 9, count: 32))
+        }
+    }
+
+    @Test("expired access tokens are cleared away; keys stay to be seen")
+    func expired() async throws {
+        try await withCredentials { transaction, _, key, _ in
+            try transaction.deleteExpiredAccessTokens(at: Timestamp(milliseconds: 98))
+            #expect(try transaction.credentials().count == 2)
+            try transaction.deleteExpiredAccessTokens(at: Timestamp(milliseconds: 99))
+            #expect(try transaction.credentials() == [key])
+        }
+    }
+
+    @Test("of too many access tokens the oldest go, and it is told which; keys are not counted")
+    func newest() async throws {
+        try await withCredentials { transaction, account, key, token in
+            var newer = token
+            newer.holder = .serviceAccount(account.id, KeyId(), .accessToken)
+            newer.hash = [UInt8](repeating: 4, count: 32)
+            newer.created = Timestamp(milliseconds: 8)
+            try transaction.insert(newer)
+            #expect(try transaction.keepNewest(2, .accessToken, of: account.id) == [])
+            #expect(try transaction.keepNewest(1, .accessToken, of: account.id) == [token.hash])
+            #expect(try Set(transaction.credentials().map(\.hash)) == [key.hash, newer.hash])
+        }
+    }
+
+    @Test("the last use is kept with tokens and keys")
+    func lastUsed() async throws {
+        try await withRecords { records async throws in
+            let namespace = Namespace.made("team")
+            let account = account("ci", in: namespace)
+            let (api, token) = (key(account, hash: 2), StoredCredential.token(namespace, hash: 3))
+            try await records.write { transaction in
+                try transaction.insert(namespace)
+                try transaction.insert(account)
+                try transaction.insert(api)
+                try transaction.insert(token)
+                try transaction.setLastUsed([(api.hash, Timestamp(milliseconds: 50)), ([UInt8](repeating: 77, count: 32), .now)])
+                #expect(try transaction.credentials().map(\.lastUsed) == [nil, Timestamp(milliseconds: 50)])
+            }
+        }
+    }
+
+    @Test(
+        "what can't be read is an error, never a wider grant",
+        arguments: [
+            "UPDATE grants SET namespace_id = 'x', function_id = NULL", "UPDATE grants SET permission = 'root'",
+            "UPDATE grants SET function_id = 'x'",
+        ])
+    func damaged(sql: String) async throws {
+        try await withFolder { folder async throws in
+            let records = try Records(path: folder + "/casemate.db")
+            let namespace = Namespace.made("team")
+            let account = account("ci", in: namespace)
+            try await records.write { transaction in
+                try transaction.insert(namespace)
+                try transaction.insert(account)
+                _ = try transaction.insert(self.grant(account, .role(.viewer), .namespace(namespace.id)))
+            }
+            try sqlite(folder + "/casemate.db", sql)
+            await #expect(throws: RecordsError.self) { try await records.read { try $0.grants() } }
+        }
+    }
+}
