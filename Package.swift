@@ -29,6 +29,7 @@ let package = Package(
         .package(url: "https://github.com/swift-server/async-http-client", exact: "1.37.0"),
         .package(url: "https://github.com/groue/GRDB.swift", exact: "7.10.0"),
         .package(url: "https://github.com/apple/swift-crypto", exact: "4.5.2"),
+        .package(url: "https://github.com/vapor/jwt-kit", exact: "5.7.1"),
         .package(url: "https://github.com/apple/swift-certificates", exact: "1.21.1"),
         .package(url: "https://github.com/apple/swift-asn1", exact: "1.7.4"),
         .package(url: "https://github.com/jpsim/Yams", exact: "6.2.2"),
@@ -69,7 +70,10 @@ let package = Package(
         ),
         .target(
             name: "CasemateIdentity",
-            dependencies: ["CasemateModel", "CasemateStore", .product(name: "Crypto", package: "swift-crypto")],
+            dependencies: [
+                "CasemateModel", "CasemateStore", .product(name: "Crypto", package: "swift-crypto"),
+                .product(name: "JWTKit", package: "jwt-kit"),
+            ],
             swiftSettings: ours
         ),
         .target(
@@ -119,6 +123,8 @@ let package = Package(
                 .product(name: "NIOHTTPTypes", package: "swift-nio-extras"),
                 .product(name: "HummingbirdCore", package: "hummingbird"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+                .product(name: "AsyncHTTPClient", package: "async-http-client"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"),
                 .product(name: "NIOSSL", package: "swift-nio-ssl"),
                 .product(name: "X509", package: "swift-certificates"),
@@ -155,7 +161,9 @@ let package = Package(
             dependencies: ["CasemateModel", "CasemateStore", "CasemateVault", .product(name: "Crypto", package: "swift-crypto")],
             swiftSettings: ours
         ),
-        .testTarget(name: "CasemateIdentityTests", dependencies: ["CasemateModel", "CasemateIdentity"], swiftSettings: ours),
+        .testTarget(
+            name: "CasemateIdentityTests",
+            dependencies: ["CasemateModel", "CasemateIdentity", .product(name: "Crypto", package: "swift-crypto")], swiftSettings: ours),
         .testTarget(
             name: "CasemateSandboxTests",
             dependencies: [

@@ -14,7 +14,7 @@ package struct IncomingCall {
     /// Without the question mark.
     package let query: Substring
     /// Ready for the function: no credentials, no hop-by-hop fields, forwarding fields rebuilt.
-    package let headers: HTTPHeaders
+    package internal(set) var headers: HTTPHeaders
     package let credential: PresentedCredential
     package let received: NIODeadline
     /// Nil for a call out of a sandbox.
@@ -31,6 +31,8 @@ package enum PresentedCredential {
     /// Two different ones, or something that can't be one.
     case malformed
     case one(Credential, inBearer: Bool)
+    /// A JSON Web Token, not yet looked at.
+    case token(String)
     /// None was shown: the call comes out of this function's sandbox.
     case sandbox(FunctionId, FunctionName)
 }

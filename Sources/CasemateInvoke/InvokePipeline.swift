@@ -51,6 +51,7 @@ package struct CallServices {
 /// Each stage takes what the stage before it made, so none can be left out. Lives on the gateway's one event loop: while an instance is
 /// warm, a call passes all stages without a lock of its own, a hop or a task.
 package final class InvokePipeline {
+    private let issuers: IssuerRegistry
     private let authenticate: Authenticate
     private let authorize: Authorize
     private let route = Route()
@@ -71,10 +72,12 @@ package final class InvokePipeline {
     }
 
     package init(
-        credentials: CredentialIndex, catalog: Catalog, services: CallServices, pools: [String: SandboxPool], maximumRequestBody: Int
+        credentials: CredentialIndex, issuers: IssuerRegistry, catalog: Catalog, services: CallServices, pools: [String: SandboxPool],
+        maximumRequestBody: Int
     ) {
-        authenticate = Authenticate(index: credentials)
-        authorize = Authorize(catalog: catalog)
+        self.issuers = issuers
+        authenticate = Authenticate(index: credentials, issuers: issuers)
+        authorize = Authorize(catalog: catalog, issuers: issuers)
         admit = Admit(maximumRequestBody: maximumRequestBody)
         self.catalog = catalog
         self.services = services
@@ -83,6 +86,14 @@ package final class InvokePipeline {
 
     package var links: FunctionLinks { services.links }
     package func newCallId() -> CallId { CallId(using: &random) }
+
+    /// For a call whose token was signed by an issuer of which we have no keys, or not that one: returns when they are here, or can't be had.
+    package func prepare(_ call: IncomingCall) -> EventLoopFuture<Void>? {
+        guard let issuer = authenticate.issuer(neededFor: call) else { return nil }
+        let promise = services.loop.makePromise(of: Void.self)
+        promise.completeWithTask { [issuers] in await issuers.fetchKeys(of: issuer) }
+        return promise.futureResult
+    }
 
     /// What can be said before the body has come: nothing is started or counted as a call until this answered.
     package func receive(_ call: IncomingCall) throws(Problem) -> RoutedCall {

@@ -31,7 +31,7 @@ struct APIListener {
                 let url = settings.apiURL ?? "\(scheme)://\(ServerSettings.Endpoint(host: settings.listen.host, port: port))"
                 let services = makeServices(url)
                 let router = APIRouter(
-                    routes: services.routes, credentials: services.credentials, records: services.records,
+                    routes: services.routes, credentials: services.credentials, issuers: services.issuers, records: services.records,
                     trustedProxies: settings.trustedProxies.compactMap { AddressRange($0) }, isTLS: tls != nil, logger: logger
                 ).router()
                 responder.set(router.buildResponder())

@@ -44,6 +44,10 @@ public struct Server: Sendable {
             try await records.write { try $0.setBootstrapKey(hash: hash, prefix: environment.adminKeyPrefix, at: .now) }
         }
         credentials.load(try await records.read { try $0.access() })
+        let issuers = IssuerRegistry(fetch: IssuerFetcher().callAsFunction) { [logger] issuer, error in
+            logger.warning("an issuer's keys could not be fetched", metadata: ["issuer": "\(issuer.name)", "error": "\(error)"])
+        }
+        issuers.load(try await records.read { try $0.issuers() })
         let catalog = Catalog()
         let loader = CatalogLoader(records: records, catalog: catalog)
         try await loader.loadAll()
@@ -68,7 +72,7 @@ public struct Server: Sendable {
             warden: warden, catalog: catalog
         ) { [settings] loop in
             InvokePipeline(
-                credentials: credentials, catalog: catalog,
+                credentials: credentials, issuers: issuers, catalog: catalog,
                 services: CallServices(
                     vault: vault, signer: signer, logs: logs, counters: counters, maximumResponseBody: settings.maximumResponseBytes,
                     frozenBytes: settings.frozenBytes, egress: egress, catalog: catalog, loop: loop),
@@ -80,13 +84,15 @@ public struct Server: Sendable {
         }
         let scheme = tls == nil ? "http" : "https"
         let gatewayURL = settings.gatewayURL ?? "\(scheme)://\(ServerSettings.Endpoint(host: settings.gateway.host, port: gatewayPort))"
+        issuers.setGateway(gatewayURL)
         let deploy = DeployPipeline(
             records: records, artifacts: artifacts, vault: vault, signer: signer, network: network,
             index: try PackageIndex(url: settings.indexURL ?? "", fileHosts: settings.indexHosts), policies: policies, logger: logger,
             changed: { try await loader.reload($0, loadInMilliseconds: $1) })
         let makeServices: @Sendable (String) -> APIServices = { apiURL in
             APIServices(
-                records: records, artifacts: artifacts, logs: logs, vault: vault, credentials: credentials, catalog: loader, deploy: deploy,
+                records: records, artifacts: artifacts, logs: logs, vault: vault, credentials: credentials, issuers: issuers,
+                catalog: loader, deploy: deploy,
                 warden: warden, counters: counters, gateway: gateway, egress: egress, policies: policies,
                 urls: PublicURLs(api: apiURL, gateway: gatewayURL),
                 securityText: SecurityText(settings).text)

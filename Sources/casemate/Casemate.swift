@@ -23,7 +23,7 @@ struct Casemate: AsyncParsableCommand {
         subcommands: [
             Up.self, Deploy.self, Invoke.self, Logs.self, SecretCommand.self, TokenCommand.self, NamespaceCommand.self,
             FunctionCommand.self, EgressCommand.self, PolicyCommand.self,
-            WhoAmI.self, GrantCommand.self, RevokeCommand.self, WhoCan.self, ServiceAccountCommand.self,
+            WhoAmI.self, GrantCommand.self, RevokeCommand.self, WhoCan.self, ServiceAccountCommand.self, IssuerCommand.self,
             Status.self, Doctor.self, RuntimeCommand.self, ConfigCommand.self, Serve.self,
         ])
 

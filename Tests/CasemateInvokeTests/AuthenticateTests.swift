@@ -8,7 +8,9 @@ import Testing
 @Suite("Who calls")
 struct AuthenticateTests {
     private let key = KeyId()
-    private var authenticate: Authenticate { Authenticate(index: InvokeFixture.index([("cma_admin", .administrator(key))])) }
+    private var authenticate: Authenticate {
+        Authenticate(index: InvokeFixture.index([("cma_admin", .administrator(key))]), issuers: InvokeFixture.issuers)
+    }
 
     @Test("a call without a credential is anonymous")
     func anonymous() throws {
@@ -38,7 +40,8 @@ struct AuthenticateTests {
     @Test("a function's token is none in a bearer, where it would be taken for a right to the API; an API key is one")
     func bearer() throws {
         let holder = StoredCredential.Holder.functionToken(TokenId(), namespace: InvokeFixture.namespace, function: nil)
-        let authenticate = Authenticate(index: InvokeFixture.index([("cmt_token", holder), ("cma_admin", .administrator(key))]))
+        let authenticate = Authenticate(
+            index: InvokeFixture.index([("cmt_token", holder), ("cma_admin", .administrator(key))]), issuers: InvokeFixture.issuers)
         #expect(throws: Problem(.unauthenticated, "")) {
             try authenticate(InvokeFixture.incoming("ns/fn", .text("cmt_token", inBearer: true)))
         }
@@ -51,8 +54,25 @@ struct AuthenticateTests {
         case .none: "none"
         case .malformed: "malformed"
         case .sandbox: "a sandbox"
+        case .token: "a token"
         case .one(let credential, let inBearer): String(decoding: credential.utf8, as: UTF8.self) + (inBearer ? " in a bearer" : "")
         }
+    }
+
+    @Test("a JSON Web Token is one in a bearer alone, and beside nothing else")
+    func tokens() {
+        let token = "eyJhbGciOiJub25lIn0.eyJzdWIiOiJhIn0.AAAA"
+        #expect(presented([("Authorization", "Bearer \(token)")]) == "a token")
+        #expect(presented([("X-Auth-Token", token)]) == token)
+        #expect(presented([("Authorization", "Bearer \(token)"), ("X-Auth-Token", token)]) == "\(token)")
+        #expect(presented([("Authorization", "Bearer \(token)"), ("Authorization", "Bearer \(token)")]) == "\(token) in a bearer")
+    }
+
+    @Test("a token that nobody vouches for is refused like any other credential")
+    func untrusted() throws {
+        let call = InvokeFixture.incoming("ns/fn", .token("eyJhbGciOiJub25lIn0.eyJzdWIiOiJhIn0.AAAA"))
+        #expect(authenticate.issuer(neededFor: call) == nil)
+        #expect(throws: Problem(.unauthenticated, "")) { try authenticate(call) }
     }
 
     @Test("X-Auth-Token and a bearer are credentials, in any case")

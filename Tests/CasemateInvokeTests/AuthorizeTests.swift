@@ -60,9 +60,10 @@ struct AuthorizeTests {
     ) throws -> Result<FunctionId, Problem> {
         let catalog = Catalog()
         for function in [hidden, open, foreign, young, called] + callers { catalog.put(function) }
-        let authenticated = try Authenticate(index: index)(InvokeFixture.incoming(target, credential, depth: depth))
+        let authenticated = try Authenticate(index: index, issuers: InvokeFixture.issuers)(
+            InvokeFixture.incoming(target, credential, depth: depth))
         do throws(Problem) {
-            return .success(try Authorize(catalog: catalog)(authenticated).function.id)
+            return .success(try Authorize(catalog: catalog, issuers: InvokeFixture.issuers)(authenticated).function.id)
         } catch {
             return .failure(error)
         }

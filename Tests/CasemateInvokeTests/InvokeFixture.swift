@@ -12,6 +12,8 @@ enum InvokeFixture {
     static let otherNamespace = NamespaceId()
     static let digest = String(repeating: "ab", count: 32)
     static let call = CallId()
+    /// None is trusted.
+    static let issuers = IssuerRegistry(fetch: { _ in [] }, failed: { _, _ in })
 
     static func deployed(
         _ name: String, in namespace: NamespaceId = namespace, access: FunctionSpec.Access = .private, secrets: [String] = [],

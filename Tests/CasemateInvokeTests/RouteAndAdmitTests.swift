@@ -12,8 +12,9 @@ struct RouteAndAdmitTests {
         let catalog = Catalog()
         catalog.put(function)
         let index = InvokeFixture.index([("admin", .administrator(KeyId()))])
-        return try Authorize(catalog: catalog)(
-            try Authenticate(index: index)(InvokeFixture.incoming(function.name.description, .text("admin"))))
+        return try Authorize(catalog: catalog, issuers: InvokeFixture.issuers)(
+            try Authenticate(index: index, issuers: InvokeFixture.issuers)(
+                InvokeFixture.incoming(function.name.description, .text("admin"))))
     }
 
     @Test("the active revision's bundle is what runs")

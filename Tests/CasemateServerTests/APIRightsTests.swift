@@ -55,7 +55,8 @@ struct APIRightsTests {
             try transaction.insert(tenants.score)
         }
         let router = APIRouter(
-            routes: services.routes, credentials: services.credentials, records: services.records, trustedProxies: [],
+            routes: services.routes, credentials: services.credentials, issuers: services.issuers, records: services.records,
+            trustedProxies: [],
             isTLS: false, logger: Logger(label: "test"))
         let callers = tenants.callers
         var rows: [[String]] = []
@@ -110,7 +111,8 @@ struct APIRightsTests {
                 try transaction.insert(tenants.score)
             }
             let router = APIRouter(
-                routes: services.routes, credentials: services.credentials, records: services.records, trustedProxies: [],
+                routes: services.routes, credentials: services.credentials, issuers: services.issuers, records: services.records,
+                trustedProxies: [],
                 isTLS: false, logger: Logger(label: "test"))
             let stranger = tenants.callers.first { $0.name == "other-tenant" }!.principal
             for route in services.routes where route.path.contains("{namespace}") {

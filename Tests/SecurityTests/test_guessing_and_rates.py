@@ -3,26 +3,15 @@
 from __future__ import annotations
 
 import concurrent.futures
-import itertools
-import socket
 import time
 import urllib.parse
 
 import pytest
 from accounts import account
 from casemate_fixture import Answer, Outcome, Server, handler, problem
+from places import connect_from, place
 
 ONE = handler("def handle(data):\n    return 1\n")
-_hosts = itertools.count(20)
-
-
-def place() -> str:
-    """An address of this machine that no other test calls from."""
-    return f"127.0.66.{next(_hosts)}"
-
-
-def connect_from(source: str):  # type: ignore[no-untyped-def]
-    return lambda host, port, timeout: socket.create_connection((host, port), timeout, source_address=(source, 0))
 
 
 @pytest.fixture(scope="module")
@@ -112,10 +101,10 @@ def test_SCW_17_a_forged_forwarding_header_does_not_move_a_guesser(doors: Server
 
 @pytest.mark.guarantee("SCW-17")
 def test_SCW_17_behind_a_trusted_proxy_each_caller_counts_alone() -> None:
-    with Server(("--trusted-proxy", "127.0.66.0/24")) as server:
+    proxy = place()
+    with Server(("--trusted-proxy", f"{proxy}/32")) as server:
         server.deploy("doors", "one", ONE)
         token = server.token("doors/one")["token"]
-        proxy = place()
         through = {"X-Forwarded-For": "198.51.100.7"}
         statuses = [
             call_from(server, proxy, **{"X-Auth-Token": f"cmt_z{number}", **through}).status for number in range(100)

@@ -105,6 +105,28 @@ public final class CredentialIndex: Sendable {
         return known.account
     }
 
+    /// Whom a token stands for, with what was granted to them and their groups.
+    public func person(_ token: VerifiedToken) -> Principal {
+        let rights = contents.withLock { contents in
+            token.groups.reduce(contents.rights[.user(token.issuer.id, token.username)] ?? .none) { all, group in
+                contents.rights[.group(token.issuer.id, group)].map { all.union($0) } ?? all
+            }
+        }
+        return .person(PersonPrincipal(token, rights: rights))
+    }
+
+    /// A token came that was not seen lately, and will cost something to look at.
+    /// - Throws: `.rateLimited` while many wrong credentials come from the same place.
+    public func isNew(from source: CallerSource?) throws(Problem) {
+        if let source { try guesses.isNew(from: source, at: Monotonic.now) }
+    }
+
+    /// A token came that is none.
+    /// - Throws: `.rateLimited` where many such come from the same place.
+    public func failed(from source: CallerSource?) throws(Problem) {
+        if let source { try guesses.failed(from: source, at: Monotonic.now) }
+    }
+
     /// Uses since this was last asked, to be stored.
     public func takeUses() -> [(hash: [UInt8], at: Timestamp)] {
         let entries = contents.withLock { $0.entries }

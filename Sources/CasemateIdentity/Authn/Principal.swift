@@ -8,6 +8,8 @@ public enum Principal: Sendable, Equatable {
     /// May call one function, or all of one namespace, and nothing else.
     case functionToken(TokenId, namespace: NamespaceId, function: FunctionId?)
     case serviceAccount(AccountPrincipal)
+    /// Somebody who signed in at an issuer that is trusted.
+    case person(PersonPrincipal)
 
     /// One of our functions, known by the sandbox that the call came from. Its name is what others list among their callers.
     case function(FunctionId, FunctionName)
@@ -19,14 +21,19 @@ public enum Principal: Sendable, Equatable {
         case .administrator(let id): "key:\(id)"
         case .functionToken(let id, _, _): "token:\(id)"
         case .serviceAccount(let account): account.subject
+        case .person(let person): person.subject
         case .function(let id, _): "function:\(id)"
         }
     }
 
     /// Never another's, however it is called: what belongs to whom is kept by this.
     public var identity: String {
-        if case .serviceAccount(let account) = self { return "service-account:\(account.id)" }
-        return subject
+        switch self {
+        case .serviceAccount(let account): "service-account:\(account.id)"
+        // A name can be given to somebody else; an issuer's subject can't (OpenID Connect Core 1.0 §2).
+        case .person(let person): "person:\(person.token.issuer.id):\(person.token.subject)"
+        case .anonymous, .administrator, .functionToken, .function: subject
+        }
     }
 
     /// What was granted to it. A function token's and a function's own ways in are not among them.
@@ -34,6 +41,7 @@ public enum Principal: Sendable, Equatable {
         switch self {
         case .administrator: .everything
         case .serviceAccount(let account): account.rights
+        case .person(let person): person.rights
         case .anonymous, .functionToken, .function: .none
         }
     }
@@ -41,7 +49,7 @@ public enum Principal: Sendable, Equatable {
     /// Whether its credential is one of the management API's.
     public var isForAPI: Bool {
         switch self {
-        case .administrator, .serviceAccount: true
+        case .administrator, .serviceAccount, .person: true
         case .anonymous, .functionToken, .function: false
         }
     }
@@ -59,4 +67,23 @@ public struct AccountPrincipal: Sendable, Equatable {
         subject = account.subject
         self.rights = rights
     }
+}
+
+/// A person as their token names them, with what was granted to them and to their groups.
+public struct PersonPrincipal: Sendable, Equatable {
+    public let token: VerifiedToken
+    public let rights: GrantedRights
+
+    public init(_ token: VerifiedToken, rights: GrantedRights) {
+        self.token = token
+        self.rights = rights
+    }
+
+    /// Those by which they may have been granted something.
+    public var subjects: Set<Subject> {
+        Set(token.groups.map { .group(token.issuer.id, $0) } + [.user(token.issuer.id, token.username)])
+    }
+
+    /// `user:ISSUER:NAME`
+    public var subject: String { "user:\(token.issuer.name):\(token.username)" }
 }

@@ -1,5 +1,6 @@
 import CasemateIdentity
 import CasemateModel
+import NIOHTTP1
 
 /// A call whose credential, if it has one, is valid. Made only by `Authenticate`.
 package struct AuthenticatedCall {
@@ -18,6 +19,15 @@ package struct AuthenticatedCall {
 /// Who calls. Asks memory only.
 package struct Authenticate {
     let index: CredentialIndex
+    let issuers: IssuerRegistry
+
+    /// Whose keys must be fetched before it can be said who calls; nil where that can be said, or can't at all.
+    func issuer(neededFor call: IncomingCall) -> IssuerId? {
+        guard case .token(let text) = call.credential, issuers.isKnown(text) || (try? index.isNew(from: call.source)) != nil,
+            case .needsKeys(let id, _) = issuers.verify(text)
+        else { return nil }
+        return id
+    }
 
     /// - Throws: `.unauthenticated` for an unknown, expired or malformed credential, alike for all of them;
     ///   `.rateLimited` where many such come from one place.
@@ -26,6 +36,20 @@ package struct Authenticate {
         case .none: return AuthenticatedCall(call: call, principal: .anonymous, token: nil)
         case .malformed: throw Self.refusal
         case .sandbox(let id, let name): return AuthenticatedCall(call: call, principal: .function(id, name), token: nil)
+        case .token(let text):
+            if !issuers.isKnown(text) { try index.isNew(from: call.source) }
+            switch issuers.verify(text) {
+            case .valid(let token):
+                // What was granted to the person does not count here. The claims are handed on; what makes it a credential is the signature.
+                let signature = text.utf8.split(separator: UInt8(ascii: ".")).last.map { Array($0) }
+                return AuthenticatedCall(
+                    call: call.telling(token), principal: .person(PersonPrincipal(token, rights: .none)), token: signature)
+            case .refused, .needsKeys(_, hasSome: true):
+                try index.failed(from: call.source)
+                throw Self.refusal
+            case .needsKeys, .unavailable:
+                throw Problem(.unavailable, "the token's issuer can't be asked for its keys", retryAfterSeconds: 15)
+            }
         case .one(let credential, let inBearer):
             guard let principal = try index.principal(presenting: credential, from: call.source) else { throw Self.refusal }
             // A function token has a header of its own: in Authorization it would be taken for a right to the API.
@@ -36,4 +60,13 @@ package struct Authenticate {
 
     static let refusal = Problem(
         .unauthenticated, "send a valid function token in X-Auth-Token, or an API key in Authorization: Bearer")
+}
+
+extension IncomingCall {
+    /// With what the token says, for the function; nobody outside can set that field.
+    fileprivate func telling(_ token: VerifiedToken) -> IncomingCall {
+        var call = self
+        call.headers.add(name: "Casemate-Claims", value: token.encodedClaims)
+        return call
+    }
 }

@@ -19,6 +19,7 @@ package struct AuthorizedCall {
 /// Whether that principal may call that function. Default deny.
 package struct Authorize {
     let catalog: Catalog
+    let issuers: IssuerRegistry
 
     /// - Throws: `.unauthenticated` without a credential, alike for private and unknown functions; `.notFound` for a function that the
     ///   holder may not know; `.forbidden` for one that it may know but not call.
@@ -33,9 +34,12 @@ package struct Authorize {
             }
             return AuthorizedCall(authenticated, function: function)
         }
+        if case .person(let person) = authenticated.principal {
+            return AuthorizedCall(authenticated, function: try self.function(function, authenticated.call.target, for: person.token))
+        }
         if let function, function.spec?.access == .public { return AuthorizedCall(authenticated, function: function) }
         switch authenticated.principal {
-        case .anonymous, .function: throw Authenticate.refusal
+        case .anonymous, .function, .person: throw Authenticate.refusal
         case .administrator:
             guard let function else { throw Self.unknown }
             return AuthorizedCall(authenticated, function: function)
@@ -51,6 +55,23 @@ package struct Authorize {
             guard let function, function.namespaceId == namespace, only == nil || only == function.id else { throw Self.unknown }
             return AuthorizedCall(authenticated, function: function)
         }
+    }
+
+    /// A token of an identity provider opens what it was made out for, and no more: a function by its scope or its audience. What its holder
+    /// may do at the API does not count here, or one stolen token would open all that the person may call.
+    /// - Throws: `.unauthenticated` for a token that is for somebody else; `.insufficientScope`, alike for functions that there are and that
+    ///   there are not.
+    private func function(_ function: Deployed?, _ target: Substring, for token: VerifiedToken) throws(Problem) -> Deployed {
+        guard let name = FunctionName(target) else { throw Self.unknown }
+        let isForFunction = token.isFor(issuers.audiences(of: name))
+        guard isForFunction || token.isFor(token.issuer.audiences) else { throw Authenticate.refusal }
+        if let function, function.spec?.access == .public { return function }
+        let scope = "fn:\(name)"
+        guard isForFunction || token.scopes.contains(scope) || token.scopes.contains(scope + ":invoke") else {
+            throw Problem(.insufficientScope, "the token is not for \(name): it lacks the scope \(scope)", reason: scope)
+        }
+        guard let function else { throw Self.unknown }
+        return function
     }
 
     private static let deepest = 16

@@ -30,6 +30,8 @@ final class GatewayHandler: ChannelInboundHandler {
 
     enum State {
         case idle
+        /// What the next call's token was signed with is being fetched; the call waits among the early ones.
+        case preparing
         /// Authorized; the body comes in.
         case receiving(RoutedCall, Asked, ByteBuffer?)
         /// The call runs, and the rest of its body comes in.
@@ -51,6 +53,8 @@ final class GatewayHandler: ChannelInboundHandler {
     var current: CallConnection?
     private var early = CircularBuffer<HTTPServerRequestPart>()
     private var isTakingEarly = false
+    /// The next head has waited for keys already: it does so once.
+    private var isPrepared = false
     /// What follows the last early request is not HTTP.
     private var isBroken = false
     private var bodyFlows = true
@@ -100,6 +104,7 @@ final class GatewayHandler: ChannelInboundHandler {
         let waited = NIODeadline.now() - since
         switch state {
         case .running: return
+        case .preparing: if waited > Self.patience { context?.close(promise: nil) }
         case .idle where !hasServed: if waited > Self.headLimit { context?.close(promise: nil) }
         case .closing where unsent == 0: if waited > Self.headLimit { context?.close(promise: nil) }
         case .idle, .refused, .closing: if waited > Self.patience { context?.close(promise: nil) }
@@ -139,7 +144,7 @@ final class GatewayHandler: ChannelInboundHandler {
     /// The requests before it are answered first.
     private func refuseBroken() {
         switch state {
-        case .running: return
+        case .running, .preparing: return
         case .idle, .receiving:
             let problem = Problem(.invalidRequest, "this is not a valid HTTP/1.1 request")
             pipeline.refused(problem)
@@ -164,9 +169,10 @@ final class GatewayHandler: ChannelInboundHandler {
 
     /// Whether this is the beginning of a request whose predecessor is not answered yet, or whose answer its caller does not take.
     private func waits(_ part: HTTPServerRequestPart) -> Bool {
+        if case .preparing = state { return true }
         guard case .head = part else { return false }
         switch state {
-        case .running, .streaming: return true
+        case .running, .streaming, .preparing: return true
         case .idle, .receiving, .refused: return context?.channel.isWritable == false
         case .closing: return false
         }
@@ -262,6 +268,8 @@ final class GatewayHandler: ChannelInboundHandler {
         do throws(Problem) {
             let call = try IncomingCall(head, id: id, peer: peer(context), received: since, settings: settings, link: link)
             if head.method == .OPTIONS, call.target.isEmpty { throw Problem(.notFound, "there is no such function") }
+            if !isPrepared, let ready = pipeline.prepare(call) { return wait(ready, before: head, context) }
+            isPrepared = false
             let routed = try pipeline.receive(call)
             if let length = asked.length, length > settings.maximumRequestBody { throw tooLarge }
             if head.headers.first(name: "expect")?.lowercased() == "100-continue", asked.version == .http1_1 { sendContinue(asked) }
@@ -277,6 +285,19 @@ final class GatewayHandler: ChannelInboundHandler {
         let made = CallPeer(address: link == nil ? context.remoteAddress?.ipAddress ?? "" : "unknown")
         peer = made
         return made
+    }
+
+    /// The head is taken once more when `ready` is.
+    private func wait(_ ready: EventLoopFuture<Void>, before head: HTTPRequestHead, _ context: ChannelHandlerContext) {
+        state = .preparing
+        early.prepend(.head(head))
+        adjustReading()
+        ready.assumeIsolated().whenComplete { [self] _ in
+            guard case .preparing = state else { return }
+            state = .idle
+            isPrepared = true
+            takeEarly()
+        }
     }
 
     private func refuse(_ problem: Problem, _ id: CallId, _ asked: Asked) {

@@ -17,6 +17,10 @@ extension PresentedCredential {
             self = .none
             return
         }
+        if shown.count == 1, headers["x-auth-token"].isEmpty, IssuerRegistry.isLikely(first) {
+            self = .token(first)
+            return
+        }
         guard shown.allSatisfy({ $0 == first }), let credential = Credential(first) else {
             self = .malformed
             return

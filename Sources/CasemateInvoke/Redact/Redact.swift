@@ -95,6 +95,10 @@ package struct Redact {
         var headers = HTTPHeaders()
         headers.add(name: "content-type", value: "application/problem+json")
         headers.add(name: "casemate-call-id", value: call.text)
+        if problem.code == .insufficientScope, let scope = problem.reason {
+            headers.add(
+                name: "www-authenticate", value: "Bearer realm=\"casemate\", error=\"insufficient_scope\", scope=\"\(scope)\"")
+        }
         if problem.code == .unauthenticated { headers.add(name: "www-authenticate", value: "Bearer realm=\"casemate\"") }
         if let seconds = problem.retryAfterSeconds { headers.add(name: "retry-after", value: "\(seconds)") }
         return RedactedReply(

@@ -1,6 +1,10 @@
 /// Whom something is granted to.
 public enum Subject: Hashable, Sendable {
     case serviceAccount(AccountId)
+    /// Somebody by the name that their issuer gives them.
+    case user(IssuerId, String)
+    /// Everybody of whom the issuer says that they belong to it.
+    case group(IssuerId, String)
 }
 
 /// A line that someone wrote: this subject may do that there. Nothing is allowed without one.

@@ -23,6 +23,14 @@ public struct GrantedRights: Sendable, Equatable {
         }
     }
 
+    public func union(_ other: GrantedRights) -> GrantedRights {
+        var all = self
+        all.platform.formUnion(other.platform)
+        all.namespaces.merge(other.namespaces) { $0.union($1) }
+        all.functions.merge(other.functions) { $0.merging($1) { $0.union($1) } }
+        return all
+    }
+
     /// Those that hold on `resource`, from wherever above it they come.
     public func on(_ resource: Resource) -> Rights {
         switch resource {

@@ -79,6 +79,7 @@ public enum KeyKind {}
 public enum CallKind {}
 public enum AccountKind {}
 public enum GrantKind {}
+public enum IssuerKind {}
 
 public typealias NamespaceId = Id<NamespaceKind>
 public typealias FunctionId = Id<FunctionKind>
@@ -87,6 +88,7 @@ public typealias TokenId = Id<TokenKind>
 public typealias KeyId = Id<KeyKind>
 public typealias AccountId = Id<AccountKind>
 public typealias GrantId = Id<GrantKind>
+public typealias IssuerId = Id<IssuerKind>
 /// One invocation: in its response, its log lines and its records.
 public typealias CallId = Id<CallKind>
 

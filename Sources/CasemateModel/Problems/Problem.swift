@@ -46,6 +46,8 @@ extension Problem {
 extension Problem.Code {
     public static let unauthenticated = Self("unauthenticated", "Not authenticated", 401)
     public static let forbidden = Self("forbidden", "Not allowed", 403)
+    /// A token that was not made out for this function; `reason` is the scope that it lacks (RFC 6750 §3.1).
+    public static let insufficientScope = Self("insufficient-scope", "The token is not for this function", 403)
     public static let notFound = Self("not-found", "Not found", 404)
     public static let methodNotAllowed = Self("method-not-allowed", "Method not allowed", 405)
     public static let conflict = Self("conflict", "Conflict", 409)
@@ -78,7 +80,8 @@ extension Problem.Code {
 
     /// Every code, for docs and tests.
     public static let all: [Problem.Code] = [
-        unauthenticated, forbidden, notFound, methodNotAllowed, conflict, invalidName, invalidRequest, invalidManifest, notAvailable,
+        unauthenticated, forbidden, insufficientScope, notFound, methodNotAllowed, conflict, invalidName, invalidRequest, invalidManifest,
+        notAvailable,
         archiveRefused, buildFailed, gateFailed, handlerFailed, tooLarge, uriTooLong, headersTooLarge, rateLimited, requestTimeout,
         functionRaised, badResult, functionCrashed, functionTimeout, responseTooLarge, secretInResponse, secretMissing, importFailed,
         tampered, noCapacity, unavailable, loopDetected, internalError,

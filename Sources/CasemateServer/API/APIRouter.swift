@@ -12,6 +12,7 @@ import NIOCore
 struct APIRouter: Sendable {
     let routes: [APIRoute]
     let credentials: CredentialIndex
+    let issuers: IssuerRegistry
     let records: Records
     let trustedProxies: [AddressRange]
     let isTLS: Bool
@@ -31,6 +32,7 @@ struct APIRouter: Sendable {
                 let authorize: @Sendable () async throws -> Void = { [parameters] in
                     _ = try await authorization(of: try authenticate(), to: route, parameters)
                 }
+                if route.need != .client { await prepare(request, from: source) }
                 try await authorize()
                 var query: [String: String] = [:]
                 for (name, value) in request.uri.queryParameters {
@@ -58,10 +60,33 @@ struct APIRouter: Sendable {
             shown.append(parts[1].trimmingCharacters(in: .whitespaces))
         }
         guard let first = shown.first else { return .anonymous }
+        if shown.count == 1, request.headers[.xAuthToken] == nil, IssuerRegistry.isLikely(first) { return try person(first, from: source) }
         guard shown.allSatisfy({ $0 == first }), let credential = Credential(first),
             let principal = try credentials.principal(presenting: credential, from: source)
         else { throw Self.refusal }
         return principal
+    }
+
+    /// Has the keys fetched that a token was signed with, where they are not here.
+    private func prepare(_ request: Request, from source: CallerSource?) async {
+        guard let value = request.headers[.authorization], let text = value.split(separator: " ", maxSplits: 1).last,
+            IssuerRegistry.isLikely(text), issuers.isKnown(String(text)) || (try? credentials.isNew(from: source)) != nil,
+            case .needsKeys(let id, _) = issuers.verify(String(text))
+        else { return }
+        await issuers.fetchKeys(of: id)
+    }
+
+    /// Whom a token stands for that was made out for this server.
+    private func person(_ text: String, from source: CallerSource?) throws(Problem) -> Principal {
+        if !issuers.isKnown(text) { try credentials.isNew(from: source) }
+        switch issuers.verify(text) {
+        case .valid(let token) where token.isFor(token.issuer.audiences): return credentials.person(token)
+        case .valid, .refused, .needsKeys(_, hasSome: true):
+            try credentials.failed(from: source)
+            throw Self.refusal
+        case .needsKeys, .unavailable:
+            throw Problem(.unavailable, "the token's issuer can't be asked for its keys", retryAfterSeconds: 15)
+        }
     }
 
     /// In parts, as fast as they are taken: a slow reader costs one of them.

@@ -13,6 +13,7 @@ struct APIServices: Sendable {
     let logs: LogStore
     let vault: Vault
     let credentials: CredentialIndex
+    let issuers: IssuerRegistry
     let catalog: CatalogLoader
     let deploy: DeployPipeline
     let warden: WardenClient
@@ -26,7 +27,7 @@ struct APIServices: Sendable {
     /// All operations, one file per resource.
     var routes: [APIRoute] {
         serverRoutes + namespaceRoutes + functionRoutes + secretRoutes + tokenRoutes + logRoutes + deploymentRoutes + policyRoutes
-            + egressRoutes + accessRoutes + serviceAccountRoutes + oauthRoutes
+            + egressRoutes + accessRoutes + serviceAccountRoutes + oauthRoutes + issuerRoutes
     }
 
     func function(_ name: FunctionName) async throws -> Function {
@@ -58,11 +59,15 @@ struct APIServices: Sendable {
             return try await records.write { transaction in
                 let result = try body(transaction)
                 credentials.load(try transaction.access())
+                issuers.load(try transaction.issuers())
                 return result
             }
         } catch {
             // The load may have run before the write failed.
-            try? await records.read { credentials.load(try $0.access()) }
+            try? await records.read { transaction in
+                credentials.load(try transaction.access())
+                issuers.load(try transaction.issuers())
+            }
             throw error
         }
     }

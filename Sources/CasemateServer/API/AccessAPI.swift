@@ -73,11 +73,15 @@ extension APIServices {
     }
 
     private func whoAmI(_ principal: Principal) async throws -> WhoAmI {
-        guard case .serviceAccount(let account) = principal else {
+        let subjects: Set<Subject>
+        switch principal {
+        case .serviceAccount(let account): subjects = [.serviceAccount(account.id)]
+        case .person(let person): subjects = person.subjects
+        case .anonymous, .administrator, .functionToken, .function:
             return WhoAmI(subject: principal.subject, grants: [WhoAmI.Held(permission: Role.admin.rawValue, on: ResourceNames.platform)])
         }
-        let held = try await grants { grant, _ in grant.subject == .serviceAccount(account.id) }
-        return WhoAmI(subject: account.subject, grants: held.grants.map { WhoAmI.Held(permission: $0.permission, on: $0.on) })
+        let held = try await grants { grant, _ in subjects.contains(grant.subject) }
+        return WhoAmI(subject: principal.subject, grants: held.grants.map { WhoAmI.Held(permission: $0.permission, on: $0.on) })
     }
 
     private func insert(_ body: NewGrant, on resource: Resource, for request: APIRequest) async throws -> GrantView {
@@ -91,6 +95,10 @@ extension APIServices {
             // What it is on may have gone meanwhile.
             let names = try ResourceNames(transaction)
             guard names.has(resource) else { throw Problem(.notFound, "what the grant is on is not there any more") }
+            guard try transaction.grants().count(where: { $0.resource.root == resource.root }) < Self.mostGrantsInOnePlace else {
+                throw Problem(
+                    .conflict, "there are \(Self.mostGrantsInOnePlace) grants already; grant to groups, or revoke what is not needed")
+            }
             return names.view(try transaction.insert(try Self.grantable(grant, by: principal)))
         }
     }
@@ -111,6 +119,8 @@ extension APIServices {
         return grant
     }
 
+    private static var mostGrantsInOnePlace: Int { 2000 }
+
     private func delete(_ request: APIRequest, where isWanted: @Sendable @escaping (Grant, ResourceNames) -> Bool) async throws
         -> APIResponse
     {
@@ -127,6 +137,12 @@ extension APIServices {
 }
 
 extension Resource {
+    /// The namespace that it is or lies in.
+    fileprivate var root: Resource {
+        if case .function(_, let namespace) = self { return .namespace(namespace) }
+        return self
+    }
+
     fileprivate func isWithin(_ namespace: NamespaceId) -> Bool {
         switch self {
         case .platform: false
@@ -150,10 +166,18 @@ extension Transaction {
     /// those who do from making its credentials anew.
     /// - Throws: `.invalidRequest` for another form; `.notFound` where there is none, or none that `principal` may know of.
     fileprivate func subject(_ text: String, knownTo principal: Principal) throws -> Subject {
+        let words = text.split(separator: ":", maxSplits: 2, omittingEmptySubsequences: false)
+        if words.count == 3, words[0] == "user" || words[0] == "group", let label = IssuerLabel(words[1]),
+            !words[2].isEmpty
+        {
+            guard PersonName.isPlain(String(words[2])) else { throw Problem(.invalidRequest, PersonName.rule) }
+            guard let issuer = try issuer(label) else { throw Problem(.notFound, "there is no issuer \(label)") }
+            return words[0] == "user" ? .user(issuer.id, String(words[2])) : .group(issuer.id, String(words[2]))
+        }
         let parts = text.dropFirst(ServiceAccount.subjectPrefix.count).split(separator: "/", omittingEmptySubsequences: false)
         guard text.hasPrefix(ServiceAccount.subjectPrefix), parts.count == 2, let namespaceName = NamespaceName(parts[0]),
             let label = AccountLabel(parts[1])
-        else { throw Problem(.invalidRequest, "a subject is service-account:NAMESPACE/NAME") }
+        else { throw Problem(.invalidRequest, "a subject is service-account:NAMESPACE/NAME, user:ISSUER:NAME or group:ISSUER:NAME") }
         guard let namespace = try namespace(namespaceName), principal.rights.has(.namespaceAdmin, on: .namespace(namespace.id)),
             let account = try serviceAccount(label, in: namespace.id)
         else {
@@ -169,10 +193,12 @@ struct ResourceNames: Sendable {
     private let namespaces: [NamespaceId: NamespaceName]
     private let functions: [FunctionId: FunctionName]
     private let accounts: [AccountId: ServiceAccount]
+    private let issuers: [IssuerId: IssuerLabel]
 
     init(_ transaction: Transaction) throws {
         namespaces = Dictionary(uniqueKeysWithValues: try transaction.namespaces().map { ($0.id, $0.name) })
         functions = Dictionary(uniqueKeysWithValues: try transaction.functions().map { ($0.id, $0.name) })
+        issuers = Dictionary(uniqueKeysWithValues: try transaction.issuers().map { ($0.id, $0.name) })
         accounts = Dictionary(uniqueKeysWithValues: try transaction.serviceAccounts().map { ($0.id, $0) })
     }
 
@@ -187,6 +213,7 @@ struct ResourceNames: Sendable {
     func isHome(_ namespace: NamespaceId, of subject: Subject) -> Bool {
         switch subject {
         case .serviceAccount(let id): accounts[id]?.namespaceId == namespace
+        case .user, .group: false
         }
     }
 
@@ -194,6 +221,8 @@ struct ResourceNames: Sendable {
         let subject =
             switch grant.subject {
             case .serviceAccount(let id): accounts[id]?.subject
+            case .user(let issuer, let name): issuers[issuer].map { "user:\($0):\(name)" }
+            case .group(let issuer, let name): issuers[issuer].map { "group:\($0):\(name)" }
             }
         let resource =
             switch grant.resource {

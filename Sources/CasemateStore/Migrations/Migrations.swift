@@ -95,6 +95,36 @@ enum Migrations {
                     ALTER TABLE egress_grants ADD COLUMN function_id TEXT REFERENCES functions(id) ON DELETE CASCADE;
                     """)
         }
+        migrator.registerMigration("4 issuers") { db in
+            try db.execute(
+                sql: """
+                    CREATE TABLE issuers (
+                        id TEXT PRIMARY KEY NOT NULL, name TEXT NOT NULL UNIQUE, url TEXT NOT NULL UNIQUE, audiences BLOB NOT NULL,
+                        username_claim TEXT NOT NULL, groups_claim TEXT NOT NULL, algorithms BLOB NOT NULL, authority TEXT,
+                        created INTEGER NOT NULL, created_by TEXT NOT NULL
+                    ) STRICT;
+                    CREATE TABLE grants_4 (
+                        id TEXT PRIMARY KEY NOT NULL, kind TEXT NOT NULL CHECK (kind IN ('service-account', 'user', 'group')),
+                        account_id TEXT REFERENCES service_accounts(id) ON DELETE CASCADE,
+                        issuer_id TEXT REFERENCES issuers(id) ON DELETE CASCADE, name TEXT,
+                        permission TEXT NOT NULL,
+                        namespace_id TEXT REFERENCES namespaces(id) ON DELETE CASCADE,
+                        function_id TEXT REFERENCES functions(id) ON DELETE CASCADE,
+                        created INTEGER NOT NULL, created_by TEXT NOT NULL,
+                        CHECK (function_id IS NULL OR namespace_id IS NOT NULL),
+                        CHECK ((kind = 'service-account') = (account_id IS NOT NULL)),
+                        CHECK ((kind = 'service-account') = (issuer_id IS NULL)), CHECK ((issuer_id IS NULL) = (name IS NULL))
+                    ) STRICT;
+                    INSERT INTO grants_4
+                        SELECT id, 'service-account', account_id, NULL, NULL, permission, namespace_id, function_id, created, created_by
+                        FROM grants;
+                    DROP TABLE grants;
+                    ALTER TABLE grants_4 RENAME TO grants;
+                    CREATE UNIQUE INDEX grants_once ON grants (
+                        kind, ifnull(account_id, ''), ifnull(issuer_id, ''), ifnull(name, ''), permission, ifnull(namespace_id, ''),
+                        ifnull(function_id, ''));
+                    """)
+        }
         return migrator
     }()
 }

@@ -80,14 +80,20 @@ extension Transaction {
             case .namespace(let id): (id, nil)
             case .function(let id, let namespace): (namespace, id)
             }
-        guard case .serviceAccount(let account) = grant.subject else { return grant }
+        let (kind, account, issuer, name): (String, AccountId?, IssuerId?, String?) =
+            switch grant.subject {
+            case .serviceAccount(let id): ("service-account", id, nil, nil)
+            case .user(let issuer, let name): ("user", nil, issuer, name)
+            case .group(let issuer, let name): ("group", nil, issuer, name)
+            }
         try db.execute(
             sql: """
-                INSERT INTO grants (id, account_id, permission, namespace_id, function_id, created, created_by)
-                VALUES (?, ?, ?, ?, ?, ?, ?)
+                INSERT INTO grants (id, kind, account_id, issuer_id, name, permission, namespace_id, function_id, created, created_by)
+                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
                 """,
             arguments: [
-                grant.id.text, account.text, "\(grant.permission)", namespace?.text, function?.text, grant.created.milliseconds,
+                grant.id.text, kind, account?.text, issuer?.text, name, "\(grant.permission)", namespace?.text, function?.text,
+                grant.created.milliseconds,
                 grant.createdBy,
             ])
         return grant
@@ -111,9 +117,17 @@ extension ServiceAccount {
 
 extension Grant {
     init(row: Row) throws {
-        guard let id = GrantId(row["id"] as String), let account = AccountId(row["account_id"] as String),
-            let permission = Permission(row["permission"] as String)
-        else { throw RecordsError.damaged }
+        guard let id = GrantId(row["id"] as String), let permission = Permission(row["permission"] as String) else {
+            throw RecordsError.damaged
+        }
+        let subject: Subject
+        let issuer = (row["issuer_id"] as String?).flatMap { IssuerId($0) }
+        switch (row["kind"] as String, (row["account_id"] as String?).flatMap { AccountId($0) }, issuer, row["name"] as String?) {
+        case ("service-account", let account?, nil, nil): subject = .serviceAccount(account)
+        case ("user", nil, let issuer?, let name?): subject = .user(issuer, name)
+        case ("group", nil, let issuer?, let name?): subject = .group(issuer, name)
+        default: throw RecordsError.damaged
+        }
         // What can't be read must not be taken for a wider grant.
         let namespace = try (row["namespace_id"] as String?).map { text in
             guard let id = NamespaceId(text) else { throw RecordsError.damaged }
@@ -130,7 +144,7 @@ extension Grant {
             case (let namespace?, let function?): .function(function, in: namespace)
             }
         self.init(
-            id: id, subject: .serviceAccount(account), permission: permission, resource: resource,
+            id: id, subject: subject, permission: permission, resource: resource,
             created: Timestamp(milliseconds: row["created"]), createdBy: row["created_by"])
     }
 }

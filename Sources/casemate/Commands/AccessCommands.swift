@@ -74,7 +74,7 @@ struct GrantCommand: AsyncParsableCommand {
                 return "  \(role.rawValue.padding(toLength: 10, withPad: " ", startingAt: 0)) \(rights.joined(separator: " "))"
             }.joined(separator: "\n"))
             """)
-    @Argument(help: "service-account:NAMESPACE/NAME") var subject: String?
+    @Argument(help: "service-account:NAMESPACE/NAME, user:ISSUER:NAME or group:ISSUER:NAME") var subject: String?
     @Argument(help: "A role or a right.") var permission: Permission?
     @OptionGroup var target: GrantTarget
     @OptionGroup var output: OutputOptions
@@ -107,7 +107,7 @@ struct GrantCommand: AsyncParsableCommand {
 struct RevokeCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "revoke", abstract: "Take back a grant. It ends at once, also for what is open.")
-    @Argument(help: "service-account:NAMESPACE/NAME") var subject: String
+    @Argument(help: "service-account:NAMESPACE/NAME, user:ISSUER:NAME or group:ISSUER:NAME") var subject: String
     @Argument(help: "The role or right that was granted.") var permission: Permission
     @OptionGroup var target: GrantTarget
     @OptionGroup var output: OutputOptions
@@ -167,7 +167,7 @@ struct WhoAmI: AsyncParsableCommand {
             let view = try JSONDecoder().decode(View.self, from: Data(bytes))
             Terminal.line("\(view.subject) at \(client.configuration.url)")
             guard !view.grants.isEmpty else {
-                return Terminal.line("  may do nothing yet; an administrator grants: casemate grant \(view.subject) ROLE --on NAMESPACE")
+                return Terminal.line("  may do nothing yet; an administrator grants: casemate grant SUBJECT ROLE --on NAMESPACE")
             }
             for held in view.grants { Terminal.line("  \(held.permission) on \(held.on == "*" ? "the whole server" : held.on)") }
         }

@@ -67,7 +67,9 @@ struct EgressCommand: AsyncParsableCommand {
             if view.allowed.isEmpty {
                 Terminal.line("\(function) may reach nothing")
             } else {
-                Terminal.table(["ALLOWED", "BY"], view.allowed.map { [$0.target, $0.createdBy.map { "grant of \($0)" } ?? $0.source] })
+                Terminal.table(
+                    ["ALLOWED", "BY"],
+                    view.allowed.map { [$0.target, $0.createdBy.map { "grant of \(Terminal.visible($0))" } ?? $0.source] })
             }
             for warning in view.allowed.compactMap(\.warning) { Terminal.line(Terminal.coloured("  warning: \(warning)", .yellow)) }
             if !view.used.isEmpty {

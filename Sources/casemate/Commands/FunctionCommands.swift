@@ -71,7 +71,10 @@ struct FunctionCommand: AsyncParsableCommand {
                 Terminal.table(
                     ["", "REVISION", "BUNDLE", "CREATED", "BY"],
                     (item.revisions ?? []).map {
-                        [$0.isActive ? "→" : "", "\($0.number)", String($0.bundleDigest.prefix(19)), $0.created, $0.createdBy]
+                        [
+                            $0.isActive ? "→" : "", "\($0.number)", String($0.bundleDigest.prefix(19)), $0.created,
+                            Terminal.visible($0.createdBy),
+                        ]
                     })
             }
         }

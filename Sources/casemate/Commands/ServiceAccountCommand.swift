@@ -91,7 +91,9 @@ struct ServiceAccountCommand: AsyncParsableCommand {
                 let bytes = try await client.jsonBytes(.GET, "/v1/namespaces/\(namespace)/service-accounts")
                 if output.json { return Terminal.write(bytes + [10]) }
                 let items = try JSONDecoder().decode([String: [Item]].self, from: Data(bytes))["serviceAccounts"] ?? []
-                Terminal.table(["NAME", "CLIENT ID", "CREATED", "BY"], items.map { [$0.name, $0.clientId, $0.created, $0.createdBy] })
+                Terminal.table(
+                    ["NAME", "CLIENT ID", "CREATED", "BY"],
+                    items.map { [$0.name, $0.clientId, $0.created, Terminal.visible($0.createdBy)] })
                 let keys = items.flatMap { item in item.keys.map { (item.name, $0) } }
                 guard !keys.isEmpty else { return }
                 Terminal.line("")

@@ -1,0 +1,39 @@
+import CasemateModel
+
+/// What a valid token of a known issuer says. Made only by `IssuerRegistry`.
+public struct VerifiedToken: Sendable, Equatable {
+    public let issuer: Issuer
+    public let subject: String
+    /// What its holder is called in grants.
+    public let username: String
+    public let groups: Set<String>
+    public let audiences: [String]
+    public let scopes: Set<String>
+    public let expires: Timestamp
+    /// The claims' JSON, as it was signed, in base64url.
+    public let encodedClaims: String
+
+    /// Nil where it has no text by which its issuer's people are called.
+    init?(_ claims: UnverifiedClaims, issuer: Issuer) {
+        guard let username = claims.text(issuer.usernameClaim), PersonName.isPlain(username), PersonName.isPlain(claims.subject) else {
+            return nil
+        }
+        // An address that its owner has not confirmed may be anyone's.
+        guard issuer.usernameClaim != "email" || claims.isEmailVerified else { return nil }
+        self.issuer = issuer
+        self.username = username
+        subject = claims.subject
+        groups = Set((claims.texts(issuer.groupsClaim) ?? []).prefix(1000).filter(PersonName.isPlain))
+        audiences = claims.audiences
+        scopes = claims.scopes
+        expires = Timestamp(milliseconds: (claims.expires + IssuerRegistry.leewayInSeconds) * 1000)
+        encodedClaims = Base64URL.encode(claims.bytes)
+    }
+
+    func isValid(at now: Timestamp) -> Bool { now < expires }
+
+    /// Whether it was made out for one of `ours`, and for nobody else: of two audiences each could use it at the other (RFC 8725 §3.9).
+    public func isFor(_ ours: some Collection<String>) -> Bool {
+        audiences.count == 1 && ours.contains { $0.utf8.elementsEqual(audiences[0].utf8) }
+    }
+}

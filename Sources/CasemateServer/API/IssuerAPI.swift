@@ -1,0 +1,98 @@
+import CasemateIdentity
+import CasemateModel
+import CasemateStore
+import HTTPTypes
+import NIOSSL
+
+/// The identity providers whose tokens are taken.
+extension APIServices {
+    var issuerRoutes: [APIRoute] {
+        [
+            APIRoute(.get, "/v1/issuers", needs: .right(.platformAdmin)) { request in
+                try request.allowQuery([])
+                return .json(IssuerList(issuers: try await records.read { try $0.issuers() }.map(IssuerView.init)))
+            },
+            APIRoute(.post, "/v1/issuers", needs: .right(.platformAdmin)) { request in
+                let body: NewIssuer = try await request.json()
+                let issuer = try body.issuer(by: request.principal.subject)
+                try await changeAccess { transaction in
+                    try request.require(.platformAdmin, on: .platform, for: "this")
+                    try transaction.insert(issuer)
+                }
+                return .json(IssuerView(issuer), status: .created)
+            },
+            APIRoute(.delete, "/v1/issuers/{issuer}", needs: .right(.platformAdmin)) { request in
+                guard let name = IssuerLabel(request.parameter("issuer")) else { throw Problem(.invalidName, IssuerLabel.rule) }
+                // Its tokens are refused from the answer on; the grants of its people go with it.
+                try await changeAccess { transaction in
+                    guard let issuer = try transaction.issuer(name) else { throw Problem(.notFound, "there is no issuer \(name)") }
+                    try transaction.delete(issuer)
+                }
+                return .noContent
+            },
+        ]
+    }
+
+}
+
+struct NewIssuer: StrictDecodable {
+    static let fields: Set<String> = ["name", "url", "audiences", "usernameClaim", "groupsClaim", "algorithms", "authority"]
+    var name: IssuerLabel
+    var url: String
+    var audiences: [String]
+    var usernameClaim: String?
+    var groupsClaim: String?
+    var algorithms: [String]?
+    var authority: String?
+
+    func issuer(by subject: String) throws(Problem) -> Issuer {
+        guard Issuer.isURL(url) else {
+            throw Problem(.invalidRequest, "url must be https://…, exactly as the provider's tokens have it in iss")
+        }
+        guard (1...16).contains(audiences.count), audiences.allSatisfy({ (1...255).contains($0.utf8.count) }) else {
+            throw Problem(.invalidRequest, "audiences: 1 to 16, each of up to 255 bytes: what tokens for this server have in aud")
+        }
+        for claim in [usernameClaim, groupsClaim].compactMap({ $0 }) where !(1...64).contains(claim.utf8.count) {
+            throw Problem(.invalidRequest, "a claim's name has 1 to 64 bytes")
+        }
+        let algorithms = algorithms ?? Issuer.defaultAlgorithms
+        guard !algorithms.isEmpty, algorithms.allSatisfy({ Issuer.allAlgorithms.contains($0) }) else {
+            throw Problem(.invalidRequest, "algorithms: some of \(Issuer.allAlgorithms.joined(separator: ", "))")
+        }
+        if let authority {
+            guard authority.utf8.count <= 65_536, let found = try? NIOSSLCertificate.fromPEMBytes(Array(authority.utf8)), !found.isEmpty
+            else {
+                throw Problem(.invalidRequest, "authority must be certificates in PEM")
+            }
+        }
+        return Issuer(
+            id: IssuerId(), name: name, url: url, audiences: audiences, usernameClaim: usernameClaim ?? "sub",
+            groupsClaim: groupsClaim ?? "groups", algorithms: algorithms, authority: authority, created: .now, createdBy: subject)
+    }
+}
+
+struct IssuerList: Encodable, Sendable { var issuers: [IssuerView] }
+
+struct IssuerView: Encodable, Sendable {
+    var name: String
+    var url: String
+    var audiences: [String]
+    var usernameClaim: String
+    var groupsClaim: String
+    var algorithms: [String]
+    var hasAuthority: Bool
+    var created: String
+    var createdBy: String
+
+    init(_ issuer: Issuer) {
+        name = issuer.name.text
+        url = issuer.url
+        audiences = issuer.audiences
+        usernameClaim = issuer.usernameClaim
+        groupsClaim = issuer.groupsClaim
+        algorithms = issuer.algorithms
+        hasAuthority = issuer.authority != nil
+        created = issuer.created.rfc3339
+        createdBy = issuer.createdBy
+    }
+}
