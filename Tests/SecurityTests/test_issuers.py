@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
+import socket
 import time
+import urllib.parse
 from collections.abc import Iterator
 
 import pytest
@@ -262,6 +264,38 @@ def test_a_provider_that_never_answered_is_503_and_comes_back() -> None:
         assert call(server, late.token(**scope())).status == 200
         assert server.api("DELETE", "/v1/issuers/late").status == 204
         assert call(server, late.token(**scope())).status == 401
+
+
+def test_requests_behind_one_that_waits_for_keys_are_answered_in_order_each_as_itself() -> None:
+    """The first call's keys are not here: what comes behind it on the connection waits, and gets none of its rights."""
+    with Server() as server, Provider() as late:
+        server.deploy("jwt", "one", handler("def handle(data):\n    return {'n': data.get('n')}\n"))
+        assert server.api("POST", "/v1/issuers", {"name": "late", "url": late.url, "audiences": ["casemate"]}).status == 201
+        credentials = [late.token(**scope()), "", late.token(), late.token(**scope())]
+        sent = b""
+        for number, credential in enumerate(credentials):
+            body = json.dumps({"n": number}).encode()
+            field = f"Authorization: Bearer {credential}\r\n" if credential else ""
+            head = f"POST /f/jwt/one HTTP/1.1\r\nHost: x\r\n{field}Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+            sent += head.encode() + body
+        parts = urllib.parse.urlsplit(server.gateway_url)
+        with socket.create_connection((parts.hostname or "", parts.port), 30) as connection:
+            connection.sendall(sent)
+            received = b""
+            while received.count(b"HTTP/1.1 ") < len(credentials) or not received.endswith(b"}"):
+                part = connection.recv(65536)
+                assert part, f"the connection ended after {received!r}"
+                received += part
+        answers = received.split(b"HTTP/1.1 ")[1:]
+        assert [int(answer[:3]) for answer in answers] == [200, 401, 403, 200]
+        assert [json.loads(answers[index].split(b"\r\n\r\n", 1)[1])["n"] for index in (0, 3)] == [0, 3]
+        # Whoever goes while keys are fetched leaves nothing behind.
+        assert server.api("DELETE", "/v1/issuers/late").status == 204
+        assert server.api("POST", "/v1/issuers", {"name": "late", "url": late.url, "audiences": ["casemate"]}).status == 201
+        for _ in range(20):
+            with socket.create_connection((parts.hostname or "", parts.port), 30) as connection:
+                connection.sendall(sent)
+        assert call(server, late.token(**scope())).status == 200
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,7 @@ struct CompactToken: Sendable {
     }
 }
 
-/// Why a token is refused. For the server's own log: its sender is told that it is not valid, and no more.
+/// Why a token is refused, in words that hold nothing of it. Its sender is told that it is not valid, and no more.
 struct TokenFault: Error, Equatable, CustomStringConvertible {
     let description: String
 

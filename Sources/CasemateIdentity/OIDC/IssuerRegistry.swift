@@ -10,7 +10,7 @@ public final class IssuerRegistry: Sendable {
         case needsKeys(IssuerId, hasSome: Bool)
         /// They can't be had now.
         case unavailable
-        /// Not to be believed. Why is for the server's log alone.
+        /// Not to be believed. Why is for whoever debugs, never for the sender; it holds nothing of the token.
         case refused(String)
     }
 
