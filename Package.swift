@@ -71,7 +71,7 @@ let package = Package(
         .target(
             name: "CasemateIdentity",
             dependencies: [
-                "CasemateModel", "CasemateStore", .product(name: "Crypto", package: "swift-crypto"),
+                "CasemateModel", "CasemateStore", "CasemateVault", .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "JWTKit", package: "jwt-kit"),
             ],
             swiftSettings: ours
@@ -163,7 +163,8 @@ let package = Package(
         ),
         .testTarget(
             name: "CasemateIdentityTests",
-            dependencies: ["CasemateModel", "CasemateIdentity", .product(name: "Crypto", package: "swift-crypto")], swiftSettings: ours),
+            dependencies: ["CasemateModel", "CasemateVault", "CasemateIdentity", .product(name: "Crypto", package: "swift-crypto")],
+            swiftSettings: ours),
         .testTarget(
             name: "CasemateSandboxTests",
             dependencies: [

@@ -90,6 +90,8 @@ public final class DeployPipeline: Sendable {
             outcome.egress = planned.egressChange
             outcome.callers = planned.callersChange
             outcome.injected = planned.injectedChange
+            outcome.capabilities = planned.capabilitiesChange
+            outcome.audiences = planned.audiencesChange
             if planned.isUnchanged {
                 outcome.status = .unchanged
                 outcome.bundleDigest = planned.active?.bundleDigest

@@ -56,6 +56,10 @@ public struct DeployOutcome: Sendable, Codable {
     public var callers: ListChange<FunctionName>?
     /// How those secrets differ that are put in on the way: which, where, for which host.
     public var injected: ListChange<String>?
+    /// How what its calls may do for their callers differs.
+    public var capabilities: ListChange<Capability>?
+    /// How the list of those differs to whom it may prove who it is.
+    public var audiences: ListChange<String>?
     public var milliseconds: Int
 }
 

@@ -18,14 +18,16 @@ package struct CallServices {
     let frozen: FrozenInstances
     let egress: EgressRecords
     let catalog: Catalog
+    let sessions: CallSessions
     let links = FunctionLinks()
     let loop: any EventLoop
 
     /// - Parameter frozenBytes: what frozen instances may take together.
     package init(
         vault: Vault, signer: RevisionSigner, logs: LogStore, counters: CallCounters, maximumResponseBody: Int, frozenBytes: Int,
-        egress: EgressRecords, catalog: Catalog, loop: any EventLoop
+        egress: EgressRecords, catalog: Catalog, sessions: CallSessions, loop: any EventLoop
     ) {
+        self.sessions = sessions
         self.vault = vault
         self.signer = signer
         self.logs = logs
@@ -52,6 +54,7 @@ package struct CallServices {
 /// warm, a call passes all stages without a lock of its own, a hop or a task.
 package final class InvokePipeline {
     private let issuers: IssuerRegistry
+    private let sessions: CallSessions
     private let authenticate: Authenticate
     private let authorize: Authorize
     private let route = Route()
@@ -76,7 +79,8 @@ package final class InvokePipeline {
         maximumRequestBody: Int
     ) {
         self.issuers = issuers
-        authenticate = Authenticate(index: credentials, issuers: issuers)
+        sessions = services.sessions
+        authenticate = Authenticate(index: credentials, issuers: issuers, sessions: services.sessions)
         authorize = Authorize(catalog: catalog, issuers: issuers)
         admit = Admit(maximumRequestBody: maximumRequestBody)
         self.catalog = catalog
@@ -120,7 +124,7 @@ package final class InvokePipeline {
             services.counters.calls.increment()
             instances.run(
                 RunningCall(
-                    admitted: admitted, responder: responder,
+                    admitted: admitted, session: session(of: admitted, instances), responder: responder,
                     redact: Redact(
                         redactor: redactor(instances, token: routed.authorized.token), hasSecrets: !instances.redactor.isEmpty,
                         hasUnknown: !instances.injected.isEmpty),
@@ -130,6 +134,14 @@ package final class InvokePipeline {
             refused(error)
             responder.answer(Redact.refusal(error, of: routed.call.id))
         }
+    }
+
+    /// Nil for a function that declares nothing.
+    private func session(of admitted: AdmittedCall, _ instances: FunctionInstances) -> CallSession? {
+        guard let capabilities = instances.spec.capabilities else { return nil }
+        let key = instances.seal.sessionKey(using: &random)
+        sessions.begin(key, of: instances.function.id, instances.function.name, for: admitted.routed.authorized.principal, capabilities)
+        return CallSession(key: key, sessions: sessions)
     }
 
     private func instances(of routed: Routing) throws(Problem) -> FunctionInstances {

@@ -1,3 +1,4 @@
+import CasemateInvoke
 import CasemateModel
 import Hummingbird
 import HummingbirdCore
@@ -30,11 +31,15 @@ struct APIListener {
                 let port = channel.localAddress?.port ?? settings.listen.port
                 let url = settings.apiURL ?? "\(scheme)://\(ServerSettings.Endpoint(host: settings.listen.host, port: port))"
                 let services = makeServices(url)
-                let router = APIRouter(
-                    routes: services.routes, credentials: services.credentials, issuers: services.issuers, records: services.records,
-                    trustedProxies: settings.trustedProxies.compactMap { AddressRange($0) }, isTLS: tls != nil, logger: logger
-                ).router()
-                responder.set(router.buildResponder())
+                let makeRouter = { (routes: [APIRoute], isTLS: Bool) in
+                    APIRouter(
+                        routes: routes, authentication: services.authentication, sessions: services.sessions, records: services.records,
+                        trustedProxies: settings.trustedProxies.compactMap { AddressRange($0) }, isTLS: isTLS, logger: logger
+                    ).router().buildResponder()
+                }
+                responder.set(makeRouter(services.routes, tls != nil))
+                let inside = InsideAPI(responder: makeRouter(services.insideRoutes, false), logger: quiet)
+                await services.gateway.servePlatform { inside.take($0, $1) }
                 do { try await opened(url) } catch { logger.error("could not announce the server", metadata: ["error": "\(error)"]) }
             }, logger: quiet)
         var configuration = ServiceGroupConfiguration(services: [application], gracefulShutdownSignals: [.sigterm, .sigint], logger: quiet)

@@ -35,6 +35,7 @@ public struct Server: Sendable {
         let records = try Records(path: folder + "/casemate.db")
         let vault = Vault(keyring: try FileKeyring(path: folder + "/kek", mayCreate: try await isEmpty(records)))
         let signer = try RevisionSigner(path: folder + "/signing.key", mayCreate: try await isEmpty(records))
+        let tokenSigner = try TokenSigner(path: folder + "/token.key")
         let artifacts = try ArtifactStore(folder: folder + "/artifacts")
         let logs = try LogStore(
             folder: folder + "/logs",
@@ -49,6 +50,9 @@ public struct Server: Sendable {
         }
         issuers.load(try await records.read { try $0.issuers() })
         let catalog = Catalog()
+        let sessions = CallSessions(
+            rightsNow: { credentials.rightsNow(of: $0) { issuers.issuer($0) != nil } },
+            resource: { name in catalog.function(named: name.description[...]).map { .function($0.id, in: $0.namespaceId) } })
         let loader = CatalogLoader(records: records, catalog: catalog)
         try await loader.loadAll()
 
@@ -75,7 +79,7 @@ public struct Server: Sendable {
                 credentials: credentials, issuers: issuers, catalog: catalog,
                 services: CallServices(
                     vault: vault, signer: signer, logs: logs, counters: counters, maximumResponseBody: settings.maximumResponseBytes,
-                    frozenBytes: settings.frozenBytes, egress: egress, catalog: catalog, loop: loop),
+                    frozenBytes: settings.frozenBytes, egress: egress, catalog: catalog, sessions: sessions, loop: loop),
                 pools: [
                     "python3.11": SandboxPool(
                         profile: "python3.11", target: settings.poolSize, most: settings.poolMaximum, loop: loop, network: network)
@@ -90,8 +94,10 @@ public struct Server: Sendable {
             index: try PackageIndex(url: settings.indexURL ?? "", fileHosts: settings.indexHosts), policies: policies, logger: logger,
             changed: { try await loader.reload($0, loadInMilliseconds: $1) })
         let makeServices: @Sendable (String) -> APIServices = { apiURL in
-            APIServices(
+            issuers.setOwn(OwnIssuer(url: apiURL, signer: tokenSigner))
+            return APIServices(
                 records: records, artifacts: artifacts, logs: logs, vault: vault, credentials: credentials, issuers: issuers,
+                sessions: sessions,
                 catalog: loader, deploy: deploy,
                 warden: warden, counters: counters, gateway: gateway, egress: egress, policies: policies,
                 urls: PublicURLs(api: apiURL, gateway: gatewayURL),

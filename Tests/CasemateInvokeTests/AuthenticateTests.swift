@@ -9,7 +9,9 @@ import Testing
 struct AuthenticateTests {
     private let key = KeyId()
     private var authenticate: Authenticate {
-        Authenticate(index: InvokeFixture.index([("cma_admin", .administrator(key))]), issuers: InvokeFixture.issuers)
+        Authenticate(
+            index: InvokeFixture.index([("cma_admin", .administrator(key))]), issuers: InvokeFixture.issuers,
+            sessions: InvokeFixture.sessions)
     }
 
     @Test("a call without a credential is anonymous")
@@ -41,7 +43,8 @@ struct AuthenticateTests {
     func bearer() throws {
         let holder = StoredCredential.Holder.functionToken(TokenId(), namespace: InvokeFixture.namespace, function: nil)
         let authenticate = Authenticate(
-            index: InvokeFixture.index([("cmt_token", holder), ("cma_admin", .administrator(key))]), issuers: InvokeFixture.issuers)
+            index: InvokeFixture.index([("cmt_token", holder), ("cma_admin", .administrator(key))]), issuers: InvokeFixture.issuers,
+            sessions: InvokeFixture.sessions)
         #expect(throws: Problem(.unauthenticated, "")) {
             try authenticate(InvokeFixture.incoming("ns/fn", .text("cmt_token", inBearer: true)))
         }
@@ -53,7 +56,7 @@ struct AuthenticateTests {
         switch PresentedCredential(HTTPHeaders(fields)) {
         case .none: "none"
         case .malformed: "malformed"
-        case .sandbox: "a sandbox"
+        case .sandbox, .session: "a sandbox"
         case .token: "a token"
         case .one(let credential, let inBearer): String(decoding: credential.utf8, as: UTF8.self) + (inBearer ? " in a bearer" : "")
         }

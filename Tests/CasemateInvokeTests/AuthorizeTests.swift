@@ -60,7 +60,7 @@ struct AuthorizeTests {
     ) throws -> Result<FunctionId, Problem> {
         let catalog = Catalog()
         for function in [hidden, open, foreign, young, called] + callers { catalog.put(function) }
-        let authenticated = try Authenticate(index: index, issuers: InvokeFixture.issuers)(
+        let authenticated = try Authenticate(index: index, issuers: InvokeFixture.issuers, sessions: InvokeFixture.sessions)(
             InvokeFixture.incoming(target, credential, depth: depth))
         do throws(Problem) {
             return .success(try Authorize(catalog: catalog, issuers: InvokeFixture.issuers)(authenticated).function.id)

@@ -14,6 +14,8 @@ enum InvokeFixture {
     static let call = CallId()
     /// None is trusted.
     static let issuers = IssuerRegistry(fetch: { _ in [] }, failed: { _, _ in })
+    /// None runs.
+    static let sessions = CallSessions(rightsNow: { _ in .none }, resource: { _ in nil })
 
     static func deployed(
         _ name: String, in namespace: NamespaceId = namespace, access: FunctionSpec.Access = .private, secrets: [String] = [],

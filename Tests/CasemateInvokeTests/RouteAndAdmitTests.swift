@@ -13,7 +13,7 @@ struct RouteAndAdmitTests {
         catalog.put(function)
         let index = InvokeFixture.index([("admin", .administrator(KeyId()))])
         return try Authorize(catalog: catalog, issuers: InvokeFixture.issuers)(
-            try Authenticate(index: index, issuers: InvokeFixture.issuers)(
+            try Authenticate(index: index, issuers: InvokeFixture.issuers, sessions: InvokeFixture.sessions)(
                 InvokeFixture.incoming(function.name.description, .text("admin"))))
     }
 

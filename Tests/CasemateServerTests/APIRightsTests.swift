@@ -55,7 +55,7 @@ struct APIRightsTests {
             try transaction.insert(tenants.score)
         }
         let router = APIRouter(
-            routes: services.routes, credentials: services.credentials, issuers: services.issuers, records: services.records,
+            routes: services.routes, authentication: services.authentication, sessions: services.sessions, records: services.records,
             trustedProxies: [],
             isTLS: false, logger: Logger(label: "test"))
         let callers = tenants.callers
@@ -111,7 +111,7 @@ struct APIRightsTests {
                 try transaction.insert(tenants.score)
             }
             let router = APIRouter(
-                routes: services.routes, credentials: services.credentials, issuers: services.issuers, records: services.records,
+                routes: services.routes, authentication: services.authentication, sessions: services.sessions, records: services.records,
                 trustedProxies: [],
                 isTLS: false, logger: Logger(label: "test"))
             let stranger = tenants.callers.first { $0.name == "other-tenant" }!.principal
@@ -131,12 +131,13 @@ struct APIRightsTests {
         }
     }
 
-    @Test("three operations are anyone's, one is an OAuth client's, and no other")
+    @Test("five operations are anyone's, one is an OAuth client's, and no other")
     func anyone() async throws {
         try await withRoutes { routes throws in
             #expect(
                 Set(routes.filter { $0.need == .anyone }.map { "\($0.method.rawValue) \($0.path)" }) == [
-                    "GET /healthz", "GET /readyz", "GET /.well-known/security.txt",
+                    "GET /healthz", "GET /readyz", "GET /.well-known/security.txt", "GET /.well-known/openid-configuration",
+                    "GET /.well-known/jwks.json",
                 ])
             #expect(routes.filter { $0.need == .client }.map(\.path) == ["/oauth/token"])
         }

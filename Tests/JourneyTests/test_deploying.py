@@ -234,7 +234,6 @@ def test_the_environment_of_the_manifest_reaches_the_function(server: Server) ->
         {"signature": "kyma"},
         {"signature": "azure"},
         {"triggers": [{"cron": "0 * * * *", "timezone": "Etc/UTC", "input": {}}]},
-        {"capabilities": ["plant/lookup:invoke"]},
         {"inputSchema": "schema.json"},
         {"secrets": [{"name": "DB", "from": "aws-sm://prod/db"}]},
     ],

@@ -4,9 +4,6 @@ import CasemateModel
 /// answered with `… is not available yet` alone; their defaults and empty values are fine.
 extension ManifestReader {
     mutating func checkLater(_ fields: Fields) {
-        if let field = fields["capabilities"] {
-            laterList(field, form: "NAMESPACE/FUNCTION:RIGHT", example: "\"plant/lookup:invoke\"", Self.isCapability)
-        }
         if let field = fields["secretsInResponse"] { _ = choice(field, of: ["redact"], later: ["block", "allow"]) }
         if let field = fields["inputSchema"], let path = text(field), !path.isEmpty, isRelativePath(path, field, example: "schema.json") {
             notAvailable(field)
@@ -24,26 +21,6 @@ extension ManifestReader {
         return fields["policy"].flatMap { choice($0, of: DependencyPolicy.allCases.map(\.rawValue)) }.flatMap {
             DependencyPolicy(rawValue: $0)
         }
-    }
-
-    // MARK: Lists of texts
-
-    private mutating func laterList(_ field: Field, form: String, example: String, _ isRight: (String) -> Bool) {
-        let before = faults.errorCount
-        guard let items = items(field, example: "[\(example)]") else { return }
-        for item in items {
-            guard let text = text(Field(path: "an entry of \(field.path)", keyLine: item.line, node: item)), !isRight(text) else {
-                continue
-            }
-            faults.error(item.line, "\(Wording.quoted(text)) under \(field.path) is not \(form)", fix: "write it as \(example)")
-        }
-        if !items.isEmpty { notAvailable(field, unlessErrorsSince: before) }
-    }
-
-    private static func isCapability(_ text: String) -> Bool {
-        let parts = text.split(separator: ":", omittingEmptySubsequences: false)
-        return parts.count == 2 && FunctionName(parts[0]) != nil && !parts[1].isEmpty
-            && parts[1].utf8.allSatisfy { (97...122).contains($0) }
     }
 
     // MARK: Mappings

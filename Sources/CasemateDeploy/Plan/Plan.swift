@@ -40,6 +40,16 @@ public struct PlannedFunction: Sendable {
         ListChange(from: activeSpec?.callers ?? [], to: manifest.spec.callers ?? [])
     }
 
+    /// Nil where its calls may do what those of the active revision may.
+    public var capabilitiesChange: ListChange<Capability>? {
+        ListChange(from: activeSpec?.capabilities ?? [], to: manifest.spec.capabilities ?? [])
+    }
+
+    /// Nil where it may say who it is to those to whom the active revision may.
+    public var audiencesChange: ListChange<String>? {
+        ListChange(from: activeSpec?.audiences ?? [], to: manifest.spec.audiences ?? [])
+    }
+
     /// Nil where the same secrets are put in at the same places.
     public var injectedChange: ListChange<String>? {
         ListChange(from: (activeSpec?.injected ?? []).map(\.description), to: (manifest.spec.injected ?? []).map(\.description))

@@ -19,6 +19,9 @@ public struct Credential: Sendable, CustomStringConvertible, CustomReflectable {
     /// SHA-256. Credentials are random and long, so that no slow hash is needed; equality of hashes needs no constant time.
     public var hash: CredentialHash { CredentialHash(SHA256.hash(data: Array(text.utf8))) }
 
+    /// The value, where it is handed over.
+    public var revealed: String { text }
+
     /// The value, where it must be found in a function's output.
     public var utf8: [UInt8] { Array(text.utf8) }
 

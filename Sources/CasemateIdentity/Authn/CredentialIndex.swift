@@ -22,15 +22,20 @@ public final class CredentialIndex: Sendable {
         var entries: [CredentialHash: Entry] = [:]
         var accounts: [AccountId: (account: ServiceAccount, places: KnownPlaces)] = [:]
         var rights: [Subject: GrantedRights] = [:]
+        /// Whoever is the same as their credential, by their identity.
+        var holders: [String: CredentialHash] = [:]
 
         mutating func add(_ credential: StoredCredential, before: Entry? = nil) {
             guard let hash = CredentialHash(bytes: credential.hash) else { return }
             let principal: Principal
             var places = before?.places ?? KnownPlaces()
             switch credential.holder {
-            case .administrator(let id): principal = .administrator(id)
+            case .administrator(let id):
+                principal = .administrator(id)
+                holders[principal.identity] = hash
             case .functionToken(let id, let namespace, let function):
                 principal = .functionToken(id, namespace: namespace, function: function)
+                holders[principal.identity] = hash
             case .serviceAccount(let id, _, _):
                 guard let known = accounts[id] else { return }
                 principal = .serviceAccount(AccountPrincipal(known.account, rights: rights[.serviceAccount(id)] ?? .none))
@@ -107,12 +112,66 @@ public final class CredentialIndex: Sendable {
 
     /// Whom a token stands for, with what was granted to them and their groups.
     public func person(_ token: VerifiedToken) -> Principal {
-        let rights = contents.withLock { contents in
-            token.groups.reduce(contents.rights[.user(token.issuer.id, token.username)] ?? .none) { all, group in
-                contents.rights[.group(token.issuer.id, group)].map { all.union($0) } ?? all
+        person(token.issuer, id: token.subject, username: token.username, groups: token.groups)
+    }
+
+    private func person(_ issuer: Issuer, id: String, username: String, groups: Set<String>) -> Principal {
+        contents.withLock { contents in
+            // Groups that were granted nothing are of no use to anybody.
+            let known = groups.filter { contents.rights[.group(issuer.id, $0)] != nil }
+            let rights = known.reduce(contents.rights[.user(issuer.id, username)] ?? .none) { all, group in
+                contents.rights[.group(issuer.id, group)].map { all.union($0) } ?? all
             }
+            return .person(PersonPrincipal(issuer: issuer, id: id, username: username, groups: known, rights: rights))
         }
-        return .person(PersonPrincipal(token, rights: rights))
+    }
+
+    /// Whom an access token of our own was made for, with what they may do now; nil once they are gone.
+    /// - Parameter issuer: an issuer by its id, while it is trusted.
+    public func holder(of token: VerifiedToken, issuer: (IssuerId) -> Issuer?) -> Principal? {
+        let words = token.subject.split(separator: ":", maxSplits: 2, omittingEmptySubsequences: false)
+        guard words.count > 1 else { return nil }
+        switch words[0] {
+        case "person":
+            guard words.count == 3, let issuer = IssuerId(words[1]).flatMap(issuer) else { return nil }
+            return person(issuer, id: String(words[2]), username: token.username, groups: token.groups)
+        case "service-account":
+            guard let id = AccountId(words[1]) else { return nil }
+            return contents.withLock { contents in
+                contents.accounts[id].map {
+                    .serviceAccount(AccountPrincipal($0.account, rights: contents.rights[.serviceAccount(id)] ?? .none))
+                }
+            }
+        default:
+            return holder(token.subject)
+        }
+    }
+
+    /// What somebody may do at this moment who was known before; nothing once they or what they showed are gone.
+    /// - Parameter isTrusted: whether an issuer still is.
+    public func rightsNow(of principal: Principal, isTrusted: (IssuerId) -> Bool) -> GrantedRights {
+        switch principal {
+        case .person(let known):
+            guard isTrusted(known.issuer.id) else { return .none }
+            return person(known.issuer, id: known.id, username: known.username, groups: known.groups).rights
+        case .serviceAccount(let account):
+            return contents.withLock { contents in
+                contents.accounts[account.id] == nil ? .none : contents.rights[.serviceAccount(account.id)] ?? .none
+            }
+        case .administrator: return holder(principal.identity) == nil ? .none : .everything
+        case .functionToken(_, let namespace, let function):
+            guard holder(principal.identity) != nil else { return .none }
+            let resource = function.map { Resource.function($0, in: namespace) } ?? .namespace(namespace)
+            return GrantedRights(Rights(.functionInvoke), on: resource)
+        case .anonymous, .function, .session: return .none
+        }
+    }
+
+    /// Whoever is the same as their credential, while that is valid.
+    private func holder(_ identity: String) -> Principal? {
+        let entry = contents.withLock { contents in contents.holders[identity].flatMap { contents.entries[$0] } }
+        guard let entry, entry.expires.map({ $0 > .now }) ?? true else { return nil }
+        return entry.principal
     }
 
     /// A token came that was not seen lately, and will cost something to look at.

@@ -11,6 +11,9 @@ public enum Principal: Sendable, Equatable {
     /// Somebody who signed in at an issuer that is trusted.
     case person(PersonPrincipal)
 
+    /// One of our functions, for the time of a call, on behalf of whoever made that.
+    case session(SessionPrincipal)
+
     /// One of our functions, known by the sandbox that the call came from. Its name is what others list among their callers.
     case function(FunctionId, FunctionName)
 
@@ -22,6 +25,7 @@ public enum Principal: Sendable, Equatable {
         case .functionToken(let id, _, _): "token:\(id)"
         case .serviceAccount(let account): account.subject
         case .person(let person): person.subject
+        case .session(let session): session.subject
         case .function(let id, _): "function:\(id)"
         }
     }
@@ -31,7 +35,8 @@ public enum Principal: Sendable, Equatable {
         switch self {
         case .serviceAccount(let account): "service-account:\(account.id)"
         // A name can be given to somebody else; an issuer's subject can't (OpenID Connect Core 1.0 §2).
-        case .person(let person): "person:\(person.token.issuer.id):\(person.token.subject)"
+        case .person(let person): "person:\(person.issuer.id):\(person.id)"
+        case .session(let session): "session:\(Base64URL.encode(session.key.bytes))"
         case .anonymous, .administrator, .functionToken, .function: subject
         }
     }
@@ -42,6 +47,7 @@ public enum Principal: Sendable, Equatable {
         case .administrator: .everything
         case .serviceAccount(let account): account.rights
         case .person(let person): person.rights
+        case .session(let session): session.rights
         case .anonymous, .functionToken, .function: .none
         }
     }
@@ -49,7 +55,7 @@ public enum Principal: Sendable, Equatable {
     /// Whether its credential is one of the management API's.
     public var isForAPI: Bool {
         switch self {
-        case .administrator, .serviceAccount, .person: true
+        case .administrator, .serviceAccount, .person, .session: true
         case .anonymous, .functionToken, .function: false
         }
     }
@@ -71,19 +77,32 @@ public struct AccountPrincipal: Sendable, Equatable {
 
 /// A person as their token names them, with what was granted to them and to their groups.
 public struct PersonPrincipal: Sendable, Equatable {
-    public let token: VerifiedToken
+    public let issuer: Issuer
+    /// What the issuer calls them for good: its `sub`.
+    public let id: String
+    /// What grants call them.
+    public let username: String
+    public let groups: Set<String>
     public let rights: GrantedRights
 
-    public init(_ token: VerifiedToken, rights: GrantedRights) {
-        self.token = token
+    init(issuer: Issuer, id: String, username: String, groups: Set<String>, rights: GrantedRights) {
+        self.issuer = issuer
+        self.id = id
+        self.username = username
+        self.groups = groups
         self.rights = rights
+    }
+
+    /// Whom a token stands for, with no right but the token's own.
+    public init(_ token: VerifiedToken) {
+        self.init(issuer: token.issuer, id: token.subject, username: token.username, groups: token.groups, rights: .none)
     }
 
     /// Those by which they may have been granted something.
     public var subjects: Set<Subject> {
-        Set(token.groups.map { .group(token.issuer.id, $0) } + [.user(token.issuer.id, token.username)])
+        Set(groups.map { .group(issuer.id, $0) } + [.user(issuer.id, username)])
     }
 
     /// `user:ISSUER:NAME`
-    public var subject: String { "user:\(token.issuer.name):\(token.username)" }
+    public var subject: String { "user:\(issuer.name):\(username)" }
 }

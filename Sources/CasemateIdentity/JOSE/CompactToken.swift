@@ -1,5 +1,4 @@
 import CasemateModel
-import Foundation
 
 /// A JSON Web Signature in compact form (RFC 7515 §7.1), taken apart. Nothing in it is to be believed before it is verified.
 struct CompactToken: Sendable {
@@ -60,38 +59,4 @@ struct TokenFault: Error, Equatable, CustomStringConvertible {
 
     static func malformed(_ why: String) -> TokenFault { TokenFault(description: "malformed: \(why)") }
     static func refused(_ why: String) -> TokenFault { TokenFault(description: why) }
-}
-
-/// Base64url without padding (RFC 7515 §2), one spelling for each value: Foundation's takes several.
-enum Base64URL {
-    static func encode(_ bytes: [UInt8]) -> String {
-        Data(bytes).base64EncodedString().replacing("+", with: "-").replacing("/", with: "_").replacing("=", with: "")
-    }
-
-    static func decode(_ text: some Collection<UInt8>) -> [UInt8]? {
-        var bits: UInt32 = 0
-        var count = 0
-        var out: [UInt8] = []
-        out.reserveCapacity(text.count * 3 / 4)
-        for byte in text {
-            let value: UInt8
-            switch byte {
-            case 65...90: value = byte - 65
-            case 97...122: value = byte - 71
-            case 48...57: value = byte + 4
-            case UInt8(ascii: "-"): value = 62
-            case UInt8(ascii: "_"): value = 63
-            default: return nil
-            }
-            bits = bits << 6 | UInt32(value)
-            count += 6
-            if count >= 8 {
-                count -= 8
-                out.append(UInt8(truncatingIfNeeded: bits >> UInt32(count)))
-                bits &= (1 << UInt32(count)) - 1
-            }
-        }
-        // What is left over must be nothing: else two texts would mean the same.
-        return count < 6 && bits == 0 ? out : nil
-    }
 }

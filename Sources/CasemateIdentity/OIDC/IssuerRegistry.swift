@@ -23,9 +23,18 @@ public final class IssuerRegistry: Sendable {
         var keys: [IssuerId: IssuerKeys] = [:]
         /// What comes before a function's name in its URL; nil until that is known.
         var functions: String?
+        /// This server, as one that signs tokens for its own functions; nil until its URL is known.
+        var own: OwnIssuer?
         var verified = VerifiedTokens()
         /// The last one that was refused, and when: each call asks twice.
         var refused: (hash: CredentialHash, at: UInt64, why: String)?
+
+        /// Whether the key that it was verified with is still what its issuer signs with, as far as is known now.
+        mutating func isInForce(_ entry: VerifiedTokens.Entry, at now: UInt64) -> Bool {
+            if entry.token.isOwn { return true }
+            guard case .use(_, fetches: false) = keys[entry.token.issuer.id, default: IssuerKeys()].decide(at: now) else { return false }
+            return keys[entry.token.issuer.id]?.generation == entry.generation
+        }
     }
 
     /// RFC 8725 has none; what clocks differ by.
@@ -59,6 +68,14 @@ public final class IssuerRegistry: Sendable {
     /// - Parameter gateway: the URL that functions are called at.
     public func setGateway(_ gateway: String) { state.withLock { $0.functions = gateway + "/f/" } }
 
+    /// This server, whose access tokens for functions are taken from now on.
+    public func setOwn(_ own: OwnIssuer) { state.withLock { $0.own = own } }
+
+    public var own: OwnIssuer? { state.withLock { $0.own } }
+
+    /// One by its id, while it is trusted.
+    public func issuer(_ id: IssuerId) -> Issuer? { state.withLock { $0.issuers.values.first { $0.id == id } } }
+
     /// What a token has in `aud` that is for one function alone: its URL. (Not its scope's name, which another server's function has, too.)
     public func audiences(of function: FunctionName) -> [String] {
         state.withLock { $0.functions }.map { ["\($0)\(function)"] } ?? []
@@ -74,10 +91,7 @@ public final class IssuerRegistry: Sendable {
         let hash = Self.hash(text)
         let now = Monotonic.now
         let known: Verdict? = state.withLock { state in
-            if let entry = state.verified[hash],
-                case .use(_, let fetches) = state.keys[entry.token.issuer.id, default: IssuerKeys()].decide(at: now),
-                state.keys[entry.token.issuer.id]?.generation == entry.generation, !fetches
-            {
+            if let entry = state.verified[hash], state.isInForce(entry, at: now) {
                 return entry.token.isValid(at: time) ? .valid(entry.token) : .refused("it has expired")
             }
             if let refused = state.refused, refused.hash == hash, now - refused.at < 500_000_000 { return .refused(refused.why) }
@@ -97,6 +111,7 @@ public final class IssuerRegistry: Sendable {
         } catch {
             return .refused(error.description)
         }
+        if let own, own.url.utf8.elementsEqual(token.claims.issuer.utf8) { return verifyOwn(token, own, hash, length: text.utf8.count) }
         // Who signed is asked only of issuers that were configured, whatever a token says where its keys are (RFC 8725 §3.10). Compared byte by
         // byte: texts that look alike are equal to Swift (RFC 7519 §2, StringOrURI).
         guard let issuer = state.withLock({ $0.issuers[token.claims.issuer] }), issuer.url.utf8.elementsEqual(token.claims.issuer.utf8)
@@ -135,6 +150,15 @@ public final class IssuerRegistry: Sendable {
             guard state.issuers[issuer.url] == issuer, state.keys[issuer.id]?.generation == generation else { return }
             state.verified.add(verified, hash, generation: generation, length: text.utf8.count)
         }
+        return .valid(verified)
+    }
+
+    /// Those by which functions say elsewhere who they are are no credential here.
+    private func verifyOwn(_ token: CompactToken, _ own: OwnIssuer, _ hash: CredentialHash, length: Int) -> Verdict {
+        guard own.isValid(token), let verified = VerifiedToken(token.claims, issuer: own.issuer, isOwn: true) else {
+            return .refused("it is no access token of this server")
+        }
+        state.withLock { $0.verified.add(verified, hash, generation: 0, length: length) }
         return .valid(verified)
     }
 

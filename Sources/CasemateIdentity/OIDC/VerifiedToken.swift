@@ -10,17 +10,20 @@ public struct VerifiedToken: Sendable, Equatable {
     public let audiences: [String]
     public let scopes: Set<String>
     public let expires: Timestamp
+    /// Signed by this server, for one function. What its holder may do is asked besides.
+    public let isOwn: Bool
     /// The claims' JSON, as it was signed, in base64url.
     public let encodedClaims: String
 
     /// Nil where it has no text by which its issuer's people are called.
-    init?(_ claims: UnverifiedClaims, issuer: Issuer) {
+    init?(_ claims: UnverifiedClaims, issuer: Issuer, isOwn: Bool = false) {
         guard let username = claims.text(issuer.usernameClaim), PersonName.isPlain(username), PersonName.isPlain(claims.subject) else {
             return nil
         }
         // An address that its owner has not confirmed may be anyone's.
         guard issuer.usernameClaim != "email" || claims.isEmailVerified else { return nil }
         self.issuer = issuer
+        self.isOwn = isOwn
         self.username = username
         subject = claims.subject
         groups = Set((claims.texts(issuer.groupsClaim) ?? []).prefix(1000).filter(PersonName.isPlain))

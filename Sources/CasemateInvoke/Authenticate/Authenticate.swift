@@ -8,11 +8,14 @@ package struct AuthenticatedCall {
     package let principal: Principal
     /// The credential's bytes: a function that prints what it was handed must not show it.
     package let token: [UInt8]?
+    /// Where the credential is a token that says itself which function it is for.
+    package let accessToken: VerifiedToken?
 
-    fileprivate init(call: IncomingCall, principal: Principal, token: [UInt8]?) {
+    fileprivate init(call: IncomingCall, principal: Principal, token: [UInt8]?, accessToken: VerifiedToken? = nil) {
         self.call = call
         self.principal = principal
         self.token = token
+        self.accessToken = accessToken
     }
 }
 
@@ -20,6 +23,7 @@ package struct AuthenticatedCall {
 package struct Authenticate {
     let index: CredentialIndex
     let issuers: IssuerRegistry
+    let sessions: CallSessions
 
     /// Whose keys must be fetched before it can be said who calls; nil where that can be said, or can't at all.
     func issuer(neededFor call: IncomingCall) -> IssuerId? {
@@ -36,14 +40,19 @@ package struct Authenticate {
         case .none: return AuthenticatedCall(call: call, principal: .anonymous, token: nil)
         case .malformed: throw Self.refusal
         case .sandbox(let id, let name): return AuthenticatedCall(call: call, principal: .function(id, name), token: nil)
+        case .session(let key, let function):
+            guard let principal = sessions.principal(presenting: key, in: function) else { throw Self.noSession }
+            // Of no use anywhere else: nobody needs to look for it.
+            return AuthenticatedCall(call: call, principal: principal, token: nil)
         case .token(let text):
             if !issuers.isKnown(text) { try index.isNew(from: call.source) }
             switch issuers.verify(text) {
             case .valid(let token):
-                // What was granted to the person does not count here. The claims are handed on; what makes it a credential is the signature.
+                guard let principal = principal(of: token) else { throw Self.refusal }
+                // The claims are handed on; what makes it a credential is the signature.
                 let signature = text.utf8.split(separator: UInt8(ascii: ".")).last.map { Array($0) }
                 return AuthenticatedCall(
-                    call: call.telling(token), principal: .person(PersonPrincipal(token, rights: .none)), token: signature)
+                    call: call.telling(token), principal: principal, token: signature, accessToken: token)
             case .refused, .needsKeys(_, hasSome: true):
                 try index.failed(from: call.source)
                 throw Self.refusal
@@ -58,6 +67,13 @@ package struct Authenticate {
         }
     }
 
+    /// A provider's token opens what it says itself: what was granted to the person does not count. One of our own says for whom it was made.
+    private func principal(of token: VerifiedToken) -> Principal? {
+        token.isOwn ? index.holder(of: token) { issuers.issuer($0) } : .person(PersonPrincipal(token))
+    }
+
+    private static let noSession = Problem(
+        .unauthenticated, "send the session of the call that runs, in Authorization: Bearer, or no credential")
     static let refusal = Problem(
         .unauthenticated, "send a valid function token in X-Auth-Token, or an API key in Authorization: Bearer")
 }

@@ -29,23 +29,20 @@ package struct Authorize {
         if case .function(let id, let name) = authenticated.principal {
             // One that is deleted may still run, and another may have its name by now.
             guard catalog.function(id)?.name == name, let function, function.mayBeCalled(by: name) else { throw Self.unknown }
-            guard authenticated.call.depth <= Self.deepest else {
-                throw Problem(.loopDetected, "more than \(Self.deepest) calls wait for this one")
-            }
+            try checkDepth(of: authenticated.call)
             return AuthorizedCall(authenticated, function: function)
         }
-        if case .person(let person) = authenticated.principal {
-            return AuthorizedCall(authenticated, function: try self.function(function, authenticated.call.target, for: person.token))
+        try checkDepth(of: authenticated.call)
+        if let token = authenticated.accessToken {
+            let function = try self.function(function, authenticated.call.target, for: token)
+            guard token.isOwn else { return AuthorizedCall(authenticated, function: function) }
         }
         if let function, function.spec?.access == .public { return AuthorizedCall(authenticated, function: function) }
         switch authenticated.principal {
-        case .anonymous, .function, .person: throw Authenticate.refusal
-        case .administrator:
+        case .anonymous, .function: throw Authenticate.refusal
+        case .administrator, .serviceAccount, .person, .session:
             guard let function else { throw Self.unknown }
-            return AuthorizedCall(authenticated, function: function)
-        case .serviceAccount(let account):
-            guard let function else { throw Self.unknown }
-            let rights = account.rights.on(.function(function.id, in: function.namespaceId))
+            let rights = authenticated.principal.rights.on(.function(function.id, in: function.namespaceId))
             guard !rights.isEmpty else { throw Self.unknown }
             guard rights.contains(.functionInvoke) else {
                 throw Problem(.forbidden, "to call \(function.name) takes the right \(Right.functionInvoke.rawValue)")
@@ -64,14 +61,18 @@ package struct Authorize {
     private func function(_ function: Deployed?, _ target: Substring, for token: VerifiedToken) throws(Problem) -> Deployed {
         guard let name = FunctionName(target) else { throw Self.unknown }
         let isForFunction = token.isFor(issuers.audiences(of: name))
-        guard isForFunction || token.isFor(token.issuer.audiences) else { throw Authenticate.refusal }
+        guard isForFunction || token.isOwn || token.isFor(token.issuer.audiences) else { throw Authenticate.refusal }
         if let function, function.spec?.access == .public { return function }
         let scope = "fn:\(name)"
-        guard isForFunction || token.scopes.contains(scope) || token.scopes.contains(scope + ":invoke") else {
+        guard isForFunction || !token.isOwn && (token.scopes.contains(scope) || token.scopes.contains(scope + ":invoke")) else {
             throw Problem(.insufficientScope, "the token is not for \(name): it lacks the scope \(scope)", reason: scope)
         }
         guard let function else { throw Self.unknown }
         return function
+    }
+
+    private func checkDepth(of call: IncomingCall) throws(Problem) {
+        guard call.depth <= Self.deepest else { throw Problem(.loopDetected, "more than \(Self.deepest) calls wait for this one") }
     }
 
     private static let deepest = 16

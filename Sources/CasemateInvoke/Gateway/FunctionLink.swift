@@ -27,38 +27,51 @@ package final class FunctionLink {
     }
 }
 
-/// Sets up the gateway's side of such connections. Set once, by the gateway.
+/// Sets up the server's side of connections out of sandboxes. Set once, each by whoever serves them.
 package final class FunctionLinks {
     package var install: ((any Channel, FunctionLink) throws -> Void)?
+    package var installPlatform: ((any Channel, PlatformLink) throws -> Void)?
 }
 
-/// The functions that one function may call, behind names of its sandbox's resolver.
+/// What of the server one function may reach, behind names of its sandbox's resolver: functions that list it, functions that it may call for
+/// its callers, and the platform itself.
 struct CalledFunctions: EgressPeers {
     let callerId: FunctionId
     let caller: FunctionName
+    let capabilities: [Capability]
+    /// Nil for a function that declares nothing to be had there.
+    let platform: PlatformLink?
     let catalog: Catalog
     let loop: any EventLoop
     private let links: NIOLoopBound<(links: FunctionLinks, depth: () -> Int)>
 
     /// - Parameter depth: of the calls that the sandbox runs; asked on the loop.
     init(
-        callerId: FunctionId, caller: FunctionName, catalog: Catalog, loop: any EventLoop, links: FunctionLinks, depth: @escaping () -> Int
+        callerId: FunctionId, caller: FunctionName, capabilities: [Capability], platform: PlatformLink?, catalog: Catalog,
+        loop: any EventLoop, links: FunctionLinks, depth: @escaping () -> Int
     ) {
         self.callerId = callerId
         self.caller = caller
+        self.capabilities = capabilities
+        self.platform = platform
         self.catalog = catalog
         self.loop = loop
         self.links = NIOLoopBound((links, depth), eventLoop: loop)
     }
 
     func leads(to name: String) -> Bool {
+        if name == PlatformLink.host { return platform != nil }
         guard let callee = FunctionName(internalHost: name), let function = catalog.function(named: callee.description[...]) else {
             return false
         }
-        return function.mayBeCalled(by: caller)
+        return function.mayBeCalled(by: caller) || capabilities.contains(Capability(function: callee, right: .functionInvoke))
     }
 
     func take(_ channel: any Channel, to name: String) throws {
+        if name == PlatformLink.host {
+            guard let platform, let install = links.value.links.installPlatform else { throw ChannelError.eof }
+            return try install(channel, platform)
+        }
         guard let callee = FunctionName(internalHost: name), let install = links.value.links.install else { throw ChannelError.eof }
         try install(channel, FunctionLink(callerId: callerId, caller: caller, callee: callee, depth: links.value.depth))
     }

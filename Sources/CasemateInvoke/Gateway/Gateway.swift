@@ -79,6 +79,11 @@ package final class Gateway: Sendable {
         return channel.localAddress?.port ?? settings.port
     }
 
+    /// Has `install` serve what sandboxes send to the platform itself; called on the loop.
+    package func servePlatform(_ install: @Sendable @escaping (any Channel, PlatformLink) -> Void) async {
+        try? await loop.submit { self.pipeline.value?.links.installPlatform = install }.get()
+    }
+
     private static func serve(_ channel: any Channel, _ handler: GatewayHandler) throws {
         try channel.pipeline.syncOperations.addHandler(
             ByteToMessageHandler(HTTPRequestDecoder(leftOverBytesStrategy: .dropBytes), maximumBufferSize: mostUndecoded))

@@ -46,7 +46,7 @@ extension IncomingCall {
         if let link { headers.add(name: "Casemate-Caller", value: link.caller.description) }
         self.init(
             id: id, method: head.method, target: target, path: rest, query: query, headers: headers,
-            credential: link.map { .sandbox($0.callerId, $0.caller) } ?? PresentedCredential(head.headers), received: received,
+            credential: link.map { PresentedCredential(head.headers, from: $0) } ?? PresentedCredential(head.headers), received: received,
             source: forwarded.caller(head.headers) ?? peer.source,
             wantsTiming: !head.headers[canonicalForm: "casemate-timing"].isEmpty, depth: link.map { $0.depth() + 1 } ?? 0)
     }

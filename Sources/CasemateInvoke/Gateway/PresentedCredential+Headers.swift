@@ -29,6 +29,17 @@ extension PresentedCredential {
     }
 }
 
+extension PresentedCredential {
+    /// Out of a sandbox only a session of its own calls counts; a function that shows none comes as itself.
+    init(_ headers: HTTPHeaders, from link: FunctionLink) {
+        switch PresentedCredential(headers) {
+        case .none: self = .sandbox(link.callerId, link.caller)
+        case .one(let credential, inBearer: true): self = .session(credential, link.callerId)
+        case .one, .token, .malformed, .sandbox, .session: self = .malformed
+        }
+    }
+}
+
 extension Substring {
     fileprivate var trimmingSpaces: String {
         var text = self

@@ -1,7 +1,7 @@
 import Glibc
 
 /// Random numbers of the kernel's, fetched by the page: a call needs sixteen bytes, and a system call for each eight of them is slow.
-/// Lives on the gateway's event loop. What it gives out is a call's id, no key.
+/// Lives on the gateway's event loop. What it has given out it does not keep.
 struct RandomReserve: RandomNumberGenerator {
     private var words = [UInt64](repeating: 0, count: 256)
     private var position = 256

@@ -56,7 +56,10 @@ extension FunctionInstances {
     ) {
         guard let egress = sandbox.egress else { return done(.unexpected) }
         let peers = CalledFunctions(
-            callerId: function.id, caller: function.name, catalog: services.catalog, loop: services.loop, links: services.links
+            callerId: function.id, caller: function.name, capabilities: spec.capabilities ?? [],
+            platform: spec.hasCredentials
+                ? PlatformLink(function: function.id, name: function.name, audiences: spec.audiences ?? [], seal: seal) : nil,
+            catalog: services.catalog, loop: services.loop, links: services.links
         ) { calls.depth }
         let rules = services.egress.rules(
             of: function, revision: revision.number, hosts: function.reachable, peers: peers, injections: injections,

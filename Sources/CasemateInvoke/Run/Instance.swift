@@ -1,3 +1,4 @@
+import CasemateIdentity
 import CasemateModel
 import CasemateSandbox
 import CasemateVault
@@ -101,6 +102,7 @@ final class Instance: Equatable {
             meta.writeImmutableBuffer(isolatedFields)
         }
         Self.write(call.admitted.call, into: &meta)
+        if let session = call.session { Self.write("Casemate-Session", session.key.revealed, into: &meta) }
         let body = call.admitted.body
         let start = body.begin { [sandbox] in sandbox.sendMore($0) }
         if !body.isComplete { sandbox.onWritable = { [weak body] in body?.resume() } }
@@ -117,12 +119,14 @@ final class Instance: Equatable {
         meta.writeInteger(UInt8(0))
         meta.writeSubstring(call.query)
         meta.writeInteger(UInt8(0))
-        for (name, value) in call.headers {
-            meta.writeString(name)
-            meta.writeInteger(UInt8(0))
-            meta.writeString(value)
-            meta.writeInteger(UInt8(0))
-        }
+        for (name, value) in call.headers { write(name, value, into: &meta) }
+    }
+
+    private static func write(_ name: String, _ value: String, into meta: inout ByteBuffer) {
+        meta.writeString(name)
+        meta.writeInteger(UInt8(0))
+        meta.writeString(value)
+        meta.writeInteger(UInt8(0))
     }
 
     var isIsolated: Bool { isolatedFields != nil }

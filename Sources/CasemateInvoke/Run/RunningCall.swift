@@ -21,6 +21,7 @@ package protocol CallResponder: AnyObject {
 /// One admitted call on its way through Run, Redact and Record.
 package final class RunningCall {
     let admitted: AdmittedCall
+    let session: CallSession?
     let responder: any CallResponder
     let redact: Redact
     let deadline: NIODeadline
@@ -43,10 +44,12 @@ package final class RunningCall {
     var hasToken: Bool { admitted.routed.authorized.token != nil }
 
     init(
-        admitted: AdmittedCall, responder: any CallResponder, redact: Redact, times: CallTimes, deadline: NIODeadline,
+        admitted: AdmittedCall, session: CallSession?, responder: any CallResponder, redact: Redact, times: CallTimes,
+        deadline: NIODeadline,
         recorder: CallRecorder
     ) {
         self.admitted = admitted
+        self.session = session
         self.responder = responder
         self.redact = redact
         self.times = times
@@ -141,6 +144,7 @@ package final class RunningCall {
     }
 
     private func ended(_ outcome: String) {
+        session?.end()
         recorder.metrics.ended(outcome, after: .now() - times.received, queued: times.queue)
     }
 

@@ -23,6 +23,14 @@ public struct GrantedRights: Sendable, Equatable {
         }
     }
 
+    public init(_ rights: Rights, on resource: Resource) {
+        switch resource {
+        case .platform: platform = rights
+        case .namespace(let id): namespaces[id] = rights
+        case .function(let id, let namespace): functions[namespace] = [id: rights]
+        }
+    }
+
     public func union(_ other: GrantedRights) -> GrantedRights {
         var all = self
         all.platform.formUnion(other.platform)

@@ -26,6 +26,14 @@ public struct FunctionSpec: Hashable, Sendable, Codable {
     /// Functions that may call this one, sorted; nil for none.
     public var callers: [FunctionName]?
 
+    /// What a session of its calls may do, if the caller may; sorted, nil for nothing.
+    public var capabilities: [Capability]?
+    /// To whom it may prove who it is, sorted; nil for nobody.
+    public var audiences: [String]?
+
+    /// Whether the platform gives it credentials: sessions, or tokens that say who it is.
+    public var hasCredentials: Bool { capabilities != nil || audiences != nil }
+
     /// How often it may be called; nil for as often as it can serve.
     public var rate: RateLimits?
 

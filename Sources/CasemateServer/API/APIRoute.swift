@@ -1,4 +1,5 @@
 import CasemateIdentity
+import CasemateInvoke
 import CasemateLinux
 import CasemateModel
 import HTTPTypes
@@ -56,6 +57,8 @@ struct APIRequest: Sendable {
     let authenticate: @Sendable () throws -> Principal
     /// Where it comes from.
     let source: CallerSource?
+    /// Where it comes out of a function's sandbox.
+    let link: PlatformLink?
     let parameters: [String: String]
     let query: [String: String]
     let request: Request

@@ -1,4 +1,5 @@
 import CasemateIdentity
+import CasemateInvoke
 import CasemateLinux
 import CasemateModel
 import CasemateStore
@@ -11,8 +12,8 @@ import NIOCore
 /// Makes hummingbird's router from the routes: authentication, authorization, handler, errors, in this order, for every one of them.
 struct APIRouter: Sendable {
     let routes: [APIRoute]
-    let credentials: CredentialIndex
-    let issuers: IssuerRegistry
+    let authentication: APIAuthentication
+    let sessions: CallSessions
     let records: Records
     let trustedProxies: [AddressRange]
     let isTLS: Bool
@@ -26,13 +27,15 @@ struct APIRouter: Sendable {
                 var parameters: [String: String] = [:]
                 for (name, value) in context.parameters { parameters[String(name)] = String(value) }
                 let source = context.source(of: request, trusting: trustedProxies)
+                let link = context.link
                 let authenticate: @Sendable () throws -> Principal = {
-                    route.need == .client ? .anonymous : try self.authenticate(request, from: source)
+                    if let link { return try self.session(request, in: link) }
+                    return route.need == .client ? .anonymous : try self.authenticate(request, from: source)
                 }
                 let authorize: @Sendable () async throws -> Void = { [parameters] in
                     _ = try await authorization(of: try authenticate(), to: route, parameters)
                 }
-                if route.need != .client { await prepare(request, from: source) }
+                if route.need != .client, link == nil { await prepare(request, from: source) }
                 try await authorize()
                 var query: [String: String] = [:]
                 for (name, value) in request.uri.queryParameters {
@@ -42,7 +45,7 @@ struct APIRouter: Sendable {
                 }
                 let answer = try await route.handle(
                     APIRequest(
-                        authenticate: authenticate, source: source, parameters: parameters, query: query, request: request,
+                        authenticate: authenticate, source: source, link: link, parameters: parameters, query: query, request: request,
                         stillMay: authorize))
                 return try Self.response(answer)
             }
@@ -60,33 +63,27 @@ struct APIRouter: Sendable {
             shown.append(parts[1].trimmingCharacters(in: .whitespaces))
         }
         guard let first = shown.first else { return .anonymous }
-        if shown.count == 1, request.headers[.xAuthToken] == nil, IssuerRegistry.isLikely(first) { return try person(first, from: source) }
-        guard shown.allSatisfy({ $0 == first }), let credential = Credential(first),
-            let principal = try credentials.principal(presenting: credential, from: source)
+        guard shown.allSatisfy({ $0 == first }),
+            let principal = try authentication.principal(
+                showing: first, mayBeToken: shown.count == 1 && request.headers[.xAuthToken] == nil, from: source)
+        else { throw Self.refusal }
+        return principal
+    }
+
+    /// Out of a sandbox nothing counts but the session of a call that it runs.
+    private func session(_ request: Request, in link: PlatformLink) throws(Problem) -> Principal {
+        guard request.headers[.xAuthToken] == nil, let value = request.headers[.authorization] else { return .anonymous }
+        let parts = value.split(separator: " ", maxSplits: 1)
+        guard parts.count == 2, parts[0].lowercased() == "bearer", let key = Credential(parts[1]),
+            let principal = sessions.principal(presenting: key, in: link.function)
         else { throw Self.refusal }
         return principal
     }
 
     /// Has the keys fetched that a token was signed with, where they are not here.
     private func prepare(_ request: Request, from source: CallerSource?) async {
-        guard let value = request.headers[.authorization], let text = value.split(separator: " ", maxSplits: 1).last,
-            IssuerRegistry.isLikely(text), issuers.isKnown(String(text)) || (try? credentials.isNew(from: source)) != nil,
-            case .needsKeys(let id, _) = issuers.verify(String(text))
-        else { return }
-        await issuers.fetchKeys(of: id)
-    }
-
-    /// Whom a token stands for that was made out for this server.
-    private func person(_ text: String, from source: CallerSource?) throws(Problem) -> Principal {
-        if !issuers.isKnown(text) { try credentials.isNew(from: source) }
-        switch issuers.verify(text) {
-        case .valid(let token) where token.isFor(token.issuer.audiences): return credentials.person(token)
-        case .valid, .refused, .needsKeys(_, hasSome: true):
-            try credentials.failed(from: source)
-            throw Self.refusal
-        case .needsKeys, .unavailable:
-            throw Problem(.unavailable, "the token's issuer can't be asked for its keys", retryAfterSeconds: 15)
-        }
+        guard let value = request.headers[.authorization], let text = value.split(separator: " ", maxSplits: 1).last else { return }
+        await authentication.prepare(String(text), from: source)
     }
 
     /// In parts, as fast as they are taken: a slow reader costs one of them.
@@ -121,6 +118,7 @@ struct APIRouter: Sendable {
 extension HTTPField.Name {
     static let xAuthToken = Self("X-Auth-Token")!
     static let retryAfter = Self("Retry-After")!
+    static let forwardedFor = Self("X-Forwarded-For")!
 }
 
 /// JSON as the API writes it: sorted keys, so that answers can be compared.

@@ -14,6 +14,7 @@ struct APIServices: Sendable {
     let vault: Vault
     let credentials: CredentialIndex
     let issuers: IssuerRegistry
+    let sessions: CallSessions
     let catalog: CatalogLoader
     let deploy: DeployPipeline
     let warden: WardenClient
@@ -28,7 +29,14 @@ struct APIServices: Sendable {
     var routes: [APIRoute] {
         serverRoutes + namespaceRoutes + functionRoutes + secretRoutes + tokenRoutes + logRoutes + deploymentRoutes + policyRoutes
             + egressRoutes + accessRoutes + serviceAccountRoutes + oauthRoutes + issuerRoutes
+            + ownIssuerRoutes
     }
+
+    /// What functions find at the platform's own name in their sandboxes: what takes a credential, which here is a session alone, and what
+    /// they get as themselves.
+    var insideRoutes: [APIRoute] { routes.filter { $0.need != .anyone && $0.need != .client } + workloadRoutes }
+
+    var authentication: APIAuthentication { APIAuthentication(credentials: credentials, issuers: issuers) }
 
     func function(_ name: FunctionName) async throws -> Function {
         guard let function = try await records.read({ try $0.function(name) }) else {
@@ -78,5 +86,7 @@ struct PublicURLs: Sendable {
     var api: String
     var gateway: String
 
-    func call(_ name: FunctionName) -> String { "\(gateway)/f/\(name)" }
+    func call(_ name: FunctionName) -> String { "\(functions)\(name)" }
+    /// What a function's URL begins with.
+    var functions: String { gateway + "/f/" }
 }

@@ -77,6 +77,15 @@ extension APIServices {
         switch principal {
         case .serviceAccount(let account): subjects = [.serviceAccount(account.id)]
         case .person(let person): subjects = person.subjects
+        case .session(let session):
+            let held = try await records.read { transaction in
+                try transaction.functions().flatMap { function in
+                    session.rights.on(function.resource).list.map {
+                        WhoAmI.Held(permission: $0.rawValue, on: function.name.description)
+                    }
+                }
+            }
+            return WhoAmI(subject: principal.subject, grants: held)
         case .anonymous, .administrator, .functionToken, .function:
             return WhoAmI(subject: principal.subject, grants: [WhoAmI.Held(permission: Role.admin.rawValue, on: ResourceNames.platform)])
         }

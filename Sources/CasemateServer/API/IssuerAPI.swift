@@ -14,6 +14,8 @@ extension APIServices {
             },
             APIRoute(.post, "/v1/issuers", needs: .right(.platformAdmin)) { request in
                 let issuer = try Self.newIssuer(try await request.body(limit: 1 << 20), by: request.principal.subject)
+                // Its own tokens are told by their URL.
+                guard issuer.url != urls.api else { throw Problem(.invalidRequest, "this server trusts its own tokens already") }
                 try await changeAccess { transaction in
                     try request.require(.platformAdmin, on: .platform, for: "this")
                     try transaction.insert(issuer)

@@ -67,15 +67,45 @@ struct APIClient: Sendable {
         return try await send(method, path, body: encoded, type: body == nil ? nil : "application/json", timeout: timeout)
     }
 
+    /// A request with the credential of the configuration.
     func raw(
         _ method: HTTPMethod, _ url: String, body: HTTPClientRequest.Body? = nil, headers: HTTPHeaders = [:],
         timeout: TimeAmount = .seconds(60),
         limit: Int = 64 << 20
     ) async throws -> Answer {
+        var headers = headers
+        headers.replaceOrAdd(name: "Authorization", value: "Bearer \(configuration.key)")
+        return try await execute(method, url, body: body, headers: headers, timeout: timeout, limit: limit)
+    }
+
+    /// A form for a token endpoint, which holds its credential itself (RFC 6749 §3.2).
+    /// - Throws: `CommandFailure` with the endpoint's own words for whatever is not a 2xx.
+    func form(_ url: String, _ fields: [String: String]) async throws -> [UInt8] {
+        struct OAuthError: Decodable {
+            var error: String
+            var error_description: String?
+        }
+        var allowed = CharacterSet.alphanumerics
+        allowed.insert(charactersIn: "-._~")
+        let body = fields.sorted { $0.key < $1.key }.map { name, value in
+            "\(name)=\(value.addingPercentEncoding(withAllowedCharacters: allowed) ?? "")"
+        }.joined(separator: "&")
+        let answer = try await execute(
+            .POST, url, body: .bytes(ByteBuffer(string: body)), headers: ["Content-Type": "application/x-www-form-urlencoded"],
+            timeout: .seconds(60), limit: 1 << 20)
+        guard !(200..<300).contains(answer.status) else { return answer.body }
+        guard let error = try? JSONDecoder().decode(OAuthError.self, from: Data(answer.body)) else {
+            throw CommandFailure(Self.problem(answer))
+        }
+        throw CommandFailure(Terminal.visible(error.error_description ?? error.error), code: 2)
+    }
+
+    private func execute(
+        _ method: HTTPMethod, _ url: String, body: HTTPClientRequest.Body?, headers: HTTPHeaders, timeout: TimeAmount, limit: Int
+    ) async throws -> Answer {
         var request = HTTPClientRequest(url: url)
         request.method = method
         request.headers = headers
-        request.headers.replaceOrAdd(name: "Authorization", value: "Bearer \(configuration.key)")
         request.body = body
         do {
             let response = try await client.execute(request, timeout: timeout)

@@ -41,6 +41,8 @@ struct Deploy: AsyncParsableCommand {
         var egress: ListChange<AllowedHost>?
         var callers: ListChange<FunctionName>?
         var injected: ListChange<String>?
+        var capabilities: ListChange<Capability>?
+        var audiences: ListChange<String>?
         var milliseconds: Int
     }
 
@@ -117,6 +119,10 @@ struct Deploy: AsyncParsableCommand {
             for caller in outcome.callers?.removed ?? [] { removed("may no longer be called by \(caller)") }
             for place in outcome.injected?.added ?? [] { added("the platform puts in \(place)") }
             for place in outcome.injected?.removed ?? [] { removed("the platform no longer puts in \(place)") }
+            for capability in outcome.capabilities?.added ?? [] { added("may do for its callers: \(capability)") }
+            for capability in outcome.capabilities?.removed ?? [] { removed("may no longer do for its callers: \(capability)") }
+            for audience in outcome.audiences?.added ?? [] { added("may prove who it is to \(audience)") }
+            for audience in outcome.audiences?.removed ?? [] { removed("may no longer prove who it is to \(audience)") }
         }
         for diagnostic in outcome.diagnostics { Terminal.line("  \(Terminal.visible(diagnostic.description))") }
         if let output = outcome.output {

@@ -17,7 +17,8 @@ struct ManifestAcceptedTests {
                 signature: cognite
                 access: private
                 callers: []
-                capabilities: []
+                capabilities: [other/lookup:logs:read, plant/lookup:function:invoke]
+                identity: ["https://sts.example.com", "api://plant"]
                 egress: []
                 secrets: [TOKEN, API_KEY, {name: DB}]
                 secretsInResponse: redact
@@ -36,7 +37,7 @@ struct ManifestAcceptedTests {
                 isolate: call
             """
         let manifest = try ManifestParser.parse(text, file: "casemate.yaml")
-        let zebra = FunctionSpec(
+        var zebra = FunctionSpec(
             runtime: "python3.11", handler: "folder-1/sub/my-handler.handle_it", signature: .cognite,
             environment: Dictionary(
                 uniqueKeysWithValues: [
@@ -46,13 +47,15 @@ struct ManifestAcceptedTests {
             limits: .init(
                 memoryInBytes: 1 << 30, cpuInMillicores: 250, timeoutInMilliseconds: 500, tmpInBytes: 64 << 20, pids: 128, concurrency: 4),
             scale: .init(max: 100, idleInMilliseconds: 3_600_000, min: 2))
+        zebra.capabilities = ["other/lookup:logs:read", "plant/lookup:invoke"].map { Capability($0)! }
+        zebra.audiences = ["api://plant", "https://sts.example.com"]
         let expected = Manifest(
             namespace: NamespaceName("plant"),
             functions: [
                 FunctionManifest(
                     label: FunctionLabel("zebra")!, line: 4, source: "./anomaly", sourceLine: 5, spec: zebra, dependencyPolicy: .strict),
                 FunctionManifest(
-                    label: FunctionLabel("apple")!, line: 23, source: ".", sourceLine: 24,
+                    label: FunctionLabel("apple")!, line: 24, source: ".", sourceLine: 25,
                     spec: FunctionSpec(runtime: "python3.11", handler: "a.b", isolation: .call)),
             ])
         #expect(manifest == expected)

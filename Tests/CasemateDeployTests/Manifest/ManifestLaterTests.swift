@@ -11,10 +11,6 @@ struct ManifestLaterTests {
         .line6("callers: [ingest]", "\"ingest\" under callers is not NAMESPACE/FUNCTION; write it as \"plant/ingest\""),
         .line6("callers: plant/ingest", "callers takes a list, not a single value; write it as [\"plant/ingest\"]"),
         .line6("callers: [~]", "callers has an empty entry; remove it"),
-        .line6("capabilities: [plant/lookup:invoke]", "capabilities is not available yet; remove it"),
-        .line6(
-            "capabilities: [plant/lookup]",
-            "\"plant/lookup\" under capabilities is not NAMESPACE/FUNCTION:RIGHT; write it as \"plant/lookup:invoke\""),
         .line6("egress: [*.example.com:443]", "a value can't start with * or &; write it in quotes"),
         .line6("secretsInResponse: block", "secretsInResponse \"block\" is not available yet; remove it"),
         .line6("secretsInResponse: allow", "secretsInResponse \"allow\" is not available yet; remove it"),

@@ -46,10 +46,19 @@ def make_begin(
             if "secrets" in others:
                 arguments["secrets"] = dict(secrets)  # a copy: a call can't change what the next one gets
             if "function_call_info" in others:
-                arguments["function_call_info"] = {"function_id": name, "call_id": str(call)}
+                arguments["function_call_info"] = {"function_id": name, "call_id": str(call)} | _session(meta)
         return end(function(**arguments))
 
     return answer
+
+
+def _session(meta: memoryview) -> dict[str, str]:
+    """The key of the call's session, for a function that declares capabilities. Nobody outside can set that field."""
+    if b"\0Casemate-Session\0" not in bytes(meta):
+        return {}
+    pairs = decode_request(meta)[3]
+    found = [pairs[at + 1] for at in range(0, len(pairs), 2) if pairs[at] == "Casemate-Session"]
+    return {"session": found[-1]} if found else {}
 
 
 def _query(meta: memoryview) -> dict[str, str | list[str]]:

@@ -1,0 +1,15 @@
+import CasemateIdentity
+import CasemateModel
+
+/// A connection from one function's sandbox to the platform: who asks is known by the sandbox, before any credential is looked at.
+package struct PlatformLink: Sendable {
+    /// What functions reach the platform by. No function has such a name: theirs have one label more.
+    package static let host = "casemate.internal"
+
+    package let function: FunctionId
+    package let name: FunctionName
+    /// To whom it may prove who it is.
+    package let audiences: [String]
+    /// Of all credentials that its instances are given.
+    package let seal: CredentialSeal
+}

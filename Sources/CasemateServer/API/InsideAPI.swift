@@ -1,0 +1,34 @@
+import CasemateInvoke
+import HTTPTypes
+import Hummingbird
+import HummingbirdCore
+import Logging
+import NIOCore
+
+/// The management API as functions reach it: over a connection out of their sandbox, which says whose it is.
+struct InsideAPI: Sendable {
+    let responder: RouterResponder<APIContext>
+    let logger: Logger
+
+    /// Serves one connection. Called on its loop, before anything was read from it.
+    func take(_ channel: any Channel, _ link: PlatformLink) {
+        let http = HTTP1Channel(
+            responder: { [responder, logger] request, writer, channel in
+                var context = APIContext(source: ApplicationRequestContextSource(channel: channel, logger: logger))
+                context.link = link
+                let response: Response
+                do {
+                    response = try await responder.respond(to: request, context: context)
+                } catch {
+                    response = Response(status: .internalServerError)
+                }
+                try await writer.write(response: response.head, body: response.body)
+            }, configuration: .init(additionalChannelHandlers: [SlowSenderLimit()]))
+        http.setup(channel: channel, logger: logger).whenComplete { [logger] result in
+            switch result {
+            case .success(let value): Task { await http.handle(value: value, logger: logger) }
+            case .failure: channel.close(promise: nil)
+            }
+        }
+    }
+}
