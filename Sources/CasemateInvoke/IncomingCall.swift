@@ -21,6 +21,8 @@ package struct IncomingCall {
     package var source: CallerSource?
     /// The caller asked for `Server-Timing`.
     package var wantsTiming = false
+    /// The one value of the field that names a session made before.
+    package var nonce: Substring?
     /// How many calls wait for this one, each for the next.
     package var depth = 0
 }

@@ -19,15 +19,18 @@ package struct CallServices {
     let egress: EgressRecords
     let catalog: Catalog
     let sessions: CallSessions
+    let prepared: PreparedSessions
     let links = FunctionLinks()
     let loop: any EventLoop
 
     /// - Parameter frozenBytes: what frozen instances may take together.
     package init(
         vault: Vault, signer: RevisionSigner, logs: LogStore, counters: CallCounters, maximumResponseBody: Int, frozenBytes: Int,
-        egress: EgressRecords, catalog: Catalog, sessions: CallSessions, loop: any EventLoop
+        egress: EgressRecords, catalog: Catalog, sessions: CallSessions, prepared: PreparedSessions,
+        loop: any EventLoop
     ) {
         self.sessions = sessions
+        self.prepared = prepared
         self.vault = vault
         self.signer = signer
         self.logs = logs
@@ -120,11 +123,12 @@ package final class InvokePipeline {
     package func run(_ routed: RoutedCall, body: RequestBody, responder: any CallResponder) {
         do throws(Problem) {
             let admitted = try admit(routed, body: body)
+            let caller = try caller(of: routed)
             let instances = try instances(of: routed.routing)
             services.counters.calls.increment()
             instances.run(
                 RunningCall(
-                    admitted: admitted, session: session(of: admitted, instances), responder: responder,
+                    admitted: admitted, session: session(for: caller, instances), responder: responder,
                     redact: Redact(
                         redactor: redactor(instances, token: routed.authorized.token), hasSecrets: !instances.redactor.isEmpty,
                         hasUnknown: !instances.injected.isEmpty),
@@ -136,11 +140,17 @@ package final class InvokePipeline {
         }
     }
 
+    /// Whoever calls, or for whom they made a session before.
+    private func caller(of routed: RoutedCall) throws(Problem) -> Principal {
+        guard let nonce = routed.call.nonce else { return routed.authorized.principal }
+        return try services.prepared.take(Credential(nonce), by: routed.authorized.principal)
+    }
+
     /// Nil for a function that declares nothing.
-    private func session(of admitted: AdmittedCall, _ instances: FunctionInstances) -> CallSession? {
+    private func session(for caller: Principal, _ instances: FunctionInstances) -> CallSession? {
         guard let capabilities = instances.spec.capabilities else { return nil }
         let key = instances.seal.sessionKey(using: &random)
-        sessions.begin(key, of: instances.function.id, instances.function.name, for: admitted.routed.authorized.principal, capabilities)
+        sessions.begin(key, of: instances.function.id, instances.function.name, for: caller, capabilities)
         return CallSession(key: key, sessions: sessions)
     }
 

@@ -50,6 +50,7 @@ public struct Server: Sendable {
         }
         issuers.load(try await records.read { try $0.issuers() })
         let catalog = Catalog()
+        let prepared = PreparedSessions()
         let sessions = CallSessions(
             rightsNow: { credentials.rightsNow(of: $0) { issuers.issuer($0) != nil } },
             resource: { name in catalog.function(named: name.description[...]).map { .function($0.id, in: $0.namespaceId) } })
@@ -79,7 +80,8 @@ public struct Server: Sendable {
                 credentials: credentials, issuers: issuers, catalog: catalog,
                 services: CallServices(
                     vault: vault, signer: signer, logs: logs, counters: counters, maximumResponseBody: settings.maximumResponseBytes,
-                    frozenBytes: settings.frozenBytes, egress: egress, catalog: catalog, sessions: sessions, loop: loop),
+                    frozenBytes: settings.frozenBytes, egress: egress, catalog: catalog, sessions: sessions,
+                    prepared: prepared, loop: loop),
                 pools: [
                     "python3.11": SandboxPool(
                         profile: "python3.11", target: settings.poolSize, most: settings.poolMaximum, loop: loop, network: network)
@@ -97,7 +99,7 @@ public struct Server: Sendable {
             issuers.setOwn(OwnIssuer(url: apiURL, signer: tokenSigner))
             return APIServices(
                 records: records, artifacts: artifacts, logs: logs, vault: vault, credentials: credentials, issuers: issuers,
-                sessions: sessions,
+                sessions: sessions, prepared: prepared,
                 catalog: loader, deploy: deploy,
                 warden: warden, counters: counters, gateway: gateway, egress: egress, policies: policies,
                 urls: PublicURLs(api: apiURL, gateway: gatewayURL),

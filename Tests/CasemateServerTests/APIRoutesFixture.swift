@@ -27,7 +27,7 @@ func withServices(_ body: (APIServices) async throws -> Void) async throws {
     let services = APIServices(
         records: records, artifacts: artifacts, logs: logs, vault: vault, credentials: CredentialIndex(),
         issuers: IssuerRegistry(fetch: { _ in [] }, failed: { _, _ in }),
-        sessions: CallSessions(rightsNow: { _ in .none }, resource: { _ in nil }),
+        sessions: CallSessions(rightsNow: { _ in .none }, resource: { _ in nil }), prepared: PreparedSessions(),
         catalog: CatalogLoader(records: records, catalog: Catalog()),
         deploy: DeployPipeline(
             records: records, artifacts: artifacts, vault: vault, signer: try RevisionSigner(path: folder + "/signing", mayCreate: true),

@@ -62,6 +62,7 @@ public struct FreshCredential: Sendable, CustomStringConvertible, CustomReflecta
         case functionToken = "cmt_"
         case clientSecret = "cmc_"
         case accessToken = "cma_"
+        case nonce = "cmn_"
     }
 
     public var description: String { "<redacted>" }

@@ -48,7 +48,15 @@ extension IncomingCall {
             id: id, method: head.method, target: target, path: rest, query: query, headers: headers,
             credential: link.map { PresentedCredential(head.headers, from: $0) } ?? PresentedCredential(head.headers), received: received,
             source: forwarded.caller(head.headers) ?? peer.source,
-            wantsTiming: !head.headers[canonicalForm: "casemate-timing"].isEmpty, depth: link.map { $0.depth() + 1 } ?? 0)
+            wantsTiming: !head.headers[canonicalForm: "casemate-timing"].isEmpty,
+            nonce: Self.nonce(head.headers["casemate-nonce"]), depth: link.map { $0.depth() + 1 } ?? 0)
+    }
+}
+
+extension IncomingCall {
+    /// Of two, neither counts: an empty one is nobody's.
+    private static func nonce(_ values: [String]) -> Substring? {
+        values.isEmpty ? nil : values.count == 1 ? values[0][...] : ""
     }
 }
 

@@ -80,6 +80,7 @@ public enum CallKind {}
 public enum AccountKind {}
 public enum GrantKind {}
 public enum IssuerKind {}
+public enum SessionKind {}
 
 public typealias NamespaceId = Id<NamespaceKind>
 public typealias FunctionId = Id<FunctionKind>
@@ -89,6 +90,7 @@ public typealias KeyId = Id<KeyKind>
 public typealias AccountId = Id<AccountKind>
 public typealias GrantId = Id<GrantKind>
 public typealias IssuerId = Id<IssuerKind>
+public typealias SessionId = Id<SessionKind>
 /// One invocation: in its response, its log lines and its records.
 public typealias CallId = Id<CallKind>
 

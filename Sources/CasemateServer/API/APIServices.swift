@@ -15,6 +15,7 @@ struct APIServices: Sendable {
     let credentials: CredentialIndex
     let issuers: IssuerRegistry
     let sessions: CallSessions
+    let prepared: PreparedSessions
     let catalog: CatalogLoader
     let deploy: DeployPipeline
     let warden: WardenClient
@@ -29,7 +30,7 @@ struct APIServices: Sendable {
     var routes: [APIRoute] {
         serverRoutes + namespaceRoutes + functionRoutes + secretRoutes + tokenRoutes + logRoutes + deploymentRoutes + policyRoutes
             + egressRoutes + accessRoutes + serviceAccountRoutes + oauthRoutes + issuerRoutes
-            + ownIssuerRoutes
+            + ownIssuerRoutes + sessionRoutes
     }
 
     /// What functions find at the platform's own name in their sandboxes: what takes a credential, which here is a session alone, and what
