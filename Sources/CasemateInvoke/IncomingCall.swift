@@ -35,8 +35,8 @@ package enum PresentedCredential {
     case one(Credential, inBearer: Bool)
     /// A JSON Web Token, not yet looked at.
     case token(String)
-    /// The session of a call that this function's sandbox runs.
-    case session(Credential, FunctionId)
+    /// The session of a call that this sandbox runs.
+    case session(Credential, sandbox: UInt32)
     /// None was shown: the call comes out of this function's sandbox.
     case sandbox(FunctionId, FunctionName)
 }

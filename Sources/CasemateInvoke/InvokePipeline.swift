@@ -141,7 +141,9 @@ package final class InvokePipeline {
     }
 
     /// Whoever calls, or for whom they made a session before.
+    /// - Throws: `.unauthenticated` for a session whose call has ended since it was looked at, and for a nonce that does not count.
     private func caller(of routed: RoutedCall) throws(Problem) -> Principal {
+        if case .session(let session) = routed.authorized.principal, !sessions.isRunning(session) { throw Authenticate.noSession }
         guard let nonce = routed.call.nonce else { return routed.authorized.principal }
         return try services.prepared.take(Credential(nonce), by: routed.authorized.principal)
     }
@@ -149,9 +151,9 @@ package final class InvokePipeline {
     /// Nil for a function that declares nothing.
     private func session(for caller: Principal, _ instances: FunctionInstances) -> CallSession? {
         guard let capabilities = instances.spec.capabilities else { return nil }
-        let key = instances.seal.sessionKey(using: &random)
-        sessions.begin(key, of: instances.function.id, instances.function.name, for: caller, capabilities)
-        return CallSession(key: key, sessions: sessions)
+        return CallSession(
+            CallSessions.Session(of: instances.function.id, instances.function.name, for: caller, capabilities),
+            key: instances.seals.session.sessionKey(using: &random), sessions: sessions)
     }
 
     private func instances(of routed: Routing) throws(Problem) -> FunctionInstances {

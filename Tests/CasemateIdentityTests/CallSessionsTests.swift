@@ -15,6 +15,7 @@ struct CallSessionsTests {
     private let index = CredentialIndex()
 
     private var principal: Principal { .serviceAccount(AccountPrincipal(caller, rights: .none)) }
+    private var here: Resource { .function(score, in: namespace) }
     private var resource: Resource { .function(lookup, in: namespace) }
 
     private func grant(_ rights: Right...) {
@@ -29,11 +30,17 @@ struct CallSessionsTests {
     private func sessions() -> CallSessions {
         CallSessions(
             rightsNow: { [index] in index.rightsNow(of: $0) { _ in true } },
-            resource: { [resource] in $0 == FunctionName("plant/lookup") ? resource : nil })
+            resource: { [resource, here] in
+                switch $0.description {
+                case "plant/lookup": resource
+                case "plant/score": here
+                default: nil
+                }
+            })
     }
 
     private func rights(_ sessions: CallSessions, _ key: Credential) -> Rights? {
-        guard case .session(let session)? = sessions.principal(presenting: key, in: score) else { return nil }
+        guard case .session(let session)? = sessions.principal(presenting: key, in: 7) else { return nil }
         return session.rights.on(resource)
     }
 
@@ -48,10 +55,11 @@ struct CallSessionsTests {
         let sessions = sessions()
         let key = key()
         sessions.begin(
-            key, of: score, name, for: principal,
-            ["plant/lookup:invoke", "plant/lookup:source:read", "plant/gone:invoke"].map { Capability($0)! })
+            CallSessions.Session(
+                of: score, name, for: principal,
+                ["plant/lookup:invoke", "plant/lookup:source:read", "plant/gone:invoke"].map { Capability($0)! }), key, in: 7)
         #expect(rights(sessions, key) == Rights(.functionInvoke))
-        guard case .session(let session)? = sessions.principal(presenting: key, in: score) else {
+        guard case .session(let session)? = sessions.principal(presenting: key, in: 7) else {
             Issue.record("no session")
             return
         }
@@ -65,7 +73,7 @@ struct CallSessionsTests {
         grant(.functionInvoke)
         let sessions = sessions()
         let key = key()
-        sessions.begin(key, of: score, name, for: principal, [Capability("plant/lookup:invoke")!])
+        sessions.begin(CallSessions.Session(of: score, name, for: principal, [Capability("plant/lookup:invoke")!]), key, in: 7)
         #expect(rights(sessions, key) == Rights(.functionInvoke))
         grant()
         #expect(rights(sessions, key) == [])
@@ -78,11 +86,11 @@ struct CallSessionsTests {
         grant(.functionInvoke)
         let sessions = sessions()
         let (key, other) = (key(), key())
-        sessions.begin(key, of: score, name, for: principal, [Capability("plant/lookup:invoke")!])
-        #expect(sessions.principal(presenting: key, in: lookup) == nil)
-        #expect(sessions.principal(presenting: other, in: score) == nil)
+        sessions.begin(CallSessions.Session(of: score, name, for: principal, [Capability("plant/lookup:invoke")!]), key, in: 7)
+        #expect(sessions.principal(presenting: key, in: 8) == nil)
+        #expect(sessions.principal(presenting: other, in: 7) == nil)
         sessions.end(key)
-        #expect(sessions.principal(presenting: key, in: score) == nil)
+        #expect(sessions.principal(presenting: key, in: 7) == nil)
     }
 
     @Test("of a call that a session made gives no more than that session, and nothing once its call is over")
@@ -90,12 +98,13 @@ struct CallSessionsTests {
         grant(.functionInvoke, .logsRead)
         let sessions = sessions()
         let (outer, inner) = (key(), key())
-        sessions.begin(outer, of: score, name, for: principal, [Capability("plant/lookup:invoke")!])
-        let caller = try #require(sessions.principal(presenting: outer, in: score))
+        sessions.begin(CallSessions.Session(of: score, name, for: principal, [Capability("plant/lookup:invoke")!]), outer, in: 7)
+        let caller = try #require(sessions.principal(presenting: outer, in: 7))
         sessions.begin(
-            inner, of: lookup, FunctionName("plant/lookup")!, for: caller,
-            ["plant/lookup:invoke", "plant/lookup:logs:read"].map { Capability($0)! })
-        func innerRights() -> Rights? { sessions.principal(presenting: inner, in: lookup)?.rights.on(resource) }
+            CallSessions.Session(
+                of: lookup, FunctionName("plant/lookup")!, for: caller,
+                ["plant/lookup:invoke", "plant/lookup:logs:read"].map { Capability($0)! }), inner, in: 8)
+        func innerRights() -> Rights? { sessions.principal(presenting: inner, in: 8)?.rights.on(resource) }
         #expect(innerRights() == Rights(.functionInvoke))
         sessions.end(outer)
         #expect(innerRights() == [])
@@ -106,9 +115,19 @@ struct CallSessionsTests {
         let sessions = sessions()
         for caller in [Principal.anonymous, .function(score, name)] {
             let key = key()
-            sessions.begin(key, of: score, name, for: caller, [Capability("plant/lookup:invoke")!])
+            sessions.begin(CallSessions.Session(of: score, name, for: caller, [Capability("plant/lookup:invoke")!]), key, in: 7)
             #expect(rights(sessions, key) == [])
         }
+    }
+
+    @Test("is gone with its function, whoever has the name then")
+    func deleted() {
+        grant(.functionInvoke)
+        let sessions = sessions()
+        let key = key()
+        sessions.begin(
+            CallSessions.Session(of: FunctionId(), name, for: principal, [Capability("plant/lookup:invoke")!]), key, in: 7)
+        #expect(sessions.principal(presenting: key, in: 7) == nil)
     }
 
     @Test("is never shown by accident")

@@ -22,7 +22,7 @@ struct OwnIssuerTests {
     func accessToken() throws {
         let key = KeyId()
         let now = Timestamp.now
-        let text = try own.accessToken(for: .administrator(key), function: name, audience: audience, at: now)
+        let text = try own.accessToken(for: .administrator(key), function: name, audience: audience, at: now).text
         let token = try #require(verified(text, at: now))
         #expect(token.isOwn)
         #expect(token.subject == "key:\(key)")
@@ -31,6 +31,14 @@ struct OwnIssuerTests {
         #expect(verified(text, at: now.advanced(byMilliseconds: 599_000)) != nil)
         // A minute more, by which clocks may differ.
         #expect(verified(text, at: now.advanced(byMilliseconds: 661_000)) == nil)
+    }
+
+    @Test("one that is exchanged for what ends soon ends with it", arguments: [(30, 30), (599, 599), (600, 600), (3600, 600), (-5, -5)])
+    func lifetime(left: Int64, expected: Int64) throws {
+        let now = Timestamp(milliseconds: 1_000_000_000)
+        let (_, seconds) = try own.accessToken(
+            for: .anonymous, function: name, audience: audience, until: now.advanced(byMilliseconds: left * 1000), at: now)
+        #expect(seconds == expected)
     }
 
     @Test("a token by which a function says who it is is none here, though we signed it")
@@ -44,8 +52,8 @@ struct OwnIssuerTests {
     func forged() throws {
         let holder = Principal.administrator(KeyId())
         let other = OwnIssuer(url: own.url, signer: TokenSigner())
-        #expect(verified(try other.accessToken(for: holder, function: name, audience: audience)) == nil)
-        let text = try own.accessToken(for: holder, function: name, audience: audience)
+        #expect(verified(try other.accessToken(for: holder, function: name, audience: audience).text) == nil)
+        let text = try own.accessToken(for: holder, function: name, audience: audience).text
         let parts = text.split(separator: ".").map(String.init)
         for header in [
             #"{"alg":"ES256","typ":"JWT","kid":"x"}"#, #"{"alg":"none","typ":"at+jwt"}"#, #"{"alg":"HS256","typ":"at+jwt"}"#,
@@ -71,19 +79,26 @@ struct OwnIssuerTests {
         let grant = Grant(
             id: GrantId(), subject: .serviceAccount(account.id), permission: .right(.functionInvoke), resource: resource, created: .now,
             createdBy: "")
-        index.load(AccessRecords(credentials: [stored], accounts: [account], grants: [grant]))
+        let keyOfAccount = KeyId()
+        let second = StoredCredential(
+            holder: .serviceAccount(account.id, keyOfAccount, .key), hash: Credential("another")!.hash.bytes, prefix: "", description: "",
+            created: .now, expires: Timestamp.now.advanced(byMilliseconds: 60_000))
+        index.load(AccessRecords(credentials: [stored, second], accounts: [account], grants: [grant]))
         func holder(_ principal: Principal) throws -> Principal? {
-            let token = try #require(verified(try own.accessToken(for: principal, function: name, audience: audience)))
+            let token = try #require(verified(try own.accessToken(for: principal, function: name, audience: audience).text))
             return index.holder(of: token) { _ in nil }
         }
-        let machine = Principal.serviceAccount(AccountPrincipal(account, rights: .none))
+        let machine = Principal.serviceAccount(AccountPrincipal(account, key: keyOfAccount, rights: .none))
         #expect(try holder(.administrator(key)) == .administrator(key))
         #expect(try holder(.administrator(KeyId())) == nil)
         #expect(try holder(machine)?.rights.on(resource) == Rights(.functionInvoke))
-        index.load(AccessRecords(credentials: [], accounts: [account]))
+        #expect(try holder(.serviceAccount(AccountPrincipal(account, rights: .none))) == nil)
+        #expect(try holder(.serviceAccount(AccountPrincipal(account, key: KeyId(), rights: .none))) == nil)
+        index.load(AccessRecords(credentials: [second], accounts: [account]))
         #expect(try holder(.administrator(key)) == nil)
         #expect(try holder(machine)?.rights.on(resource) == [])
-        index.load(AccessRecords(credentials: []))
+        // The account is there, the key that was exchanged is not.
+        index.load(AccessRecords(credentials: [], accounts: [account], grants: [grant]))
         #expect(try holder(machine) == nil)
     }
 
@@ -103,7 +118,7 @@ struct OwnIssuerTests {
                 ]))
         let person = Principal.person(
             PersonPrincipal(issuer: issuer, id: "a:b/c", username: "alice", groups: ["ops", "others"], rights: .none))
-        let token = try #require(verified(try own.accessToken(for: person, function: name, audience: audience)))
+        let token = try #require(verified(try own.accessToken(for: person, function: name, audience: audience).text))
         #expect(index.holder(of: token) { _ in nil } == nil)
         let found = try #require(index.holder(of: token) { $0 == issuer.id ? issuer : nil })
         #expect(found.subject == "user:idp:alice")

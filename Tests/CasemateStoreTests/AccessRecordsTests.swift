@@ -240,4 +240,37 @@ struct AccessRecordsTests {
             await #expect(throws: RecordsError.self) { try await records.read { try $0.grants() } }
         }
     }
+
+    @Test("rules for a pipeline's tokens come back as they were, and go with their account, their issuer, or by themselves with its tokens")
+    func federations() async throws {
+        try await withRecords { records async throws in
+            let namespace = Namespace.made("team")
+            let (first, second) = (account("ci", in: namespace), account("cd", in: namespace, hash: 2))
+            let issuer = issuer("github", "https://github.example")
+            func rule(_ account: ServiceAccount) -> Federation {
+                Federation(
+                    id: FederationId(), account: account.id, issuer: issuer.id, claims: ["ref": "refs/heads/main", "a": "b"],
+                    created: Timestamp(milliseconds: 8), createdBy: "key:x")
+            }
+            let rules = [rule(first), rule(first), rule(second)]
+            let (token, kept) = (key(first, hash: 3, .accessToken), key(first, hash: 4))
+            try await records.write { transaction in
+                try transaction.insert(namespace)
+                try transaction.insert(issuer)
+                for account in [first, second] { try transaction.insert(account) }
+                for rule in rules { try transaction.insert(rule) }
+                for credential in [token, kept] { try transaction.insert(credential) }
+                #expect(Set(try transaction.federations(of: first.id).map(\.id)) == Set(rules.prefix(2).map(\.id)))
+                #expect(try transaction.federations(of: second.id) == [rules[2]])
+                #expect(try !transaction.deleteFederation(rules[0].id, of: second.id))
+                #expect(try transaction.credentials().count == 2)
+                #expect(try transaction.deleteFederation(rules[0].id, of: first.id))
+                #expect(try transaction.credentials().map(\.hash) == [kept.hash])
+                try transaction.delete(second)
+                #expect(try transaction.federations(of: second.id).isEmpty)
+                try transaction.delete(issuer)
+                #expect(try transaction.federations(of: first.id).isEmpty)
+            }
+        }
+    }
 }

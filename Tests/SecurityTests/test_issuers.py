@@ -356,3 +356,61 @@ def test_an_issuer_from_the_command_line(running: Server) -> None:
         assert running.cli("issuer", "remove", "shell")[0] == 2
         assert running.cli("whoami", environment=as_person)[0] == 2
         assert "group:shell" not in running.cli("grant", "--on", "jwt")[1]
+
+
+# ---------------------------------------------------------------- a function's own rules
+
+
+@pytest.mark.guarantee("KYM-2")
+def test_KYM_2_a_functions_own_rules_narrow_what_opens_it(trusting: Server, provider: Provider) -> None:
+    rules = {"issuers": ["corp"], "scopes": ["orders.read", "orders.list"], "algorithms": ["ES256"]}
+    trusting.deploy("jwt", "strict", ECHO, {"tokens": rules})
+    mine = "fn:jwt/strict"
+    assert call(trusting, provider.token(scope=f"{mine} orders.read orders.list"), "jwt/strict").status == 200
+    lacking = call(trusting, provider.token(scope=f"{mine} orders.list"), "jwt/strict")
+    assert lacking.status == 403 and 'scope="orders.read"' in lacking.headers["www-authenticate"]
+    assert call(trusting, provider.token(scope="orders.read orders.list"), "jwt/strict").status == 403, "nor is its own scope dispensed with"
+    with Provider() as other:
+        for kind, why in (("RSA", "signed with RS256"), ("EC", "no tokens of second")):
+            other.rotate(kind)
+            if kind == "RSA":
+                # The one that it trusts, with another algorithm.
+                provider.keys = [other.keys[0], *provider.keys]
+                refused = call(trusting, provider.token(scope=f"{mine} orders.read orders.list"), "jwt/strict")
+                provider.keys = provider.keys[1:]
+            else:
+                made = trusting.api("POST", "/v1/issuers", {"name": "second", "url": other.url, "audiences": ["casemate"]})
+                assert made.status == 201
+                refused = call(trusting, other.token(scope=f"{mine} orders.read orders.list"), "jwt/strict")
+                assert call(trusting, other.token(scope="fn:jwt/one")).status == 200, "elsewhere it is taken"
+                assert trusting.api("DELETE", "/v1/issuers/second").status == 204
+            assert refused.status == 403 and why in problem(refused)["detail"], refused.text
+
+
+@pytest.mark.guarantee("KYM-2")
+def test_KYM_2_a_functions_own_audience_opens_it_but_the_apis_never_does(trusting: Server, provider: Provider) -> None:
+    trusting.deploy("jwt", "orders", ECHO, {"tokens": {"audiences": ["api://orders", "casemate"]}})
+    assert call(trusting, provider.token(aud="api://orders"), "jwt/orders").status == 200
+    assert call(trusting, provider.token(aud="api://orders"), "jwt/one").status == 401, "it is for nobody there"
+    assert call(trusting, provider.token(aud=["api://orders", "elsewhere"]), "jwt/orders").status == 401
+    # Every token for the API of this server would open it.
+    refused = call(trusting, provider.token(aud="casemate"), "jwt/orders")
+    assert (refused.status, problem(refused)["type"]) == (403, "/problems/insufficient-scope")
+
+
+@pytest.mark.parametrize(
+    ("rules", "what"),
+    [
+        ({"issuers": ["Corp!"]}, "no issuer's name"),
+        ({"algorithms": ["HS256"]}, "unknown algorithm"),
+        ({"algorithms": ["none"]}, "unknown algorithm"),
+        ({"scopes": ["a b"]}, "no scope"),
+        ({"audiences": [""]}, "no audience"),
+        ({"issuer": ["corp"]}, "issuers"),
+        (["corp"], "mapping"),
+    ],
+    ids=["issuer", "HS256", "none", "scope", "audience", "unknown", "list"],
+)
+def test_rules_that_can_not_be_meant_are_refused_with_their_line(trusting: Server, rules: object, what: str) -> None:
+    outcome = trusting.try_deploy("jwt", "wrong", ECHO, {"tokens": rules})
+    assert outcome.code != 0 and what in outcome.said and "casemate.yaml:" in outcome.said, outcome.said

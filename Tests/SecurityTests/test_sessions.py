@@ -172,6 +172,119 @@ def test_A10_a_running_calls_session_opens_nothing_from_another_sandbox(acting: 
     assert answer.json() == {"mine": 200, "theirs": 401}, answer.text
 
 
+@pytest.mark.case("A10")
+def test_A10_a_session_is_of_no_use_in_another_instance_of_the_same_function(acting: Server) -> None:
+    """It hands its key to a call of its own function, which the other instance runs."""
+    relayed = handler("""
+        import json
+        import urllib.error
+        import urllib.request
+
+        def handle(event, context):
+            own = event["headers"]["Casemate-Session"]
+            data = json.loads(event["body"] or "{}")
+            shown = data["key"][::-1] if "key" in data else own
+            headers = {"Authorization": "Bearer " + shown, "Content-Type": "application/json"}
+            try:
+                with urllib.request.urlopen(urllib.request.Request("http://casemate.internal/v1/whoami", headers=headers)) as answer:
+                    found = [answer.status]
+            except urllib.error.HTTPError as error:
+                found = [error.code]
+            if "key" not in data:
+                body = json.dumps({"key": own[::-1]}).encode()
+                request = urllib.request.Request("http://self.sess.internal/", data=body, headers=headers)
+                with urllib.request.urlopen(request, timeout=20) as answer:
+                    found += json.load(answer)
+            return {"statusCode": 200, "body": json.dumps(found)}
+        """)
+    acting.deploy("sess", "self", relayed, {"signature": "scaleway", "capabilities": ["sess/self:invoke"]})
+    answer = acting.call("sess/self", body={})
+    assert answer.json() == [200, 401], answer.text
+
+
+def test_between_functions_nothing_is_open_to_all_and_the_caller_is_told_where_it_is_listed_alone(acting: Server) -> None:
+    acting.deploy("sess", "open", ACT, {"signature": "scaleway", "access": "public"})
+    acting.deploy("sess", "lists", ACT, {"signature": "scaleway", "callers": ["sess/both"]})
+    declared = ["sess/open:invoke", "sess/lists:invoke"]
+    acting.deploy("sess", "both", ACT, {"signature": "scaleway", "access": "public", "capabilities": declared})
+    steps = [{"url": f"http://{name}.sess.internal/", "method": "POST", "body": {}} for name in ("open", "lists")]
+    anonymous = act(acting, *steps, {**steps[1], "as": "none"}, key=None, function="sess/both")["done"]
+    assert [step["status"] for step in anonymous] == [404, 404, 200]
+    assert "casemate-caller" in json.loads(anonymous[2]["body"])["headers"], "it is listed, and comes as itself"
+    known = act(acting, *steps, function="sess/both")["done"]
+    assert [step["status"] for step in known] == [200, 200]
+    assert not any("casemate-caller" in json.loads(step["body"])["headers"] for step in known), "it comes for its caller"
+
+
+def test_a_declared_name_does_not_tell_whether_there_is_such_a_function(acting: Server) -> None:
+    acting.deploy("sess", "spy", ACT, {"signature": "scaleway", "capabilities": ["sess/third:invoke", "sess/absent:invoke"]})
+    nobody = account(acting, "sess", ("function:invoke", "sess/spy"))
+    steps = [{"url": f"http://{name}.sess.internal/", "method": "POST", "body": {}} for name in ("third", "absent")]
+    there, absent = act(acting, *steps, key=nobody.key, function="sess/spy")["done"]
+    assert (there["status"], absent["status"]) == (404, 404)
+    assert json.loads(there["body"])["detail"] == json.loads(absent["body"])["detail"]
+
+
+def test_a_call_that_was_begun_with_a_session_does_not_run_after_it(acting: Server) -> None:
+    late = handler("""
+        import json
+        import socket
+        import threading
+        import time
+
+        FOUND = []
+
+        def finish(stream):
+            time.sleep(2)
+            stream.sendall(b"{}")
+            stream.settimeout(20)
+            FOUND.append(stream.recv(64).decode("latin-1").split()[1])
+
+        def handle(event, context):
+            if event["path"] == "/found":
+                while not FOUND:
+                    time.sleep(0.1)
+                return {"statusCode": 200, "body": json.dumps(FOUND)}
+            stream = socket.create_connection(("lookup.sess.internal", 80), 10)
+            head = "POST / HTTP/1.1\\r\\nHost: lookup.sess.internal\\r\\nContent-Type: application/json\\r\\nContent-Length: 2\\r\\n"
+            stream.sendall((head + "Authorization: Bearer " + event["headers"]["Casemate-Session"] + "\\r\\n\\r\\n").encode())
+            threading.Thread(target=finish, args=(stream,), daemon=True).start()
+            return {"statusCode": 200, "body": "{}"}
+        """)
+    keys = {"signature": "scaleway", "capabilities": ["sess/lookup:invoke"], "scale": {"max": 1}}
+    acting.deploy("sess", "late", late, keys)
+    assert acting.call("sess/late", body={}).status == 200
+    before = acting.status()["calls"]
+    assert acting.call("sess/late", path="/found").json() == ["401"]
+    assert acting.status()["calls"] == before + 1, "nothing ran but the question"
+
+
+def test_a_function_that_asks_the_platform_for_too_much_is_held_back_and_hurts_nobody(acting: Server) -> None:
+    flood = handler("""
+        import http.client
+        import json
+
+        def handle(event, context):
+            own = {"Authorization": "Bearer " + event["headers"]["Casemate-Session"]}
+            link = http.client.HTTPConnection("casemate.internal", timeout=20)
+            found = {}
+            for _ in range(400):
+                link.request("GET", "/v1/whoami", headers=own)
+                answer = link.getresponse()
+                answer.read()
+                found[answer.status] = found.get(answer.status, 0) + 1
+            link.request("GET", "/v1/namespaces/sess/functions/lookup/logs?wait=30", headers=own)
+            answer = link.getresponse()
+            answer.read()
+            return {"statusCode": 200, "body": json.dumps([found, answer.status])}
+        """)
+    acting.deploy("sess", "flood", flood, {"signature": "scaleway", "capabilities": ["sess/lookup:logs:read"]})
+    found, waiting = acting.call("sess/flood", body={}).json()
+    assert set(found) == {"200", "429"} and found["200"] >= 100, found
+    assert waiting in (400, 429), "nobody waits in there"
+    assert acting.api("GET", "/v1/whoami").status == 200
+
+
 def test_a_call_that_a_session_made_has_no_more_than_that_session(acting: Server) -> None:
     steps = [{"url": "http://third.sess.internal/", "method": "POST", "body": {}}, LOGS, WHOAMI]
     inner = act(acting, {"url": "http://lookup.sess.internal/", "method": "POST", "body": {"steps": steps}})["done"][0]
@@ -240,7 +353,7 @@ def test_only_a_session_counts_on_the_way_out_of_a_sandbox(acting: Server) -> No
         {**INVOKE, "as": "none", "headers": {"Authorization": f"Bearer {acting.key}"}},
         {**INVOKE, "as": "none"}, {"url": "http://casemate.internal/healthz"}, {"url": "http://casemate.internal/oauth/token", "method": "POST"},
     ]  # fmt: skip
-    assert statuses(acting, *steps) == [401, 401, 401, 401, 401, 401, 404, 404, 404]
+    assert statuses(acting, *steps) == [401, 401, 401, 401, 404, 404, 404, 404, 404]
     # Wrong ones from inside count against nobody outside, though all come from this machine's address.
     for _ in range(3):
         statuses(acting, *[{**WHOAMI, "as": "none", "headers": {"Authorization": "Bearer cms_wrong"}}] * 30)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import time
 import urllib.parse
 from collections.abc import Iterator
 from typing import Any
@@ -31,6 +32,7 @@ def exchanging(running: Server, provider: Provider) -> Iterator[Server]:
     assert made.status == 201, made.text
     for name in ("one", "two"):
         running.deploy("swap", name, ECHO, {"signature": "scaleway"})
+    running.deploy("swap", "open", ECHO, {"signature": "scaleway", "access": "public"})
     running.namespace("elsewhere")
     yield running
     assert running.api("DELETE", "/v1/issuers/bank").status == 204
@@ -76,6 +78,7 @@ def test_KYM_2_an_exchanged_token_opens_its_function_and_nothing_else(exchanging
     refused = call(exchanging, token, "swap/two")
     assert (refused.status, problem(refused)["type"]) == (403, "/problems/insufficient-scope")
     assert call(exchanging, token, "swap/absent").status == 403
+    assert call(exchanging, token, "swap/open").status == 403, "with the call would come what its holder may do"
     connect = connect_from(place())
     api = exchanging.http(exchanging.api_url, "GET", "/v1/whoami", None, {"Authorization": f"Bearer {token}"}, connect=connect)
     assert api.status == 401, "it is no credential of the API's"
@@ -115,6 +118,34 @@ def test_KYM_2_every_credential_of_the_platform_can_be_exchanged_and_whoever_hol
         assert exchanging.api("DELETE", f"/v1/namespaces/swap/tokens/{token['id']}").status == 204
     assert call(exchanging, tokens["a function token"]).status == 401
     assert call(exchanging, tokens["the bootstrap key"]).status == 200
+
+
+@pytest.mark.guarantee("KYM-2")
+def test_KYM_2_a_token_ends_with_the_key_that_was_exchanged(exchanging: Server) -> None:
+    machine = account(exchanging, "swap", ("function:invoke", "swap/one"))
+    second = exchanging.api("POST", f"{machine.path}/keys", {}).json()
+    first_token, second_token = exchanged(exchanging, machine.key), exchanged(exchanging, second["key"])
+    assert exchanging.api("DELETE", f"{machine.path}/keys/{second['id']}").status == 204
+    assert (call(exchanging, first_token).status, call(exchanging, second_token).status) == (200, 401)
+
+
+def test_a_token_lives_no_longer_than_what_it_was_exchanged_for(exchanging: Server, provider: Provider) -> None:
+    granted = {"subject": "user:bank:brief", "permission": "function:invoke", "function": "one"}
+    assert exchanging.api("POST", "/v1/namespaces/swap/grants", granted).status == 201
+    now = int(time.time())
+    answer = exchange(exchanging, provider.token(sub="brief", exp=now + 100))
+    assert answer.status == 200 and 90 <= answer.json()["expires_in"] <= 100
+    assert claims(answer.json()["access_token"])["exp"] <= now + 101
+    late = exchange(exchanging, provider.token(sub="brief", exp=now - 30))
+    assert (late.status, late.json()["error"]) == (400, "invalid_request"), "taken for a minute more, but exchanged no more"
+
+
+def test_somebody_whom_no_token_could_name_gets_none(exchanging: Server, provider: Provider) -> None:
+    long = "x" * 250
+    granted = {"subject": f"user:bank:{long}", "permission": "function:invoke", "function": "one"}
+    assert exchanging.api("POST", "/v1/namespaces/swap/grants", granted).status == 201
+    refused = exchange(exchanging, provider.token(sub=long))
+    assert (refused.status, refused.json()["error"]) == (400, "invalid_request")
 
 
 @pytest.mark.guarantee("KYM-2")

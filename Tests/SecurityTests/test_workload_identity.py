@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -171,3 +172,20 @@ def test_a_functions_token_dies_with_its_shown_header(proving: Server) -> None:
         jwt.JWT(jwt=shown, key=keys, algs=["ES256"])
     seal = json.loads(base64.urlsafe_b64decode(whole.split(".")[0] + "=="))["seal"]
     assert seal not in answer.text
+
+
+def test_a_function_that_was_deleted_or_lists_less_now_gets_no_more(proving: Server) -> None:
+    """While its last call goes on, another has its name."""
+    slow = handler(ASK["handler.py"].replace("status, body = ask(data)", "import time; time.sleep(data.get('wait', 0)); status, body = ask(data)"))
+    with ThreadPoolExecutor(1) as pool:
+        for change in ("deleted", "less"):
+            proving.deploy("work", "slow", slow, {"identity": [AUDIENCE, "other"]})
+            call = pool.submit(ask, proving, "work/slow", query={"audience": AUDIENCE}, headers=FIELD, wait=6)
+            time.sleep(1)
+            if change == "deleted":
+                assert proving.api("DELETE", "/v1/namespaces/work/functions/slow").status == 204
+                proving.deploy("work", "slow", ASK, {"identity": [AUDIENCE]})
+            else:
+                proving.deploy("work", "slow", slow, {"identity": ["other"]})
+            status, body = call.result()
+            assert status == 403, (change, body)

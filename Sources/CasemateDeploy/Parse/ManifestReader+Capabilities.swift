@@ -30,7 +30,7 @@ extension ManifestReader {
         }
     }
 
-    private mutating func list<Item: Hashable & Comparable>(
+    mutating func list<Item: Hashable & Comparable>(
         _ field: Field, most: Int, example: String, _ parse: (inout ManifestReader, String, Int) -> Item?
     ) -> [Item]? {
         guard let items = items(field, example: example) else { return nil }

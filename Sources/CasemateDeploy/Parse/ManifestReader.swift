@@ -1,7 +1,7 @@
 import CasemateModel
 
 /// From a YAML tree to a `Manifest`: which keys there are, what they take, and what each one means.
-/// A facet of a function is a file: `+Code`, `+Environment`, `+Secrets`, `+Injection`, `+Limits`, `+Rate`, `+Egress`, `+Callers`, `+Capabilities`, `+Later`.
+/// A facet of a function is a file: `+Code`, `+Environment`, `+Secrets`, `+Injection`, `+Limits`, `+Rate`, `+Egress`, `+Callers`, `+Tokens`, `+Capabilities`, `+Later`.
 ///
 /// Reading goes on after a fault, with the default in the value's place; whoever calls looks at `faults` in the end.
 struct ManifestReader {
@@ -9,7 +9,7 @@ struct ManifestReader {
     static let keys = ["namespace", "functions"]
     /// In the order of the architecture's example, for messages.
     static let functionKeys = [
-        "source", "runtime", "handler", "signature", "access", "callers", "capabilities", "identity", "egress", "secrets",
+        "source", "runtime", "handler", "signature", "access", "callers", "tokens", "capabilities", "identity", "egress", "secrets",
         "secretsInResponse",
         "inputSchema", "dependencies", "gate", "env", "isolate", "limits", "rate", "scale", "triggers",
     ]
@@ -69,6 +69,7 @@ struct ManifestReader {
         spec.rate = fields["rate"].flatMap { rate($0) }
         spec.isolation = fields["isolate"].flatMap { isolation($0, spec.limits) }
         spec.callers = fields["callers"].flatMap { callers($0) }
+        spec.tokenRules = fields["tokens"].flatMap { tokenRules($0) }
         spec.capabilities = fields["capabilities"].flatMap { capabilities($0) }
         spec.audiences = fields["identity"].flatMap { audiences($0) }
         spec.egress = fields["egress"].flatMap { egress($0) }

@@ -6,14 +6,28 @@ import Synchronization
 /// In memory alone. A session ends with its call; what it gives is worked out anew at each use, so that a right that is taken from its
 /// caller is gone from it, too.
 public final class CallSessions: Sendable {
-    private struct Session {
-        var function: FunctionId
-        var name: FunctionName
-        var caller: Principal
-        var capabilities: [Capability]
+    /// What a session gives, and where it counts.
+    public struct Session: Sendable {
+        let function: FunctionId
+        let name: FunctionName
+        let caller: Principal
+        let capabilities: [Capability]
+
+        /// - Parameter caller: on whose behalf the function runs.
+        public init(of function: FunctionId, _ name: FunctionName, for caller: Principal, _ capabilities: [Capability]) {
+            self.function = function
+            self.name = name
+            self.caller = caller
+            self.capabilities = capabilities
+        }
     }
 
-    private let sessions: Mutex<[CredentialHash: Session]> = Mutex([:])
+    private struct Running {
+        var session: Session
+        var sandbox: UInt32
+    }
+
+    private let running: Mutex<[CredentialHash: Running]> = Mutex([:])
     private let rightsNow: @Sendable (Principal) -> GrantedRights
     private let resource: @Sendable (FunctionName) -> Resource?
 
@@ -27,34 +41,37 @@ public final class CallSessions: Sendable {
         self.resource = resource
     }
 
-    /// Begins the session of a call.
-    /// - Parameters:
-    ///   - key: random, of 122 bits at least, and never used before.
-    ///   - caller: on whose behalf the function runs.
-    public func begin(_ key: Credential, of function: FunctionId, _ name: FunctionName, for caller: Principal, _ capabilities: [Capability])
-    {
-        let session = Session(function: function, name: name, caller: caller, capabilities: capabilities)
-        sessions.withLock { $0[key.hash] = session }
+    /// Its call begins to run in `sandbox`.
+    /// - Parameter key: random, of 122 bits at least, and never used before.
+    public func begin(_ session: Session, _ key: Credential, in sandbox: UInt32) {
+        running.withLock { $0[key.hash] = Running(session: session, sandbox: sandbox) }
     }
 
     /// Its call is over.
-    public func end(_ key: Credential) { sessions.withLock { _ = $0.removeValue(forKey: key.hash) } }
+    public func end(_ key: Credential) { running.withLock { _ = $0.removeValue(forKey: key.hash) } }
 
-    /// Whose session `key` is; nil unless its call runs, and for another function's sandbox than its own.
-    public func principal(presenting key: Credential, in function: FunctionId) -> Principal? {
+    /// Whose session `key` is; nil unless its call runs in that sandbox, for a function that is still there.
+    public func principal(presenting key: Credential, in sandbox: UInt32) -> Principal? {
         let hash = key.hash
-        guard let session = sessions.withLock({ $0[hash] }), session.function == function else { return nil }
+        guard let found = running.withLock({ $0[hash] }), found.sandbox == sandbox else { return nil }
+        let session = found.session
+        // One that is deleted may still run, and another may have its name by now.
+        guard case .function(session.function, _)? = resource(session.name) else { return nil }
+        let root = if case .session(let outer) = session.caller { outer.root } else { session.caller.subject }
         return .session(
             SessionPrincipal(
-                key: hash, function: session.name, onBehalfOf: session.caller.subject, rights: rights(of: session)))
+                key: hash, function: session.name, onBehalfOf: session.caller.subject, root: root, rights: rights(of: session)))
     }
+
+    /// Whether its call still runs.
+    public func isRunning(_ principal: SessionPrincipal) -> Bool { running.withLock { $0[principal.key] != nil } }
 
     private func rights(of session: Session) -> GrantedRights {
         let caller: GrantedRights
         if case .session(let outer) = session.caller {
             // Its own call must still run.
-            guard let before = sessions.withLock({ $0[outer.key] }) else { return .none }
-            caller = rights(of: before)
+            guard let before = running.withLock({ $0[outer.key] }) else { return .none }
+            caller = rights(of: before.session)
         } else {
             caller = rightsNow(session.caller)
         }
@@ -71,6 +88,8 @@ public struct SessionPrincipal: Sendable, Equatable {
     public let function: FunctionName
     /// The caller's subject.
     public let onBehalfOf: String
+    /// That of whoever made the first call.
+    public let root: String
     public let rights: GrantedRights
 
     /// `CALLER via fn:NAMESPACE/FUNCTION`

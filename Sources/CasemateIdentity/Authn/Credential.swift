@@ -19,6 +19,9 @@ public struct Credential: Sendable, CustomStringConvertible, CustomReflectable {
     /// SHA-256. Credentials are random and long, so that no slow hash is needed; equality of hashes needs no constant time.
     public var hash: CredentialHash { CredentialHash(SHA256.hash(data: Array(text.utf8))) }
 
+    /// Whether it is one that a function is given for the time of a call.
+    public var isSession: Bool { text.hasPrefix(CredentialSeal.sessionPrefix) }
+
     /// The value, where it is handed over.
     public var revealed: String { text }
 

@@ -25,6 +25,8 @@ public final class CredentialIndex: Sendable {
         /// Whoever is the same as their credential, by their identity.
         var holders: [String: CredentialHash] = [:]
 
+        static func name(_ key: KeyId) -> String { "credential:\(key)" }
+
         mutating func add(_ credential: StoredCredential, before: Entry? = nil) {
             guard let hash = CredentialHash(bytes: credential.hash) else { return }
             let principal: Principal
@@ -36,9 +38,10 @@ public final class CredentialIndex: Sendable {
             case .functionToken(let id, let namespace, let function):
                 principal = .functionToken(id, namespace: namespace, function: function)
                 holders[principal.identity] = hash
-            case .serviceAccount(let id, _, _):
+            case .serviceAccount(let id, let key, _):
                 guard let known = accounts[id] else { return }
-                principal = .serviceAccount(AccountPrincipal(known.account, rights: rights[.serviceAccount(id)] ?? .none))
+                principal = .serviceAccount(AccountPrincipal(known.account, key: key, rights: rights[.serviceAccount(id)] ?? .none))
+                holders[Self.name(key)] = hash
                 // An account that is known at a place is so with each of its credentials: a fresh access token, too.
                 places = known.places
             }
@@ -136,12 +139,11 @@ public final class CredentialIndex: Sendable {
             guard words.count == 3, let issuer = IssuerId(words[1]).flatMap(issuer) else { return nil }
             return person(issuer, id: String(words[2]), username: token.username, groups: token.groups)
         case "service-account":
-            guard let id = AccountId(words[1]) else { return nil }
-            return contents.withLock { contents in
-                contents.accounts[id].map {
-                    .serviceAccount(AccountPrincipal($0.account, rights: contents.rights[.serviceAccount(id)] ?? .none))
-                }
-            }
+            // By the credential that was exchanged: with that it ends.
+            guard let key = token.text("key").flatMap({ KeyId($0) }), let holder = holder(Contents.name(key)),
+                holder.identity == token.subject
+            else { return nil }
+            return holder
         default:
             return holder(token.subject)
         }
@@ -155,6 +157,7 @@ public final class CredentialIndex: Sendable {
             guard isTrusted(known.issuer.id) else { return .none }
             return person(known.issuer, id: known.id, username: known.username, groups: known.groups).rights
         case .serviceAccount(let account):
+            if let key = account.key { return holder(Contents.name(key))?.rights ?? .none }
             return contents.withLock { contents in
                 contents.accounts[account.id] == nil ? .none : contents.rights[.serviceAccount(account.id)] ?? .none
             }

@@ -52,6 +52,20 @@ public enum Principal: Sendable, Equatable {
         }
     }
 
+    /// A service account's credential that was shown.
+    public var key: KeyId? {
+        if case .serviceAccount(let account) = self { account.key } else { nil }
+    }
+
+    /// The subject of whoever began: a call on somebody's behalf counts as theirs, whatever it came through.
+    public var root: String {
+        if case .session(let session) = self { session.root } else { subject }
+    }
+
+    public var isSession: Bool {
+        if case .session = self { true } else { false }
+    }
+
     /// Whether its credential is one of the management API's.
     public var isForAPI: Bool {
         switch self {
@@ -64,11 +78,14 @@ public enum Principal: Sendable, Equatable {
 /// A service account as its calls carry it: with its rights, as they were when its credential was looked up.
 public struct AccountPrincipal: Sendable, Equatable {
     public let id: AccountId
+    /// Which of its credentials was shown; nil for its client secret.
+    public let key: KeyId?
     /// `service-account:NAMESPACE/NAME`
     public let subject: String
     public let rights: GrantedRights
 
-    public init(_ account: ServiceAccount, rights: GrantedRights) {
+    public init(_ account: ServiceAccount, key: KeyId? = nil, rights: GrantedRights) {
+        self.key = key
         id = account.id
         subject = account.subject
         self.rights = rights

@@ -39,7 +39,7 @@ enum JSONValue: Sendable, Equatable {
 }
 
 /// A JSON object in UTF-8 (RFC 8259), each name once, at most 16 levels deep.
-struct JSONObject: Sendable {
+struct JSONObject: Sendable, Equatable {
     private let fields: [String: JSONValue]
 
     init?(_ bytes: [UInt8]) {

@@ -12,7 +12,7 @@ struct UnverifiedClaims: Sendable {
     let expires: Int64
     let notBefore: Int64?
     let issuedAt: Int64?
-    private let fields: JSONObject
+    let fields: JSONObject
 
     init(_ bytes: [UInt8]) throws(TokenFault) {
         guard bytes.count <= Self.most, let fields = JSONObject(bytes) else { throw .malformed("its claims can't be read") }

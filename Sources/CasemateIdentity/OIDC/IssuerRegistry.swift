@@ -144,7 +144,7 @@ public final class IssuerRegistry: Sendable {
             }
             return isWorthAsking ? .needsKeys(issuer.id, hasSome: true) : .refused("its key is not known")
         }
-        guard let verified = VerifiedToken(token.claims, issuer: issuer) else { return .refused("it names nobody") }
+        guard let verified = VerifiedToken(token, issuer: issuer) else { return .refused("it names nobody") }
         state.withLock { state in
             // Not where issuer or keys changed meanwhile.
             guard state.issuers[issuer.url] == issuer, state.keys[issuer.id]?.generation == generation else { return }
@@ -155,7 +155,7 @@ public final class IssuerRegistry: Sendable {
 
     /// Those by which functions say elsewhere who they are are no credential here.
     private func verifyOwn(_ token: CompactToken, _ own: OwnIssuer, _ hash: CredentialHash, length: Int) -> Verdict {
-        guard own.isValid(token), let verified = VerifiedToken(token.claims, issuer: own.issuer, isOwn: true) else {
+        guard own.isValid(token), let verified = VerifiedToken(token, issuer: own.issuer, isOwn: true) else {
             return .refused("it is no access token of this server")
         }
         state.withLock { $0.verified.add(verified, hash, generation: 0, length: length) }

@@ -21,7 +21,7 @@ public struct OwnIssuer: Sendable {
         self.url = url
         self.signer = signer
         issuer = Issuer(
-            id: IssuerId(), name: IssuerLabel(unchecked: "casemate"), url: url, audiences: [], usernameClaim: "username",
+            id: IssuerId(), name: IssuerLabel(unchecked: "casemate"), url: url, audiences: [], usernameClaim: "issuer_username",
             groupsClaim: "groups",
             algorithms: ["ES256"], created: .now, createdBy: "")
     }
@@ -30,16 +30,22 @@ public struct OwnIssuer: Sendable {
 
     /// A token with which `holder` calls one function (RFC 9068), for ten minutes. What they may do is asked again at its use.
     /// - Parameter audience: the function's URL.
-    public func accessToken(for holder: Principal, function: FunctionName, audience: String, at now: Timestamp = .now) throws -> String {
+    /// - Parameter latest: when what it was exchanged for ends.
+    /// - Returns: the token, and for how many seconds it is valid.
+    public func accessToken(
+        for holder: Principal, function: FunctionName, audience: String, until latest: Timestamp? = nil, at now: Timestamp = .now
+    ) throws -> (text: String, seconds: Int64) {
         let seconds = now.milliseconds / 1000
+        let lifetime = min(Self.accessTokenLifetime, latest.map { $0.milliseconds / 1000 - seconds } ?? Self.accessTokenLifetime)
         var claims = AccessClaims(
-            iss: url, sub: holder.identity, aud: audience, iat: seconds, nbf: seconds, exp: seconds + Self.accessTokenLifetime,
-            jti: TokenId().text, clientId: holder.identity, scope: "fn:\(function)", username: holder.subject, groups: nil)
+            iss: url, sub: holder.identity, aud: audience, iat: seconds, nbf: seconds, exp: seconds + lifetime,
+            jti: TokenId().text, clientId: holder.identity, scope: "fn:\(function)", username: holder.subject,
+            issuerUsername: holder.subject, key: holder.key?.text, groups: nil)
         if case .person(let person) = holder {
-            claims.username = person.username
+            claims.issuerUsername = person.username
             claims.groups = person.groups.sorted()
         }
-        return try sign(header: ["alg": "ES256", "kid": signer.keyId, "typ": Self.accessTokenType], claims)
+        return (try sign(header: ["alg": "ES256", "kid": signer.keyId, "typ": Self.accessTokenType], claims), lifetime)
     }
 
     /// A token by which a function proves at `audience` who it is, for a quarter of an hour.
@@ -128,11 +134,17 @@ private struct AccessClaims: Encodable {
     var jti: String
     var clientId: String
     var scope: String
+    /// As grants write it.
     var username: String
+    /// A person's, as their issuer has it.
+    var issuerUsername: String
+    /// The credential that was exchanged, with which this one ends.
+    var key: String?
     var groups: [String]?
 
     enum CodingKeys: String, CodingKey {
-        case iss, sub, aud, iat, nbf, exp, jti, scope, username, groups
+        case iss, sub, aud, iat, nbf, exp, jti, scope, username, key, groups
+        case issuerUsername = "issuer_username"
         case clientId = "client_id"
     }
 }

@@ -12,11 +12,15 @@ public struct VerifiedToken: Sendable, Equatable {
     public let expires: Timestamp
     /// Signed by this server, for one function. What its holder may do is asked besides.
     public let isOwn: Bool
+    /// What it is signed with.
+    public let algorithm: String
+    private let claims: JSONObject
     /// The claims' JSON, as it was signed, in base64url.
     public let encodedClaims: String
 
     /// Nil where it has no text by which its issuer's people are called.
-    init?(_ claims: UnverifiedClaims, issuer: Issuer, isOwn: Bool = false) {
+    init?(_ token: CompactToken, issuer: Issuer, isOwn: Bool = false) {
+        let claims = token.claims
         guard let username = claims.text(issuer.usernameClaim), PersonName.isPlain(username), PersonName.isPlain(claims.subject) else {
             return nil
         }
@@ -30,7 +34,15 @@ public struct VerifiedToken: Sendable, Equatable {
         audiences = claims.audiences
         scopes = claims.scopes
         expires = Timestamp(milliseconds: (claims.expires + IssuerRegistry.leewayInSeconds) * 1000)
+        algorithm = token.algorithm
+        self.claims = claims.fields
         encodedClaims = Base64URL.encode(claims.bytes)
+    }
+
+    /// A claim that is one text.
+    public func text(_ name: String) -> String? {
+        if case .text(let text)? = claims[name] { return text }
+        return nil
     }
 
     func isValid(at now: Timestamp) -> Bool { now < expires }

@@ -40,8 +40,8 @@ package struct Authenticate {
         case .none: return AuthenticatedCall(call: call, principal: .anonymous, token: nil)
         case .malformed: throw Self.refusal
         case .sandbox(let id, let name): return AuthenticatedCall(call: call, principal: .function(id, name), token: nil)
-        case .session(let key, let function):
-            guard let principal = sessions.principal(presenting: key, in: function) else { throw Self.noSession }
+        case .session(let key, let sandbox):
+            guard let principal = sessions.principal(presenting: key, in: sandbox) else { throw Self.noSession }
             // Of no use anywhere else: nobody needs to look for it.
             return AuthenticatedCall(call: call, principal: principal, token: nil)
         case .token(let text):
@@ -72,7 +72,7 @@ package struct Authenticate {
         token.isOwn ? index.holder(of: token) { issuers.issuer($0) } : .person(PersonPrincipal(token))
     }
 
-    private static let noSession = Problem(
+    static let noSession = Problem(
         .unauthenticated, "send the session of the call that runs, in Authorization: Bearer, or no credential")
     static let refusal = Problem(
         .unauthenticated, "send a valid function token in X-Auth-Token, or an API key in Authorization: Bearer")

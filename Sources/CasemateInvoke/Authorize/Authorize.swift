@@ -33,11 +33,17 @@ package struct Authorize {
             return AuthorizedCall(authenticated, function: function)
         }
         try checkDepth(of: authenticated.call)
-        if let token = authenticated.accessToken {
-            let function = try self.function(function, authenticated.call.target, for: token)
-            guard token.isOwn else { return AuthorizedCall(authenticated, function: function) }
+        switch authenticated.accessToken {
+        case nil: break
+        case let token? where token.isOwn:
+            // For one function alone, public ones not excepted: with the call comes what its holder may do.
+            try checkScope(of: token, for: authenticated.call.target)
+        case let token?: return AuthorizedCall(authenticated, function: try self.function(function, authenticated.call.target, for: token))
         }
-        if let function, function.spec?.access == .public { return AuthorizedCall(authenticated, function: function) }
+        // A session opens what its caller may call, and no more: between functions nothing is open to all.
+        if let function, function.spec?.access == .public, !authenticated.principal.isSession {
+            return AuthorizedCall(authenticated, function: function)
+        }
         switch authenticated.principal {
         case .anonymous, .function: throw Authenticate.refusal
         case .administrator, .serviceAccount, .person, .session:
@@ -60,15 +66,27 @@ package struct Authorize {
     ///   there are not.
     private func function(_ function: Deployed?, _ target: Substring, for token: VerifiedToken) throws(Problem) -> Deployed {
         guard let name = FunctionName(target) else { throw Self.unknown }
-        let isForFunction = token.isFor(issuers.audiences(of: name))
-        guard isForFunction || token.isOwn || token.isFor(token.issuer.audiences) else { throw Authenticate.refusal }
+        let rules = function?.spec?.tokenRules
+        let isForFunction = token.isFor(
+            issuers.audiences(of: name) + (rules?.audiences ?? []).filter { !token.issuer.audiences.contains($0) })
+        guard isForFunction || token.isFor(token.issuer.audiences) else { throw Authenticate.refusal }
         if let function, function.spec?.access == .public { return function }
         let scope = "fn:\(name)"
-        guard isForFunction || !token.isOwn && (token.scopes.contains(scope) || token.scopes.contains(scope + ":invoke")) else {
-            throw Problem(.insufficientScope, "the token is not for \(name): it lacks the scope \(scope)", reason: scope)
+        guard isForFunction || token.scopes.contains(scope) || token.scopes.contains(scope + ":invoke") else {
+            throw Self.lacks(scope, name)
         }
         guard let function else { throw Self.unknown }
+        try rules?.check(token, name)
         return function
+    }
+
+    private func checkScope(of token: VerifiedToken, for target: Substring) throws(Problem) {
+        guard let name = FunctionName(target) else { throw Self.unknown }
+        guard token.isFor(issuers.audiences(of: name)) else { throw Self.lacks("fn:\(name)", name) }
+    }
+
+    static func lacks(_ scope: String, _ name: FunctionName) -> Problem {
+        Problem(.insufficientScope, "the token is not for \(name): it lacks the scope \(scope)", reason: scope)
     }
 
     private func checkDepth(of call: IncomingCall) throws(Problem) {

@@ -9,13 +9,15 @@ package final class FunctionLink {
     let callerId: FunctionId
     let caller: FunctionName
     let callee: FunctionName
+    let sandbox: UInt32
     /// How many calls wait for those that run in the sandbox now.
     let depth: () -> Int
 
-    init(callerId: FunctionId, caller: FunctionName, callee: FunctionName, depth: @escaping () -> Int) {
+    init(callerId: FunctionId, caller: FunctionName, callee: FunctionName, sandbox: UInt32, depth: @escaping () -> Int) {
         self.callerId = callerId
         self.caller = caller
         self.callee = callee
+        self.sandbox = sandbox
         self.depth = depth
     }
 
@@ -38,6 +40,7 @@ package final class FunctionLinks {
 struct CalledFunctions: EgressPeers {
     let callerId: FunctionId
     let caller: FunctionName
+    let sandbox: UInt32
     let capabilities: [Capability]
     /// Nil for a function that declares nothing to be had there.
     let platform: PlatformLink?
@@ -47,11 +50,12 @@ struct CalledFunctions: EgressPeers {
 
     /// - Parameter depth: of the calls that the sandbox runs; asked on the loop.
     init(
-        callerId: FunctionId, caller: FunctionName, capabilities: [Capability], platform: PlatformLink?, catalog: Catalog,
+        callerId: FunctionId, caller: FunctionName, sandbox: UInt32, capabilities: [Capability], platform: PlatformLink?, catalog: Catalog,
         loop: any EventLoop, links: FunctionLinks, depth: @escaping () -> Int
     ) {
         self.callerId = callerId
         self.caller = caller
+        self.sandbox = sandbox
         self.capabilities = capabilities
         self.platform = platform
         self.catalog = catalog
@@ -61,10 +65,10 @@ struct CalledFunctions: EgressPeers {
 
     func leads(to name: String) -> Bool {
         if name == PlatformLink.host { return platform != nil }
-        guard let callee = FunctionName(internalHost: name), let function = catalog.function(named: callee.description[...]) else {
-            return false
-        }
-        return function.mayBeCalled(by: caller) || capabilities.contains(Capability(function: callee, right: .functionInvoke))
+        guard let callee = FunctionName(internalHost: name) else { return false }
+        // Whether there is such a function is not told by its name: the call is refused alike.
+        if capabilities.contains(Capability(function: callee, right: .functionInvoke)) { return true }
+        return catalog.function(named: callee.description[...])?.mayBeCalled(by: caller) ?? false
     }
 
     func take(_ channel: any Channel, to name: String) throws {
@@ -73,6 +77,6 @@ struct CalledFunctions: EgressPeers {
             return try install(channel, platform)
         }
         guard let callee = FunctionName(internalHost: name), let install = links.value.links.install else { throw ChannelError.eof }
-        try install(channel, FunctionLink(callerId: callerId, caller: caller, callee: callee, depth: links.value.depth))
+        try install(channel, FunctionLink(callerId: callerId, caller: caller, callee: callee, sandbox: sandbox, depth: links.value.depth))
     }
 }

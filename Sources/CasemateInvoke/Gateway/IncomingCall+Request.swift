@@ -43,10 +43,12 @@ extension IncomingCall {
         let forwarded = ForwardedHeaders(
             remote: peer.address, isTLS: settings.isTLS, trusted: settings.trustedProxies, call: id)
         var headers = forwarded.rebuilt(head.headers)
-        if let link { headers.add(name: "Casemate-Caller", value: link.caller.description) }
+        let credential = link.map { PresentedCredential(head.headers, from: $0) } ?? PresentedCredential(head.headers)
+        // One that it lists: a function that comes for somebody else is not told by its name.
+        if case .sandbox(_, let caller) = credential { headers.add(name: "Casemate-Caller", value: caller.description) }
         self.init(
             id: id, method: head.method, target: target, path: rest, query: query, headers: headers,
-            credential: link.map { PresentedCredential(head.headers, from: $0) } ?? PresentedCredential(head.headers), received: received,
+            credential: credential, received: received,
             source: forwarded.caller(head.headers) ?? peer.source,
             wantsTiming: !head.headers[canonicalForm: "casemate-timing"].isEmpty,
             nonce: Self.nonce(head.headers["casemate-nonce"]), depth: link.map { $0.depth() + 1 } ?? 0)

@@ -8,8 +8,7 @@ package struct PlatformLink: Sendable {
 
     package let function: FunctionId
     package let name: FunctionName
-    /// To whom it may prove who it is.
-    package let audiences: [String]
-    /// Of all credentials that its instances are given.
-    package let seal: CredentialSeal
+    package let sandbox: UInt32
+    /// Of the tokens by which it proves who it is, by their audience.
+    package let seals: [String: CredentialSeal]
 }

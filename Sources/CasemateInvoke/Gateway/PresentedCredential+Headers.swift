@@ -30,12 +30,12 @@ extension PresentedCredential {
 }
 
 extension PresentedCredential {
-    /// Out of a sandbox only a session of its own calls counts; a function that shows none comes as itself.
+    /// Out of a sandbox only a session of its own calls counts; a function that shows anything else comes as itself.
     init(_ headers: HTTPHeaders, from link: FunctionLink) {
-        switch PresentedCredential(headers) {
-        case .none: self = .sandbox(link.callerId, link.caller)
-        case .one(let credential, inBearer: true): self = .session(credential, link.callerId)
-        case .one, .token, .malformed, .sandbox, .session: self = .malformed
+        if case .one(let credential, inBearer: true) = PresentedCredential(headers), credential.isSession {
+            self = .session(credential, sandbox: link.sandbox)
+        } else {
+            self = .sandbox(link.callerId, link.caller)
         }
     }
 }

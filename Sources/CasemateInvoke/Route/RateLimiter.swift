@@ -28,7 +28,7 @@ package final class RateLimiter {
         var taken: [(key: Key, entry: Entry)] = []
         if let rate = limits.function { taken.append((.function(function), entry(.function(function), rate, now))) }
         if let rate = limits.caller {
-            let key = Key.caller(function, principal.subject)
+            let key = Key.caller(function, principal.root)
             taken.append((key, entry(key, rate, now)))
         }
         if let rate = limits.address, let source {

@@ -1,14 +1,20 @@
 import CasemateIdentity
 
-/// One call's session. It ends with the call, and at the latest with this.
+/// One call's session: from where it begins to run to its end, and at the latest to the end of this.
 final class CallSession {
     let key: Credential
+    private let session: CallSessions.Session
     private let sessions: CallSessions
     private var isOver = false
 
-    init(key: Credential, sessions: CallSessions) {
+    init(_ session: CallSessions.Session, key: Credential, sessions: CallSessions) {
+        self.session = session
         self.key = key
         self.sessions = sessions
+    }
+
+    func begin(in sandbox: UInt32) {
+        if !isOver { sessions.begin(session, key, in: sandbox) }
     }
 
     func end() {

@@ -92,6 +92,7 @@ extension FunctionInstances {
     // MARK: Time
 
     func ranOutOfTime(_ call: RunningCall, on instance: Instance) {
+        call.session?.end()
         guard instance.concurrency == 1 else { return ranOutOfTimeBesideOthers(call, on: instance) }
         instance.isEnding = true
         running[ObjectIdentifier(instance)] = nil

@@ -1,3 +1,4 @@
+import CasemateIdentity
 import CasemateModel
 import CasemateSandbox
 import CasemateVault
@@ -56,9 +57,9 @@ extension FunctionInstances {
     ) {
         guard let egress = sandbox.egress else { return done(.unexpected) }
         let peers = CalledFunctions(
-            callerId: function.id, caller: function.name, capabilities: spec.capabilities ?? [],
+            callerId: function.id, caller: function.name, sandbox: sandbox.id, capabilities: spec.capabilities ?? [],
             platform: spec.hasCredentials
-                ? PlatformLink(function: function.id, name: function.name, audiences: spec.audiences ?? [], seal: seal) : nil,
+                ? PlatformLink(function: function.id, name: function.name, sandbox: sandbox.id, seals: seals.workload) : nil,
             catalog: services.catalog, loop: services.loop, links: services.links
         ) { calls.depth }
         let rules = services.egress.rules(

@@ -20,8 +20,8 @@ final class FunctionInstances {
     let injectedRedactor: Redactor
     /// For what goes out and is told of it, where names are in lower case.
     let outgoingRedactor: Redactor
-    /// In each credential of the platform's that the function is given.
-    let seal = CredentialSeal()
+    /// In the credentials of the platform's that the function is given.
+    let seals: CredentialSeals
     let services: CallServices
     let pool: SandboxPool
     var state: InstanceSetState<Instance, RunningCall>
@@ -48,9 +48,10 @@ final class FunctionInstances {
         injected = (routed.spec.injected ?? []).compactMap { place in all.first { $0.name == place.name }.map { (place, $0.value) } }
         injectedRedactor = Redactor(
             injected.map { entry in entry.value.withBytes { .secret(name: entry.place.name.text, value: $0) } })
+        seals = CredentialSeals(audiences: routed.spec.audiences ?? [], hasSessions: routed.spec.capabilities != nil)
         redactor = Redactor(
             all.map { entry in entry.value.withBytes { Needle.secret(name: entry.name.text, value: $0) } }
-                + (routed.spec.hasCredentials ? [.token(seal.utf8)] : []))
+                + seals.utf8.map { .token($0) })
         outgoingRedactor = redactor.adding(
             all.compactMap { entry in
                 entry.value.withBytes { value in

@@ -102,7 +102,10 @@ final class Instance: Equatable {
             meta.writeImmutableBuffer(isolatedFields)
         }
         Self.write(call.admitted.call, into: &meta)
-        if let session = call.session { Self.write("Casemate-Session", session.key.revealed, into: &meta) }
+        if let session = call.session {
+            session.begin(in: sandbox.id)
+            Self.write("Casemate-Session", session.key.revealed, into: &meta)
+        }
         let body = call.admitted.body
         let start = body.begin { [sandbox] in sandbox.sendMore($0) }
         if !body.isComplete { sandbox.onWritable = { [weak body] in body?.resume() } }
@@ -169,6 +172,7 @@ final class Instance: Equatable {
             switch frame {
             case .reply(let call):
                 call.isConcluding = true
+                call.session?.end()
                 return .replied(call)
             case .ready: return .ready
             case .printed, .late: return .goesOn

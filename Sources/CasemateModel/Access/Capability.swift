@@ -3,8 +3,8 @@ public struct Capability: Hashable, Sendable, Comparable, Codable, CustomStringC
     public let function: FunctionName
     public let right: Right
 
-    /// Those that a session can have. With the others a call would leave something behind that outlives it: a token, a grant, other code.
-    public static let rights: [Right] = [.functionInvoke, .functionRead, .logsRead, .sourceRead, .secretWrite]
+    /// Those that a session can have. With the others a call would leave something behind that outlives it: a token, a secret, other code.
+    public static let rights: [Right] = [.functionInvoke, .functionRead, .logsRead, .sourceRead]
 
     public init(function: FunctionName, right: Right) {
         self.function = function

@@ -81,6 +81,7 @@ public enum AccountKind {}
 public enum GrantKind {}
 public enum IssuerKind {}
 public enum SessionKind {}
+public enum FederationKind {}
 
 public typealias NamespaceId = Id<NamespaceKind>
 public typealias FunctionId = Id<FunctionKind>
@@ -91,6 +92,7 @@ public typealias AccountId = Id<AccountKind>
 public typealias GrantId = Id<GrantKind>
 public typealias IssuerId = Id<IssuerKind>
 public typealias SessionId = Id<SessionKind>
+public typealias FederationId = Id<FederationKind>
 /// One invocation: in its response, its log lines and its records.
 public typealias CallId = Id<CallKind>
 

@@ -31,6 +31,9 @@ public struct FunctionSpec: Hashable, Sendable, Codable {
     /// To whom it may prove who it is, sorted; nil for nobody.
     public var audiences: [String]?
 
+    /// What it demands of identity providers' tokens; nil for nothing of its own.
+    public var tokenRules: TokenRules?
+
     /// Whether the platform gives it credentials: sessions, or tokens that say who it is.
     public var hasCredentials: Bool { capabilities != nil || audiences != nil }
 

@@ -25,9 +25,15 @@ struct APIAuthentication: Sendable {
 
     /// Whom a token stands for that was made out for this server.
     private func person(_ text: String, from source: CallerSource?) throws(Problem) -> Principal? {
+        try token(text, from: source).map { credentials.person($0) }
+    }
+
+    /// A valid token of an identity provider's that was made out for this server; nil for what is none.
+    /// - Throws: `.rateLimited`, `.unavailable` as `principal` does.
+    func token(_ text: String, from source: CallerSource?) throws(Problem) -> VerifiedToken? {
         if !issuers.isKnown(text) { try credentials.isNew(from: source) }
         switch issuers.verify(text) {
-        case .valid(let token) where token.isFor(token.issuer.audiences): return credentials.person(token)
+        case .valid(let token) where token.isFor(token.issuer.audiences): return token
         case .valid, .refused, .needsKeys(_, hasSome: true):
             try credentials.failed(from: source)
             return nil

@@ -75,7 +75,7 @@ struct APIRouter: Sendable {
         guard request.headers[.xAuthToken] == nil, let value = request.headers[.authorization] else { return .anonymous }
         let parts = value.split(separator: " ", maxSplits: 1)
         guard parts.count == 2, parts[0].lowercased() == "bearer", let key = Credential(parts[1]),
-            let principal = sessions.principal(presenting: key, in: link.function)
+            let principal = sessions.principal(presenting: key, in: link.sandbox)
         else { throw Self.refusal }
         return principal
     }

@@ -30,7 +30,7 @@ struct APIServices: Sendable {
     var routes: [APIRoute] {
         serverRoutes + namespaceRoutes + functionRoutes + secretRoutes + tokenRoutes + logRoutes + deploymentRoutes + policyRoutes
             + egressRoutes + accessRoutes + serviceAccountRoutes + oauthRoutes + issuerRoutes
-            + ownIssuerRoutes + sessionRoutes
+            + ownIssuerRoutes + sessionRoutes + federationRoutes
     }
 
     /// What functions find at the platform's own name in their sandboxes: what takes a credential, which here is a session alone, and what

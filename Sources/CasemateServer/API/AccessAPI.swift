@@ -86,7 +86,8 @@ extension APIServices {
                 }
             }
             return WhoAmI(subject: principal.subject, grants: held)
-        case .anonymous, .administrator, .functionToken, .function:
+        case .anonymous, .functionToken, .function: return WhoAmI(subject: principal.subject, grants: [])
+        case .administrator:
             return WhoAmI(subject: principal.subject, grants: [WhoAmI.Held(permission: Role.admin.rawValue, on: ResourceNames.platform)])
         }
         let held = try await grants { grant, _ in subjects.contains(grant.subject) }

@@ -123,6 +123,10 @@ struct FunctionView: Encodable, Sendable {
     var handler: String?
     var signature: String?
     var activeRevision: Int?
+    /// What its calls may do for their callers.
+    var capabilities: [String]?
+    /// To whom it may prove who it is.
+    var identity: [String]?
     var created: String
     var updated: String
     var secrets: [String]?
@@ -142,6 +146,8 @@ struct FunctionView: Encodable, Sendable {
         handler = spec.handler
         signature = spec.signature?.rawValue
         activeRevision = active.number
+        capabilities = spec.capabilities?.map(\.description)
+        identity = spec.audiences
     }
 }
 

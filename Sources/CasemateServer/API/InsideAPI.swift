@@ -1,4 +1,5 @@
 import CasemateInvoke
+import CasemateModel
 import HTTPTypes
 import Hummingbird
 import HummingbirdCore
@@ -9,14 +10,27 @@ import NIOCore
 struct InsideAPI: Sendable {
     let responder: RouterResponder<APIContext>
     let logger: Logger
+    private let limit = InsideLimit()
+
+    init(responder: RouterResponder<APIContext>, logger: Logger) {
+        self.responder = responder
+        self.logger = logger
+    }
 
     /// Serves one connection. Called on its loop, before anything was read from it.
     func take(_ channel: any Channel, _ link: PlatformLink) {
         let http = HTTP1Channel(
-            responder: { [responder, logger] request, writer, channel in
+            responder: { [self] request, writer, channel in
+                let response: Response
+                do throws(Problem) {
+                    try limit.begin(link.function)
+                } catch {
+                    let refusal = try ProblemMiddleware.response(error, CallId())
+                    return try await writer.write(response: refusal.head, body: refusal.body)
+                }
+                defer { limit.ended(link.function) }
                 var context = APIContext(source: ApplicationRequestContextSource(channel: channel, logger: logger))
                 context.link = link
-                let response: Response
                 do {
                     response = try await responder.respond(to: request, context: context)
                 } catch {

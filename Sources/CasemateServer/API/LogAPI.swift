@@ -11,7 +11,8 @@ extension APIServices {
                 try request.allowQuery(["after", "call", "limit", "tail", "wait"])
                 let function = try await function(try request.functionName())
                 let limit = try request.number("limit", default: 1000, in: 1...10_000)
-                let wait = try request.number("wait", default: 0, in: 0...30)
+                // A function looks; it does not lie in wait.
+                let wait = try request.number("wait", default: 0, in: 0...(request.link == nil ? 30 : 0))
                 var call: CallId?
                 if let text = request.query["call"] {
                     guard let id = CallId(text) else { throw Problem(.invalidRequest, "call must be a call's id") }
@@ -21,7 +22,7 @@ extension APIServices {
                     let found = await logs.tail(function.id, count: try request.number("tail", default: 100, in: 0...10_000), call: call)
                     return .json(LogPage(found.lines, cursor: found.cursor))
                 }
-                let after = UInt64(try request.number("after", default: 0, in: 0...Int.max))
+                var after = UInt64(try request.number("after", default: 0, in: 0...Int.max))
                 let end = ContinuousClock.now + .seconds(wait)
                 var round = 0
                 while true {
@@ -29,6 +30,8 @@ extension APIServices {
                     if !found.lines.isEmpty || ContinuousClock.now >= end || Task.isShuttingDownGracefully {
                         return .json(LogPage(found.lines, cursor: found.cursor))
                     }
+                    // What was looked through has nothing of it.
+                    after = found.cursor
                     try await Task.sleep(for: .milliseconds(200))
                     // Whoever follows loses sight with the right, not with the next request.
                     round += 1

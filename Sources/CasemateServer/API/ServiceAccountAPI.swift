@@ -51,7 +51,7 @@ extension APIServices {
         ]
     }
 
-    private func account(_ request: APIRequest) async throws -> ServiceAccount {
+    func account(_ request: APIRequest) async throws -> ServiceAccount {
         guard let label = AccountLabel(request.parameter("account")) else { throw Problem(.invalidName, AccountLabel.rule) }
         let namespace = try await namespace(try request.namespace())
         guard let account = try await records.read({ try $0.serviceAccount(label, in: namespace.id) }) else {
@@ -66,7 +66,7 @@ extension APIServices {
 
     /// Whoever gets a credential of an account has the account's rights: nobody takes more than they have.
     /// - Throws: `.notFound` where the account has gone meanwhile; `.forbidden`.
-    private static func mayActAs(_ account: ServiceAccount, _ request: APIRequest, _ transaction: Transaction) throws {
+    static func mayActAs(_ account: ServiceAccount, _ request: APIRequest, _ transaction: Transaction) throws {
         guard try transaction.serviceAccount(account.id) != nil else { throw unknown(account.label, in: account.namespace) }
         let principal = request.principal
         try request.require(.namespaceAdmin, on: .namespace(account.namespaceId), for: "this")

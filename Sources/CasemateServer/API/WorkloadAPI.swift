@@ -26,10 +26,14 @@ extension APIServices {
         guard let audience = request.query["audience"] else {
             throw Problem(.invalidRequest, "say whom the token is for: ?audience=…, one that the manifest lists under identity")
         }
-        guard link.audiences.contains(where: { $0.utf8.elementsEqual(audience.utf8) }) else {
+        // One that is deleted may still run, and another may have its name by now; or a newer revision lists less.
+        guard let function = catalog.catalog.function(link.function), function.name == link.name,
+            let seal = link.seals.first(where: { $0.key.utf8.elementsEqual(audience.utf8) })?.value,
+            function.spec?.audiences?.contains(audience) ?? false
+        else {
             throw Problem(.forbidden, "\(link.name) may not prove who it is there: its manifest does not list that audience under identity")
         }
-        guard let (text, expires) = try? ownIssuer().workloadToken(for: link.name, link.function, audience: audience, seal: link.seal)
+        guard let (text, expires) = try? ownIssuer().workloadToken(for: link.name, link.function, audience: audience, seal: seal)
         else { throw Problem(.internalError, "the token could not be signed") }
         return WorkloadTokenView(token: text, expires: expires.rfc3339)
     }

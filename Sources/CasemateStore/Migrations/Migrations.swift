@@ -125,6 +125,18 @@ enum Migrations {
                         ifnull(function_id, ''));
                     """)
         }
+        migrator.registerMigration("5 federations") { db in
+            try db.execute(
+                sql: """
+                    CREATE TABLE federations (
+                        id TEXT PRIMARY KEY NOT NULL,
+                        account_id TEXT NOT NULL REFERENCES service_accounts(id) ON DELETE CASCADE,
+                        issuer_id TEXT NOT NULL REFERENCES issuers(id) ON DELETE CASCADE,
+                        claims BLOB NOT NULL, created INTEGER NOT NULL, created_by TEXT NOT NULL
+                    ) STRICT;
+                    CREATE INDEX federations_account ON federations (account_id);
+                    """)
+        }
         return migrator
     }()
 }

@@ -51,6 +51,10 @@ extension Transaction {
         try db.execute(
             sql: "UPDATE service_accounts SET secret_hash = ?, secret_prefix = ? WHERE id = ?",
             arguments: [Data(hash), prefix, account.text])
+        try deleteAccessTokens(of: account)
+    }
+
+    func deleteAccessTokens(of account: AccountId) throws {
         try db.execute(
             sql: "DELETE FROM account_credentials WHERE kind = 'access-token' AND account_id = ?", arguments: [account.text])
     }

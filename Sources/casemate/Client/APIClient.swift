@@ -12,8 +12,9 @@ struct APIClient: Sendable {
     private let client: HTTPClient
 
     /// Gives `body` a client that is shut down afterwards.
-    static func with<R>(_ body: (APIClient) async throws -> R) async throws -> R {
-        let configuration = try ClientConfiguration.load()
+    /// - Parameter isAnonymous: it shows no credential, and needs none.
+    static func with<R>(isAnonymous: Bool = false, _ body: (APIClient) async throws -> R) async throws -> R {
+        let configuration = try ClientConfiguration.load(isAnonymous: isAnonymous)
         var settings = HTTPClient.Configuration()
         settings.timeout.connect = .seconds(10)
         // A closed port is said at once, not after ten seconds of trying.

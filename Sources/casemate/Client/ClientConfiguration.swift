@@ -17,13 +17,16 @@ struct ClientConfiguration: Sendable {
     }
 
     /// - Throws: `CommandFailure` with the command to type.
-    static func load() throws -> ClientConfiguration {
+    /// - Parameter isAnonymous: a key need not be known.
+    static func load(isAnonymous: Bool = false) throws -> ClientConfiguration {
         let environment = ProcessInfo.processInfo.environment
         var values: [String: String] = [:]
         if let text = try? String(contentsOfFile: path, encoding: .utf8) {
             do { values = try ServerSettings.file(text, path: path) } catch { throw CommandFailure(error) }
         }
-        guard let url = environment["CASEMATE_URL"] ?? values["url"], let key = environment["CASEMATE_KEY"] ?? values["key"] else {
+        guard let url = environment["CASEMATE_URL"] ?? values["url"],
+            let key = environment["CASEMATE_KEY"] ?? values["key"] ?? (isAnonymous ? "" : nil)
+        else {
             throw CommandFailure("no server is known; start one with: casemate up\n  or set CASEMATE_URL and CASEMATE_KEY", code: 2)
         }
         return ClientConfiguration(url: url, key: key, ca: environment["CASEMATE_CA"] ?? values["ca"])

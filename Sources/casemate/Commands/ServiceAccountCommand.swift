@@ -33,7 +33,7 @@ struct ServiceAccountCommand: AsyncParsableCommand {
               casemate service-account create ci --namespace plant --role deployer
               casemate service-account key create plant/ci
             """,
-        subcommands: [Create.self, List.self, Delete.self, Rotate.self, Key.self])
+        subcommands: [Create.self, List.self, Delete.self, Rotate.self, Key.self, Trust.self])
 
     struct Item: Decodable {
         var subject: String

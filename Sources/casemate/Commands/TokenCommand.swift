@@ -6,7 +6,7 @@ import NIOHTTP1
 struct TokenCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "token", abstract: "Make, list, revoke and exchange tokens for calling functions.",
-        subcommands: [Create.self, List.self, Revoke.self, Exchange.self])
+        subcommands: [Create.self, List.self, Revoke.self, Exchange.self, Assume.self])
 
     struct Item: Codable {
         var id: String
@@ -83,6 +83,41 @@ struct TokenCommand: AsyncParsableCommand {
             try await APIClient.with { client in
                 _ = try await client.send(.DELETE, "/v1/namespaces/\(namespace)/tokens/\(id)")
                 try output.done("token \(id) is revoked", ["revoked": id])
+            }
+        }
+    }
+
+    struct Assume: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Get an access token of a service account for a pipeline's own token.",
+            discussion: """
+                Needs no credential of Casemate's, only CASEMATE_URL, and a rule that lets the token in (casemate service-account trust):
+                  export CASEMATE_KEY=$(casemate token assume CLIENT_ID --token-file token.jwt)
+                """)
+        @Argument(help: "The service account's client id.") var clientId: String
+        @Option(help: "A file with the pipeline's token; - for standard input.") var tokenFile: String
+        @OptionGroup var output: OutputOptions
+
+        private struct Granted: Decodable { var access_token: String }
+
+        func run() async throws {
+            guard AccountId(clientId) != nil else {
+                throw CommandFailure("a client id is a UUID; see: casemate service-account list", code: 2)
+            }
+            let data = tokenFile == "-" ? FileHandle.standardInput.readDataToEndOfFile() : FileManager.default.contents(atPath: tokenFile)
+            guard let data, let text = String(data: data, encoding: .utf8) else {
+                throw CommandFailure("\(tokenFile) can't be read", code: 2)
+            }
+            try await APIClient.with(isAnonymous: true) { client in
+                let bytes = try await client.form(
+                    client.configuration.url + "/oauth/token",
+                    [
+                        "grant_type": "client_credentials", "client_id": clientId,
+                        "client_assertion_type": "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
+                        "client_assertion": text.trimmingCharacters(in: .whitespacesAndNewlines),
+                    ])
+                if output.json { return Terminal.write(bytes + [10]) }
+                Terminal.line(try JSONDecoder().decode(Granted.self, from: Data(bytes)).access_token)
             }
         }
     }

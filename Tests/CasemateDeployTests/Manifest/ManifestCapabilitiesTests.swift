@@ -5,14 +5,14 @@ struct ManifestCapabilitiesTests {
     @Test("what is none is named with its line and the form that is", arguments: answers)
     func check(answer: Answer) { #expect(diagnostics(answer.text) == answer.lines) }
 
-    private static let rule = "write it as NAMESPACE/FUNCTION:RIGHT; rights: invoke, read, logs:read, source:read, secret:write"
+    private static let rule = "write it as NAMESPACE/FUNCTION:RIGHT; rights: invoke, read, logs:read, source:read"
     private static let audience = "write what the other side expects in aud: up to 255 visible characters of ASCII"
 
     static let answers: [Answer] =
         [
             "plant/lookup", "plant:invoke", "plant/lookup:", "plant/lookup:call", "plant/*:invoke", "Plant/lookup:invoke",
             "plant/lookup:token:write", "plant/lookup:namespace:admin", "plant/lookup:function:deploy", "plant/lookup:deploy",
-            "plant/lookup:platform:admin", "plant/lookup:invoke:", "plant/lookup:egress:ip",
+            "plant/lookup:platform:admin", "plant/lookup:invoke:", "plant/lookup:egress:ip", "plant/lookup:secret:write",
         ].map { .line6("capabilities: [\"\($0)\"]", "\"\($0)\" under capabilities is no capability; \(rule)") } + [
             .line6(
                 "capabilities: plant/lookup:invoke", "capabilities takes a list, not a single value; write it as [\"plant/lookup:invoke\"]"),

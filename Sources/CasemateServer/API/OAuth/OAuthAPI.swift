@@ -30,26 +30,24 @@ extension APIServices {
     static var accessTokenSeconds: Int64 { 3600 }
     /// Of one account at a time: the oldest ends when there is one more.
     private static var mostAccessTokens: Int { 100 }
-    private static var mismatch: String { "client id and secret do not belong together" }
 
     private func accessToken(_ form: TokenRequest, from source: CallerSource?) async throws -> AccessTokenView {
-        guard let client = form.client else {
-            throw OAuthError(.invalidClient, "give client_id and client_secret in the form, or both in Authorization: Basic")
-        }
-        let account = try account(of: client, from: source)
         // What a token may do is what its account may do, at every use.
         guard form.scope == nil else { throw OAuthError(.invalidScope, "scopes are not available for client_credentials; leave scope out") }
         guard form.subjectToken == nil else { throw OAuthError(.invalidRequest, "subject_token belongs to token exchange") }
+        guard let shown = form.client else {
+            throw OAuthError(.invalidClient, "give client_id and client_secret in the form, or both in Authorization: Basic")
+        }
+        let client = try await client(shown, from: source)
+        let account = client.account
         let fresh = FreshCredential(.accessToken)
         let now = Timestamp.now
         let stored = StoredCredential(
             holder: .serviceAccount(account.id, KeyId(), .accessToken), hash: fresh.hash.bytes, prefix: fresh.prefix, description: "",
             created: now, expires: now.advanced(byMilliseconds: Self.accessTokenSeconds * 1000))
         try await records.write { transaction in
-            // The secret may have been rotated since it was looked at.
-            guard try transaction.serviceAccount(account.id)?.secretHash == account.secretHash else {
-                throw OAuthError(.invalidClient, Self.mismatch, isBasic: client.isBasic)
-            }
+            // What let it in may have gone since it was looked at.
+            try client.check(transaction)
             // Those that ended a day ago are of no use even for telling a late client from a guess.
             try transaction.deleteExpiredAccessTokens(at: now.advanced(byMilliseconds: -86_400_000))
             let gone = try transaction.keepNewest(Self.mostAccessTokens - 1, .accessToken, of: account.id)
@@ -57,13 +55,6 @@ extension APIServices {
             credentials.replace(gone, by: stored)
         }
         return AccessTokenView(accessToken: fresh.text, expiresIn: Self.accessTokenSeconds)
-    }
-
-    func account(of client: TokenRequest.Client, from source: CallerSource?) throws -> ServiceAccount {
-        guard let account = try credentials.account(AccountId(client.id), presenting: Credential(client.secret), from: source) else {
-            throw OAuthError(.invalidClient, Self.mismatch, isBasic: client.isBasic)
-        }
-        return account
     }
 }
 

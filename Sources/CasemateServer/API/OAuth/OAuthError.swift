@@ -9,10 +9,13 @@ struct OAuthError: Error {
         case invalidScope = "invalid_scope"
         /// RFC 8693 §2.2.2
         case invalidTarget = "invalid_target"
+        /// RFC 6749 §4.1.2.1, for a token that is valid but not the one that is trusted.
+        case accessDenied = "access_denied"
 
         var status: HTTPResponse.Status {
             switch self {
             case .invalidClient: .unauthorized
+            case .accessDenied: .forbidden
             case .invalidRequest, .unsupportedGrantType, .invalidScope, .invalidTarget: .badRequest
             }
         }

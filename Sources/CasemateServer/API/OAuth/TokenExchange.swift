@@ -21,18 +21,31 @@ extension APIServices {
         guard form.actorToken == nil else { throw OAuthError(.invalidRequest, "actor_token is not available") }
         let name = try target(of: form)
         // A client that says who it is must be it; a token needs none to be exchanged.
-        if let client = form.client { _ = try account(of: client, from: source) }
+        if let shown = form.client { _ = try await client(shown, from: source) }
         await authentication.prepare(subjectToken, from: source)
-        guard let holder = try authentication.principal(showing: subjectToken, from: source) else {
+        guard let (holder, latest) = try holder(of: subjectToken, from: source) else {
             throw OAuthError(.invalidRequest, "the subject token is not valid here")
         }
         // Alike where there is no such function: who may not call it is not told whether it is there.
         guard let function = try await records.read({ try $0.function(name) }), mayCall(function, holder) else {
             throw OAuthError(.invalidTarget, "the subject token may not call \(name)")
         }
-        let text = try ownIssuer().accessToken(for: holder, function: name, audience: urls.call(name))
-        return AccessTokenView(
-            accessToken: text, expiresIn: OwnIssuer.accessTokenLifetime, issuedTokenType: Self.accessToken, scope: "fn:\(name)")
+        let (text, seconds) = try ownIssuer().accessToken(for: holder, function: name, audience: urls.call(name), until: latest)
+        // Whose issuer calls them by very long names.
+        guard seconds > 0, case .valid = issuers.verify(text) else {
+            throw OAuthError(.invalidRequest, "the subject token is about to end, or says too much to be put into another")
+        }
+        return AccessTokenView(accessToken: text, expiresIn: seconds, issuedTokenType: Self.accessToken, scope: "fn:\(name)")
+    }
+
+    /// Whoever shows it, and when it ends where nothing else will tell.
+    private func holder(of subjectToken: String, from source: CallerSource?) throws(Problem) -> (Principal, Timestamp?)? {
+        guard IssuerRegistry.isLikely(subjectToken) else {
+            return try authentication.principal(showing: subjectToken, from: source).map { ($0, nil) }
+        }
+        guard let token = try authentication.token(subjectToken, from: source) else { return nil }
+        // Less what clocks may differ by: the new token has that for itself.
+        return (credentials.person(token), token.expires.advanced(byMilliseconds: -60_000))
     }
 
     private func mayCall(_ function: Function, _ holder: Principal) -> Bool {

@@ -4,11 +4,13 @@ import Hummingbird
 
 /// The form of a token request, with the client's credential from wherever it stood.
 struct TokenRequest {
-    struct Client {
-        var id: String
-        var secret: String
-        var isBasic: Bool
+    enum Client {
+        case secret(id: String, secret: String, isBasic: Bool)
+        /// RFC 7521 §4.2: a token in a secret's place.
+        case assertion(id: String, token: String)
     }
+
+    static let assertionType = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
     let grantType: String
     let scope: String?
@@ -26,6 +28,8 @@ struct TokenRequest {
         var scope: String?
         var clientId: String?
         var clientSecret: String?
+        var clientAssertion: String?
+        var clientAssertionType: String?
         var subjectToken: String?
         var subjectTokenType: String?
         var requestedTokenType: String?
@@ -38,6 +42,8 @@ struct TokenRequest {
             case scope
             case clientId = "client_id"
             case clientSecret = "client_secret"
+            case clientAssertion = "client_assertion"
+            case clientAssertionType = "client_assertion_type"
             case subjectToken = "subject_token"
             case subjectTokenType = "subject_token_type"
             case requestedTokenType = "requested_token_type"
@@ -56,7 +62,7 @@ struct TokenRequest {
         do {
             // A parameter that stands twice is refused by the decoder, as RFC 6749 §3.2 wants it.
             form = try URLEncodedFormDecoder().decode(
-                Form.self, from: String(decoding: try await request.body(limit: 16_384), as: UTF8.self))
+                Form.self, from: String(decoding: try await request.body(limit: 32_768), as: UTF8.self))
         } catch {
             throw OAuthError(.invalidRequest, "the form can't be read")
         }
@@ -68,7 +74,7 @@ struct TokenRequest {
         requestedTokenType = form.requestedTokenType
         actorToken = form.actorToken
         targets = [form.audience, form.resource].compactMap { $0 }
-        let inForm = form.clientSecret != nil
+        let inForm = form.clientSecret != nil || form.clientAssertion != nil
         if let header = request.request.headers[.authorization] {
             guard !inForm else { throw OAuthError(.invalidRequest, "the client's credential stands twice") }
             guard let client = Self.basic(header) else {
@@ -77,7 +83,14 @@ struct TokenRequest {
             self.client = client
         } else if let secret = form.clientSecret {
             guard let id = form.clientId else { throw OAuthError(.invalidClient, "client_id is missing") }
-            client = Client(id: id, secret: secret, isBasic: false)
+            guard form.clientAssertion == nil else { throw OAuthError(.invalidRequest, "the client's credential stands twice") }
+            client = .secret(id: id, secret: secret, isBasic: false)
+        } else if let token = form.clientAssertion {
+            guard form.clientAssertionType == Self.assertionType else {
+                throw OAuthError(.invalidRequest, "client_assertion_type must be \(Self.assertionType)")
+            }
+            guard let id = form.clientId else { throw OAuthError(.invalidClient, "client_id is missing") }
+            client = .assertion(id: id, token: token)
         } else {
             client = nil
         }
@@ -91,6 +104,6 @@ struct TokenRequest {
             let text = String(validating: data, as: UTF8.self), let colon = text.firstIndex(of: ":"),
             let id = text[..<colon].removingPercentEncoding, let secret = text[text.index(after: colon)...].removingPercentEncoding
         else { return nil }
-        return Client(id: id, secret: secret, isBasic: true)
+        return .secret(id: id, secret: secret, isBasic: true)
     }
 }
