@@ -1,6 +1,6 @@
 """The goals, in the order in which they are measured. Each group has servers of its own, so that none disturbs another."""
 
-from casemate_bench.goals import allocations, burst, cold, deploying, egress, imports, isolated, many, memory, redaction, shim, warm
+from casemate_bench.goals import allocations, burst, cold, deploying, egress, identity, imports, isolated, many, memory, redaction, shim, warm
 from casemate_bench.options import Group
 
 GROUPS = (
@@ -9,6 +9,7 @@ GROUPS = (
     Group(("P4",), "burst of distinct cold starts", burst.run),
     Group(("P5", "P7"), "warm calls and throughput", warm.run),
     Group(("A1",), "allocations of a warm call", allocations.run),
+    Group(("I1", "I2", "I3"), "what it costs to say who calls", identity.run),
     Group(("P6",), "what a warm call costs above the runtime itself", shim.run),
     Group(("P8",), "a fresh process for each call", isolated.run),
     Group(("P9", "P10"), "memory of warm functions", memory.run),
