@@ -20,17 +20,19 @@ package struct CallServices {
     let catalog: Catalog
     let sessions: CallSessions
     let prepared: PreparedSessions
+    let consents: Consents
     let links = FunctionLinks()
     let loop: any EventLoop
 
     /// - Parameter frozenBytes: what frozen instances may take together.
     package init(
         vault: Vault, signer: RevisionSigner, logs: LogStore, counters: CallCounters, maximumResponseBody: Int, frozenBytes: Int,
-        egress: EgressRecords, catalog: Catalog, sessions: CallSessions, prepared: PreparedSessions,
+        egress: EgressRecords, catalog: Catalog, sessions: CallSessions, prepared: PreparedSessions, consents: Consents,
         loop: any EventLoop
     ) {
         self.sessions = sessions
         self.prepared = prepared
+        self.consents = consents
         self.vault = vault
         self.signer = signer
         self.logs = logs
@@ -68,9 +70,8 @@ package final class InvokePipeline {
     private var current: [FunctionId: (generation: UInt64, instances: FunctionInstances)] = [:]
     private var retired: [FunctionInstances] = []
     /// Redaction with a caller's token, for the tokens seen lately.
-    private var withToken: [TokenRedaction: Redactor] = [:]
+    private var withToken: [TokenRedaction: CallRedactor] = [:]
     private var random = RandomReserve()
-    private var lastRedaction: (key: TokenRedaction, redactor: Redactor)?
 
     private struct TokenRedaction: Hashable {
         var instances: ObjectIdentifier
@@ -84,7 +85,7 @@ package final class InvokePipeline {
         self.issuers = issuers
         sessions = services.sessions
         authenticate = Authenticate(index: credentials, issuers: issuers, sessions: services.sessions)
-        authorize = Authorize(catalog: catalog, issuers: issuers)
+        authorize = Authorize(catalog: catalog, issuers: issuers, consents: services.consents, signer: services.signer.keyId)
         admit = Admit(maximumRequestBody: maximumRequestBody)
         self.catalog = catalog
         self.services = services
@@ -125,12 +126,16 @@ package final class InvokePipeline {
             let admitted = try admit(routed, body: body)
             let caller = try caller(of: routed)
             let instances = try instances(of: routed.routing)
+            // What was asked about may not be what runs: another revision came with the body, another caller with a nonce.
+            if instances.revision.id != routed.revision.id || routed.call.nonce != nil {
+                try authorize.checkAgreement(of: caller, with: instances.function)
+            }
             services.counters.calls.increment()
             instances.run(
                 RunningCall(
                     admitted: admitted, session: session(for: caller, instances), responder: responder,
                     redact: Redact(
-                        redactor: redactor(instances, token: routed.authorized.token), hasSecrets: !instances.redactor.isEmpty,
+                        redactor(instances, token: routed.authorized.token), hasSecrets: !instances.redactor.isEmpty,
                         hasUnknown: !instances.injected.isEmpty),
                     times: CallTimes(received: routed.call.received, authorized: routed.at),
                     deadline: .now() + .milliseconds(Int64(routed.spec.limits.timeoutInMilliseconds)), recorder: services.recorder))
@@ -150,7 +155,8 @@ package final class InvokePipeline {
 
     /// Nil for a function that declares nothing.
     private func session(for caller: Principal, _ instances: FunctionInstances) -> CallSession? {
-        guard let capabilities = instances.spec.capabilities else { return nil }
+        guard instances.spec.capabilities != nil else { return nil }
+        let capabilities = authorize.capabilities(of: instances.function, for: caller)
         return CallSession(
             CallSessions.Session(of: instances.function.id, instances.function.name, for: caller, capabilities),
             key: instances.seals.session.sessionKey(using: &random), sessions: sessions)
@@ -176,15 +182,13 @@ package final class InvokePipeline {
         }
     }
 
-    private func redactor(_ instances: FunctionInstances, token: [UInt8]?) -> Redactor {
-        guard let token else { return instances.redactor }
-        // One caller mostly comes again and again.
-        if let last = lastRedaction, last.key.instances == ObjectIdentifier(instances), last.key.token == token { return last.redactor }
+    private func redactor(_ instances: FunctionInstances, token: [UInt8]?) -> CallRedactor {
+        guard let token else { return instances.callRedactor }
         let key = TokenRedaction(instances: ObjectIdentifier(instances), token: token)
-        defer { lastRedaction = withToken[key].map { (key, $0) } }
         if let known = withToken[key] { return known }
         if withToken.count > 256 { withToken.removeAll() }
-        let made = instances.redactor.adding([.token(token)])
+        let base = instances.redactor
+        let made = CallRedactor(base, tokenLength: token.count) { base.adding([.token(token)]) }
         withToken[key] = made
         return made
     }
@@ -192,7 +196,6 @@ package final class InvokePipeline {
     private func retire(_ id: FunctionId) {
         guard let old = current.removeValue(forKey: id)?.instances else { return }
         withToken = withToken.filter { $0.key.instances != ObjectIdentifier(old) }
-        lastRedaction = nil
         old.retire()
         if !old.isEmpty { retired.append(old) }
     }

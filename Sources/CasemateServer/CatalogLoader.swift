@@ -30,6 +30,6 @@ struct CatalogLoader: Sendable {
             spec: try revision.map { try CanonicalSpec.decode($0.specBytes) }, wrappedDataKey: function.wrappedDataKey,
             secrets: try transaction.secrets(of: id), loadInMilliseconds: loadInMilliseconds,
             granted: Set(try transaction.grantedEgress(of: function.name.function, in: function.namespaceId)),
-            namespaceRate: try transaction.policy(of: function.namespaceId).rate)
+            policy: try transaction.policy(of: function.namespaceId))
     }
 }

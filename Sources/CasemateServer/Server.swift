@@ -51,6 +51,8 @@ public struct Server: Sendable {
         issuers.load(try await records.read { try $0.issuers() })
         let catalog = Catalog()
         let prepared = PreparedSessions()
+        let consents = Consents()
+        consents.load(try await records.read { try $0.consents() })
         let sessions = CallSessions(
             rightsNow: { credentials.rightsNow(of: $0) { issuers.issuer($0) != nil } },
             resource: { name in catalog.function(named: name.description[...]).map { .function($0.id, in: $0.namespaceId) } })
@@ -81,7 +83,7 @@ public struct Server: Sendable {
                 services: CallServices(
                     vault: vault, signer: signer, logs: logs, counters: counters, maximumResponseBody: settings.maximumResponseBytes,
                     frozenBytes: settings.frozenBytes, egress: egress, catalog: catalog, sessions: sessions,
-                    prepared: prepared, loop: loop),
+                    prepared: prepared, consents: consents, loop: loop),
                 pools: [
                     "python3.11": SandboxPool(
                         profile: "python3.11", target: settings.poolSize, most: settings.poolMaximum, loop: loop, network: network)
@@ -98,8 +100,9 @@ public struct Server: Sendable {
         let makeServices: @Sendable (String) -> APIServices = { apiURL in
             issuers.setOwn(OwnIssuer(url: apiURL, signer: tokenSigner))
             return APIServices(
-                records: records, artifacts: artifacts, logs: logs, vault: vault, credentials: credentials, issuers: issuers,
-                sessions: sessions, prepared: prepared,
+                records: records, artifacts: artifacts, logs: logs, vault: vault, signer: signer, credentials: credentials,
+                issuers: issuers,
+                sessions: sessions, prepared: prepared, consents: consents,
                 catalog: loader, deploy: deploy,
                 warden: warden, counters: counters, gateway: gateway, egress: egress, policies: policies,
                 urls: PublicURLs(api: apiURL, gateway: gatewayURL),

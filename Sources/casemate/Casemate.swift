@@ -16,14 +16,16 @@ struct Casemate: AsyncParsableCommand {
               casemate invoke plant/my-function --data '{"x": 1}'
               casemate logs plant/my-function
 
-            The server is the one in CASEMATE_URL and CASEMATE_KEY, else in the file CASEMATE_CONFIG, else in ~/.config/casemate/config.yaml.
+            The server is the one in CASEMATE_URL and CASEMATE_KEY, else where you signed in (casemate login), else in the file CASEMATE_CONFIG,
+            else in ~/.config/casemate/config.yaml.
             Exit codes: 0 done; 1 it failed (a function's error, a refused deployment); 2 refused before it ran; 64 wrong usage.
             """,
         version: CasemateVersion.text,
         subcommands: [
             Up.self, Deploy.self, Invoke.self, Logs.self, SecretCommand.self, TokenCommand.self, NamespaceCommand.self,
             FunctionCommand.self, EgressCommand.self, PolicyCommand.self,
-            WhoAmI.self, GrantCommand.self, RevokeCommand.self, WhoCan.self, ServiceAccountCommand.self, IssuerCommand.self,
+            Login.self, Logout.self, SessionCommand.self, ConsentCommand.self, WhoAmI.self, GrantCommand.self, RevokeCommand.self,
+            WhoCan.self, ServiceAccountCommand.self, IssuerCommand.self,
             Status.self, Doctor.self, RuntimeCommand.self, ConfigCommand.self, Serve.self,
         ])
 

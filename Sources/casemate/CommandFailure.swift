@@ -11,7 +11,7 @@ struct CommandFailure: Error {
         var text = "\(problem.code.title): \(problem.detail)"
         for diagnostic in problem.diagnostics { text += "\n  \(diagnostic)" }
         message = text
-        code = [400, 401, 403, 404, 409, 422, 429].contains(problem.code.status) ? 2 : 1
+        code = [400, 401, 403, 404, 409, 422, 428, 429].contains(problem.code.status) ? 2 : 1
     }
 
     init(_ message: String, code: Int32 = 1) {

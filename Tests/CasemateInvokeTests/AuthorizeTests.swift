@@ -63,7 +63,9 @@ struct AuthorizeTests {
         let authenticated = try Authenticate(index: index, issuers: InvokeFixture.issuers, sessions: InvokeFixture.sessions)(
             InvokeFixture.incoming(target, credential, depth: depth))
         do throws(Problem) {
-            return .success(try Authorize(catalog: catalog, issuers: InvokeFixture.issuers)(authenticated).function.id)
+            return .success(
+                try Authorize(catalog: catalog, issuers: InvokeFixture.issuers, consents: InvokeFixture.consents, signer: "")(authenticated)
+                    .function.id)
         } catch {
             return .failure(error)
         }

@@ -14,6 +14,8 @@ enum InvokeFixture {
     static let call = CallId()
     /// None is trusted.
     static let issuers = IssuerRegistry(fetch: { _ in [] }, failed: { _, _ in })
+    /// None was given.
+    static let consents = Consents()
     /// None runs.
     static let sessions = CallSessions(rightsNow: { _ in .none }, resource: { _ in nil })
 

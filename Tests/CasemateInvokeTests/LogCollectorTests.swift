@@ -67,7 +67,7 @@ struct LogCollectorTests {
     func use() {
         var collector = LogCollector(stream: .output, redactor: InvokeFixture.redactor([:]))
         #expect(lines([Array("cmt_callers-token".utf8)], &collector).map(\.message) == [Array("cmt_callers-token".utf8)])
-        collector.use(InvokeFixture.redactor([:], token: "cmt_callers-token"))
+        collector.use(CallRedactor(InvokeFixture.redactor([:], token: "cmt_callers-token")))
         #expect(lines([Array("cmt_callers-token".utf8)], &collector).map(\.message) == [Array("[token]".utf8)])
     }
 

@@ -25,9 +25,10 @@ func withServices(_ body: (APIServices) async throws -> Void) async throws {
     let policies = NamespacePolicies()
     let network = try EgressNetwork(resolver: try UpstreamResolver(servers: ["127.0.0.1:9"]), warden: warden)
     let services = APIServices(
-        records: records, artifacts: artifacts, logs: logs, vault: vault, credentials: CredentialIndex(),
+        records: records, artifacts: artifacts, logs: logs, vault: vault,
+        signer: try RevisionSigner(path: folder + "/signing", mayCreate: true), credentials: CredentialIndex(),
         issuers: IssuerRegistry(fetch: { _ in [] }, failed: { _, _ in }),
-        sessions: CallSessions(rightsNow: { _ in .none }, resource: { _ in nil }), prepared: PreparedSessions(),
+        sessions: CallSessions(rightsNow: { _ in .none }, resource: { _ in nil }), prepared: PreparedSessions(), consents: Consents(),
         catalog: CatalogLoader(records: records, catalog: Catalog()),
         deploy: DeployPipeline(
             records: records, artifacts: artifacts, vault: vault, signer: try RevisionSigner(path: folder + "/signing", mayCreate: true),

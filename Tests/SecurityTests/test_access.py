@@ -184,7 +184,7 @@ def test_A19_who_loses_everything_somewhere_does_not_know_it_any_more(tenants: S
     assert tenants.api("DELETE", grant).status == 204
     assert gone.call(f"{HERE}/score").status == 404
     assert gone.api("GET", f"/v1/namespaces/{HERE}/functions/score").status == 404
-    assert gone.api("GET", "/v1/whoami").json() == {"subject": gone.subject, "grants": []}
+    assert gone.api("GET", "/v1/whoami").json() == {"subject": gone.subject, "grants": [], "calls": "standing"}
 
 
 def test_who_may_know_a_function_but_not_call_it_is_told_so_and_no_sandbox_starts(tenants: Server) -> None:

@@ -26,7 +26,7 @@ def provider() -> Iterator[Provider]:
 
 @pytest.fixture(scope="module")
 def pipelines(running: Server, provider: Provider) -> Iterator[Server]:
-    made = running.api("POST", "/v1/issuers", {"name": "github", "url": provider.url, "audiences": ["casemate"]})
+    made = running.api("POST", "/v1/issuers", {"name": "github", "url": provider.url, "audiences": ["casemate"], "forPipelines": True})
     assert made.status == 201, made.text
     running.deploy("pipe", "one", ONE)
     yield running
@@ -63,6 +63,16 @@ def test_a_pipelines_own_token_stands_for_its_account_for_an_hour(pipelines: Ser
     folder = pipelines.project("pipe", "two", ONE)
     code, _, err = pipelines.cli("deploy", str(folder), environment={"CASEMATE_URL": pipelines.api_url, "CASEMATE_KEY": key})
     assert code == 0, err
+
+
+@pytest.mark.case("A22")
+def test_A22_a_pipelines_token_by_itself_is_no_credential_whatever_it_is_made_out_for(pipelines: Server, provider: Provider) -> None:
+    """Anyone can have a run there, and a token for any audience."""
+    connect = connect_from(place())
+    for claims in ({}, {"scope": "fn:pipe/one"}, {"aud": f"{pipelines.gateway_url}/f/pipe/one"}):
+        headers = {"Authorization": f"Bearer {provider.token(**RUN, **claims)}"}
+        for url, path in ((pipelines.gateway_url, "/f/pipe/one"), (pipelines.api_url, "/v1/whoami")):
+            assert pipelines.http(url, "GET", path, None, headers, connect=connect).status == 401, (claims, path)
 
 
 @pytest.mark.case("A22")
@@ -136,6 +146,14 @@ def test_A19_with_its_rule_go_the_accounts_access_tokens(pipelines: Server, prov
     assert pipelines.api("GET", "/v1/whoami", key=key).status == 401
     assert sign_in(pipelines, ci.client_id, provider.token(**RUN)).status == 403
     assert pipelines.api("GET", "/v1/whoami", key=ci.key).status == 200
+    with Provider() as brief:
+        issuer = {"name": "brief-ci", "url": brief.url, "audiences": ["casemate"]}
+        assert pipelines.api("POST", "/v1/issuers", issuer).status == 201
+        rule = {"issuer": "brief-ci", "claims": {"repository": "acme/plant"}}
+        assert pipelines.api("POST", f"{ci.path}/federations", rule).status == 201
+        key = sign_in(pipelines, ci.client_id, brief.token(**RUN)).json()["access_token"]
+        assert pipelines.api("DELETE", "/v1/issuers/brief-ci").status == 204
+        assert pipelines.api("GET", "/v1/whoami", key=key).status == 401, "and with its issuer"
     assert pipelines.api("DELETE", f"{ci.path}/federations/{rules[0]['id']}").status == 404
 
 

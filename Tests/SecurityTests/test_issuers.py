@@ -113,7 +113,7 @@ def test_KYM_4_the_function_gets_verified_claims_and_never_the_token(trusting: S
 def test_a_token_stands_for_a_person_at_the_api_who_may_do_what_is_granted(trusting: Server, provider: Provider) -> None:
     trusting.namespace("jwt")
     token = provider.token(sub="bob", groups=["engineers", "others"])
-    assert trusting.api("GET", "/v1/whoami", key=token).json() == {"subject": "user:corp:bob", "grants": []}
+    assert trusting.api("GET", "/v1/whoami", key=token).json() == {"subject": "user:corp:bob", "grants": [], "calls": "standing"}
     path = "/v1/namespaces/jwt/functions/one"
     assert trusting.api("GET", path, key=token).status == 404
     made = trusting.api("POST", "/v1/namespaces/jwt/grants", {"subject": "group:corp:engineers", "permission": "viewer"})
@@ -365,6 +365,7 @@ def test_an_issuer_from_the_command_line(running: Server) -> None:
 def test_KYM_2_a_functions_own_rules_narrow_what_opens_it(trusting: Server, provider: Provider) -> None:
     rules = {"issuers": ["corp"], "scopes": ["orders.read", "orders.list"], "algorithms": ["ES256"]}
     trusting.deploy("jwt", "strict", ECHO, {"tokens": rules})
+    provider.rotate("EC")
     mine = "fn:jwt/strict"
     assert call(trusting, provider.token(scope=f"{mine} orders.read orders.list"), "jwt/strict").status == 200
     lacking = call(trusting, provider.token(scope=f"{mine} orders.list"), "jwt/strict")
@@ -396,6 +397,15 @@ def test_KYM_2_a_functions_own_audience_opens_it_but_the_apis_never_does(trustin
     # Every token for the API of this server would open it.
     refused = call(trusting, provider.token(aud="casemate"), "jwt/orders")
     assert (refused.status, problem(refused)["type"]) == (403, "/problems/insufficient-scope")
+
+
+def test_an_audience_of_a_functions_own_makes_no_token_act_for_its_holder(trusting: Server, provider: Provider) -> None:
+    keys = {"tokens": {"audiences": ["devtool"]}, "capabilities": ["jwt/one:source:read"]}
+    outcome = trusting.try_deploy("jwt", "both", ECHO, keys)
+    assert outcome.code != 0 and "don't go together" in outcome.said and "casemate.yaml:" in outcome.said
+    # Nor does one that stands for another function.
+    trusting.deploy("jwt", "greedy", ECHO, {"tokens": {"audiences": [f"{trusting.gateway_url}/f/jwt/one"]}})
+    assert call(trusting, provider.token(aud=f"{trusting.gateway_url}/f/jwt/one"), "jwt/greedy").status == 401
 
 
 @pytest.mark.parametrize(

@@ -76,7 +76,8 @@ def test_COG_22_a_session_can_stand_for_a_service_account_whose_secret_its_maker
     session = make(maker, {"clientId": reader.client_id, "clientSecret": reader.client_secret})
     assert session["subject"] == reader.subject
     who = call(maker, session["nonce"]).json()["who"]
-    assert who == {"subject": f"{reader.subject} via fn:nonce/who", "grants": [{"on": "nonce/who", "permission": "function:read"}]}
+    assert who["subject"] == f"{reader.subject} via fn:nonce/who"
+    assert who["grants"] == [{"on": "nonce/who", "permission": "function:read"}]
     # The account can do nothing with a session that somebody else made for it; and may not call the function at all.
     assert call(reader, make(maker, {"clientId": reader.client_id, "clientSecret": reader.client_secret})["nonce"]).status == 403
 

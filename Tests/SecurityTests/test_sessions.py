@@ -268,7 +268,7 @@ def test_a_function_that_asks_the_platform_for_too_much_is_held_back_and_hurts_n
             own = {"Authorization": "Bearer " + event["headers"]["Casemate-Session"]}
             link = http.client.HTTPConnection("casemate.internal", timeout=20)
             found = {}
-            for _ in range(400):
+            for _ in range(600):
                 link.request("GET", "/v1/whoami", headers=own)
                 answer = link.getresponse()
                 answer.read()

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import http.server
 import json
 import threading
 import time
+import urllib.parse
 import uuid
 from typing import Any
 
@@ -30,6 +32,11 @@ class Provider:
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 provider.requests.append(self.path)
+                if self.path.startswith("/authorize?"):
+                    self.send_response(302)
+                    self.send_header("Location", provider.authorize(dict(urllib.parse.parse_qsl(self.path.partition("?")[2]))))
+                    self.end_headers()
+                    return
                 documents = {
                     "/.well-known/openid-configuration": {"issuer": provider.url, "jwks_uri": provider.url + "/jwks"} | provider.discovery,
                     "/jwks": {"keys": [json.loads(key.export_public()) for key in provider.keys]},
@@ -40,6 +47,17 @@ class Provider:
                     return
                 body = json.dumps(document).encode()
                 self.send_response(200)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def do_POST(self) -> None:
+                provider.requests.append(self.path)
+                form = dict(urllib.parse.parse_qsl(self.rfile.read(int(self.headers["Content-Length"])).decode()))
+                status, document = provider.answer(self.path, form)
+                body = json.dumps(document).encode()
+                self.send_response(status)
                 self.send_header("Content-Type", "application/json")
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
@@ -59,6 +77,14 @@ class Provider:
     def __exit__(self, *_: object) -> None:
         self.server.shutdown()
         self.server.server_close()
+
+    def authorize(self, query: dict[str, str]) -> str:
+        """Where the browser is sent back to."""
+        raise NotImplementedError
+
+    def answer(self, path: str, form: dict[str, str]) -> tuple[int, dict[str, Any]]:
+        """To a form."""
+        return 404, {}
 
     def rotate(self, kind: str = "EC", **more: Any) -> jwk.JWK:
         """A new key, which tokens are signed with from now on. The one before stays in the set."""
@@ -91,3 +117,56 @@ class Provider:
         """Three parts of whatever is given; texts as they are."""
         parts = [part if isinstance(part, str) else json.dumps(part) for part in (header, payload)]
         return ".".join([*(unpadded(part.encode()) for part in parts), unpadded(signature)])
+
+
+class SignInProvider(Provider):
+    """One that people sign in at, by browser or by a code that they type elsewhere: whoever is `person` does so at once."""
+
+    client_id = "casemate-cli"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.person: dict[str, Any] = {"sub": "alice", "groups": ["engineers"]}
+        self.asked: list[dict[str, str]] = []
+        self.codes: dict[str, dict[str, str]] = {}
+        # What is said in place of the right thing.
+        self.redirect: dict[str, str] = {}
+        self.claimed: dict[str, Any] = {}
+        self.approved = True
+        self.polls = 0
+        self.discovery = {
+            "authorization_endpoint": self.url + "/authorize",
+            "token_endpoint": self.url + "/token",
+            "device_authorization_endpoint": self.url + "/device",
+        }
+
+    def authorize(self, query: dict[str, str]) -> str:
+        self.asked.append(query)
+        code = str(uuid.uuid4())
+        self.codes[code] = query
+        return query["redirect_uri"] + "?" + urllib.parse.urlencode({"code": code, "state": query["state"], "iss": self.url} | self.redirect)
+
+    def id_token(self, **more: Any) -> str:
+        return self.token(**({"aud": self.client_id} | self.person | more | self.claimed))
+
+    def answer(self, path: str, form: dict[str, str]) -> tuple[int, dict[str, Any]]:
+        if form.get("client_id") != self.client_id:
+            return 401, {"error": "invalid_client"}
+        if path == "/device":
+            return 200, {
+                "device_code": "device", "user_code": "WDJB-MJHT", "verification_uri": self.url + "/type", "expires_in": 60, "interval": 1,
+            }  # fmt: skip
+        if path != "/token":
+            return 404, {}
+        if form["grant_type"] == "urn:ietf:params:oauth:grant-type:device_code":
+            self.polls += 1
+            if self.polls == 1 or not self.approved:
+                return 400, {"error": "authorization_pending" if self.polls < 3 else "access_denied"}
+            return 200, {"access_token": "opaque", "token_type": "Bearer", "id_token": self.id_token()}
+        query = self.codes.pop(form.get("code", ""), None)
+        if query is None or form["grant_type"] != "authorization_code" or form["redirect_uri"] != query["redirect_uri"]:
+            return 400, {"error": "invalid_grant", "error_description": "no such code"}
+        challenge = unpadded(hashlib.sha256(form["code_verifier"].encode()).digest())
+        if query["code_challenge_method"] != "S256" or challenge != query["code_challenge"]:
+            return 400, {"error": "invalid_grant", "error_description": "the verifier is another"}
+        return 200, {"access_token": "opaque", "token_type": "Bearer", "id_token": self.id_token(nonce=query["nonce"])}

@@ -72,6 +72,11 @@ struct ManifestReader {
         spec.tokenRules = fields["tokens"].flatMap { tokenRules($0) }
         spec.capabilities = fields["capabilities"].flatMap { capabilities($0) }
         spec.audiences = fields["identity"].flatMap { audiences($0) }
+        if spec.tokenRules?.audiences != nil, spec.capabilities != nil, let field = fields["tokens"] {
+            faults.error(
+                field.line, "tokens.audiences and capabilities don't go together: a token that was meant for something else would act here",
+                fix: "remove one of them")
+        }
         spec.egress = fields["egress"].flatMap { egress($0) }
         spec.injected = injected(secrets, egress: spec.egress ?? [], environment)
         let policy = fields["dependencies"].flatMap { dependencyPolicy($0) } ?? .auto

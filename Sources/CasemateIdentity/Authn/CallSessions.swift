@@ -57,10 +57,18 @@ public final class CallSessions: Sendable {
         let session = found.session
         // One that is deleted may still run, and another may have its name by now.
         guard case .function(session.function, _)? = resource(session.name) else { return nil }
-        let root = if case .session(let outer) = session.caller { outer.root } else { session.caller.subject }
+        let root: String
+        let person: String?
+        if case .session(let outer) = session.caller {
+            (root, person) = (outer.root, outer.person)
+        } else {
+            (root, person) = (session.caller.subject, session.caller.isSignedIn ? session.caller.identity : nil)
+        }
         return .session(
             SessionPrincipal(
-                key: hash, function: session.name, onBehalfOf: session.caller.subject, root: root, rights: rights(of: session)))
+                key: hash, function: session.name, onBehalfOf: session.caller.subject, root: root, person: person,
+                isMachines: session.caller.isMachine,
+                rights: rights(of: session)))
     }
 
     /// Whether its call still runs.
@@ -90,6 +98,10 @@ public struct SessionPrincipal: Sendable, Equatable {
     public let onBehalfOf: String
     /// That of whoever made the first call.
     public let root: String
+    /// Their identity, where they have signed in.
+    public let person: String?
+    /// Whether that was a machine.
+    let isMachines: Bool
     public let rights: GrantedRights
 
     /// `CALLER via fn:NAMESPACE/FUNCTION`

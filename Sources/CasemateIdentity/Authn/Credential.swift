@@ -66,6 +66,7 @@ public struct FreshCredential: Sendable, CustomStringConvertible, CustomReflecta
         case clientSecret = "cmc_"
         case accessToken = "cma_"
         case nonce = "cmn_"
+        case signIn = "cmp_"
     }
 
     public var description: String { "<redacted>" }

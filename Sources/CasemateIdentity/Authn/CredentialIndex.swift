@@ -22,10 +22,18 @@ public final class CredentialIndex: Sendable {
         var entries: [CredentialHash: Entry] = [:]
         var accounts: [AccountId: (account: ServiceAccount, places: KnownPlaces)] = [:]
         var rights: [Subject: GrantedRights] = [:]
+        var issuers: [IssuerId: Issuer] = [:]
         /// Whoever is the same as their credential, by their identity.
         var holders: [String: CredentialHash] = [:]
 
-        static func name(_ key: KeyId) -> String { "credential:\(key)" }
+        /// What was granted to somebody, with those of their groups to which something was: others are of no use to anybody.
+        func person(_ issuer: Issuer, id: String, username: String, groups: Set<String>, signIn: SessionId?) -> Principal {
+            let known = groups.filter { rights[.group(issuer.id, $0)] != nil }
+            let all = known.reduce(rights[.user(issuer.id, username)] ?? .none) { all, group in
+                rights[.group(issuer.id, group)].map { all.union($0) } ?? all
+            }
+            return .person(PersonPrincipal(issuer: issuer, id: id, username: username, groups: known, rights: all, signIn: signIn))
+        }
 
         mutating func add(_ credential: StoredCredential, before: Entry? = nil) {
             guard let hash = CredentialHash(bytes: credential.hash) else { return }
@@ -41,9 +49,13 @@ public final class CredentialIndex: Sendable {
             case .serviceAccount(let id, let key, _):
                 guard let known = accounts[id] else { return }
                 principal = .serviceAccount(AccountPrincipal(known.account, key: key, rights: rights[.serviceAccount(id)] ?? .none))
-                holders[Self.name(key)] = hash
+                principal.credential.map { holders[$0] = hash }
                 // An account that is known at a place is so with each of its credentials: a fresh access token, too.
                 places = known.places
+            case .person(let id, let known):
+                guard let issuer = issuers[known.issuer] else { return }
+                principal = person(issuer, id: known.subject, username: known.username, groups: Set(known.groups), signIn: id)
+                principal.credential.map { holders[$0] = hash }
             }
             entries[hash] = Entry(
                 principal: principal, expires: credential.expires, places: places, used: before?.used.load(ordering: .relaxed) ?? 0)
@@ -62,6 +74,7 @@ public final class CredentialIndex: Sendable {
             for account in records.accounts {
                 fresh.accounts[account.id] = (account, contents.accounts[account.id]?.places ?? KnownPlaces())
             }
+            fresh.issuers = Dictionary(records.issuers.map { ($0.id, $0) }) { first, _ in first }
             fresh.rights = Dictionary(grouping: records.grants, by: \.subject).mapValues { GrantedRights($0) }
             for credential in records.credentials {
                 fresh.add(credential, before: CredentialHash(bytes: credential.hash).flatMap { contents.entries[$0] })
@@ -73,7 +86,10 @@ public final class CredentialIndex: Sendable {
     /// One more, and some less, where nothing else changed.
     public func replace(_ gone: [[UInt8]], by credential: StoredCredential) {
         contents.withLock { contents in
-            for hash in gone.compactMap({ CredentialHash(bytes: $0) }) { contents.entries[hash] = nil }
+            for hash in gone.compactMap({ CredentialHash(bytes: $0) }) {
+                let name = contents.entries.removeValue(forKey: hash)?.principal.credential
+                if let name { contents.holders[name] = nil }
+            }
             contents.add(credential)
         }
     }
@@ -119,14 +135,7 @@ public final class CredentialIndex: Sendable {
     }
 
     private func person(_ issuer: Issuer, id: String, username: String, groups: Set<String>) -> Principal {
-        contents.withLock { contents in
-            // Groups that were granted nothing are of no use to anybody.
-            let known = groups.filter { contents.rights[.group(issuer.id, $0)] != nil }
-            let rights = known.reduce(contents.rights[.user(issuer.id, username)] ?? .none) { all, group in
-                contents.rights[.group(issuer.id, group)].map { all.union($0) } ?? all
-            }
-            return .person(PersonPrincipal(issuer: issuer, id: id, username: username, groups: known, rights: rights))
-        }
+        contents.withLock { $0.person(issuer, id: id, username: username, groups: groups, signIn: nil) }
     }
 
     /// Whom an access token of our own was made for, with what they may do now; nil once they are gone.
@@ -135,14 +144,14 @@ public final class CredentialIndex: Sendable {
         let words = token.subject.split(separator: ":", maxSplits: 2, omittingEmptySubsequences: false)
         guard words.count > 1 else { return nil }
         switch words[0] {
-        case "person":
+        case "person" where token.text("credential") == nil:
             guard words.count == 3, let issuer = IssuerId(words[1]).flatMap(issuer) else { return nil }
             return person(issuer, id: String(words[2]), username: token.username, groups: token.groups)
-        case "service-account":
+        case "service-account", "person":
             // By the credential that was exchanged: with that it ends.
-            guard let key = token.text("key").flatMap({ KeyId($0) }), let holder = holder(Contents.name(key)),
-                holder.identity == token.subject
-            else { return nil }
+            guard let credential = token.text("credential"), let holder = holder(credential), holder.identity == token.subject else {
+                return nil
+            }
             return holder
         default:
             return holder(token.subject)
@@ -155,9 +164,10 @@ public final class CredentialIndex: Sendable {
         switch principal {
         case .person(let known):
             guard isTrusted(known.issuer.id) else { return .none }
+            if let credential = principal.credential { return holder(credential)?.rights ?? .none }
             return person(known.issuer, id: known.id, username: known.username, groups: known.groups).rights
         case .serviceAccount(let account):
-            if let key = account.key { return holder(Contents.name(key))?.rights ?? .none }
+            if let credential = principal.credential { return holder(credential)?.rights ?? .none }
             return contents.withLock { contents in
                 contents.accounts[account.id] == nil ? .none : contents.rights[.serviceAccount(account.id)] ?? .none
             }
@@ -187,6 +197,12 @@ public final class CredentialIndex: Sendable {
     /// - Throws: `.rateLimited` where many such come from the same place.
     public func failed(from source: CallerSource?) throws(Problem) {
         if let source { try guesses.failed(from: source, at: Monotonic.now) }
+    }
+
+    /// A sign-in that is valid, with whose it is; nil for other credentials.
+    public func signIn(_ stored: StoredCredential) -> (stored: StoredCredential, principal: Principal)? {
+        guard case .person(let id, _) = stored.holder, let principal = holder("sign-in:\(id)") else { return nil }
+        return (stored, principal)
     }
 
     /// Uses since this was last asked, to be stored.

@@ -52,10 +52,30 @@ public enum Principal: Sendable, Equatable {
         }
     }
 
-    /// A service account's credential that was shown.
-    public var key: KeyId? {
-        if case .serviceAccount(let account) = self { account.key } else { nil }
+    /// What stands for the credential that was shown, where its holder may have several; nil for a client secret and for tokens.
+    public var credential: String? {
+        switch self {
+        case .serviceAccount(let account): account.key.map { "credential:\($0)" }
+        case .person(let person): person.signIn.map { "sign-in:\($0)" }
+        case .anonymous, .administrator, .functionToken, .session, .function: nil
+        }
     }
+
+    public var signIn: SessionId? {
+        if case .person(let person) = self { person.signIn } else { nil }
+    }
+
+    /// A caller with a credential whom nobody can ask: neither somebody who has signed in, nor what acts for them.
+    public var isMachine: Bool {
+        switch self {
+        case .anonymous, .function: false
+        case .session(let session): session.isMachines
+        case .administrator, .functionToken, .serviceAccount, .person: !isSignedIn
+        }
+    }
+
+    /// Somebody who can be asked, and must be before something acts for them. Everybody else is a machine.
+    public var isSignedIn: Bool { signIn != nil }
 
     /// The subject of whoever began: a call on somebody's behalf counts as theirs, whatever it came through.
     public var root: String {
@@ -101,8 +121,11 @@ public struct PersonPrincipal: Sendable, Equatable {
     public let username: String
     public let groups: Set<String>
     public let rights: GrantedRights
+    /// Where they have signed in, and not a program shown a token of theirs: they can be asked.
+    public let signIn: SessionId?
 
-    init(issuer: Issuer, id: String, username: String, groups: Set<String>, rights: GrantedRights) {
+    init(issuer: Issuer, id: String, username: String, groups: Set<String>, rights: GrantedRights, signIn: SessionId? = nil) {
+        self.signIn = signIn
         self.issuer = issuer
         self.id = id
         self.username = username

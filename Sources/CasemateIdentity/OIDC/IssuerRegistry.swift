@@ -81,6 +81,9 @@ public final class IssuerRegistry: Sendable {
         state.withLock { $0.functions }.map { ["\($0)\(function)"] } ?? []
     }
 
+    /// Whether an audience is what stands for a function here.
+    public func isFunctionURL(_ audience: String) -> Bool { state.withLock { $0.functions }.map { audience.hasPrefix($0) } ?? true }
+
     /// Whether it was verified not long ago: the next time costs little.
     public func isKnown(_ text: String) -> Bool {
         let hash = Self.hash(text)

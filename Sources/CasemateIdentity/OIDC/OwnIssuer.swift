@@ -40,7 +40,7 @@ public struct OwnIssuer: Sendable {
         var claims = AccessClaims(
             iss: url, sub: holder.identity, aud: audience, iat: seconds, nbf: seconds, exp: seconds + lifetime,
             jti: TokenId().text, clientId: holder.identity, scope: "fn:\(function)", username: holder.subject,
-            issuerUsername: holder.subject, key: holder.key?.text, groups: nil)
+            issuerUsername: holder.subject, credential: holder.credential, groups: nil)
         if case .person(let person) = holder {
             claims.issuerUsername = person.username
             claims.groups = person.groups.sorted()
@@ -139,11 +139,11 @@ private struct AccessClaims: Encodable {
     /// A person's, as their issuer has it.
     var issuerUsername: String
     /// The credential that was exchanged, with which this one ends.
-    var key: String?
+    var credential: String?
     var groups: [String]?
 
     enum CodingKeys: String, CodingKey {
-        case iss, sub, aud, iat, nbf, exp, jti, scope, username, key, groups
+        case iss, sub, aud, iat, nbf, exp, jti, scope, username, credential, groups
         case issuerUsername = "issuer_username"
         case clientId = "client_id"
     }

@@ -12,6 +12,11 @@ public struct VerifiedToken: Sendable, Equatable {
     public let expires: Timestamp
     /// Signed by this server, for one function. What its holder may do is asked besides.
     public let isOwn: Bool
+    /// Whether it can tell of a sign-in: access tokens say by their type (RFC 9068 §2.1), their scopes, or another client, that they don't.
+    public var isIdToken: Bool { !isAccessToken && scopes.isEmpty && (text("azp").map { $0 == audiences.first } ?? true) }
+    private let isAccessToken: Bool
+    /// Nil where it does not say.
+    public let issued: Timestamp?
     /// What it is signed with.
     public let algorithm: String
     private let claims: JSONObject
@@ -35,12 +40,16 @@ public struct VerifiedToken: Sendable, Equatable {
         scopes = claims.scopes
         expires = Timestamp(milliseconds: (claims.expires + IssuerRegistry.leewayInSeconds) * 1000)
         algorithm = token.algorithm
+        isAccessToken = token.type == "at+jwt"
+        issued = claims.issuedAt.map { Timestamp(milliseconds: $0 * 1000) }
         self.claims = claims.fields
         encodedClaims = Base64URL.encode(claims.bytes)
     }
 
     /// A claim that is one text.
     public func text(_ name: String) -> String? {
+        // An address that its owner has not confirmed may be anyone's.
+        if name == "email", claims["email_verified"] != .flag(true) { return nil }
         if case .text(let text)? = claims[name] { return text }
         return nil
     }

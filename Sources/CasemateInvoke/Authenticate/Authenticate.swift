@@ -69,7 +69,8 @@ package struct Authenticate {
 
     /// A provider's token opens what it says itself: what was granted to the person does not count. One of our own says for whom it was made.
     private func principal(of token: VerifiedToken) -> Principal? {
-        token.isOwn ? index.holder(of: token) { issuers.issuer($0) } : .person(PersonPrincipal(token))
+        token.isOwn
+            ? index.holder(of: token) { issuers.issuer($0) } : token.issuer.isForPipelines ? nil : .person(PersonPrincipal(token))
     }
 
     static let noSession = Problem(

@@ -8,9 +8,9 @@ package struct AuthorizedCall {
     package let token: [UInt8]?
     package let function: Deployed
 
-    fileprivate init(_ authenticated: AuthenticatedCall, function: Deployed) {
+    fileprivate init(_ authenticated: AuthenticatedCall, _ function: Deployed, as principal: Principal? = nil) {
         call = authenticated.call
-        principal = authenticated.principal
+        self.principal = principal ?? authenticated.principal
         token = authenticated.token
         self.function = function
     }
@@ -20,6 +20,9 @@ package struct AuthorizedCall {
 package struct Authorize {
     let catalog: Catalog
     let issuers: IssuerRegistry
+    let consents: Consents
+    /// The key that revisions are signed with.
+    let signer: String
 
     /// - Throws: `.unauthenticated` without a credential, alike for private and unknown functions; `.notFound` for a function that the
     ///   holder may not know; `.forbidden` for one that it may know but not call.
@@ -30,7 +33,7 @@ package struct Authorize {
             // One that is deleted may still run, and another may have its name by now.
             guard catalog.function(id)?.name == name, let function, function.mayBeCalled(by: name) else { throw Self.unknown }
             try checkDepth(of: authenticated.call)
-            return AuthorizedCall(authenticated, function: function)
+            return try agreed(authenticated, function)
         }
         try checkDepth(of: authenticated.call)
         switch authenticated.accessToken {
@@ -38,11 +41,15 @@ package struct Authorize {
         case let token? where token.isOwn:
             // For one function alone, public ones not excepted: with the call comes what its holder may do.
             try checkScope(of: token, for: authenticated.call.target)
-        case let token?: return AuthorizedCall(authenticated, function: try self.function(function, authenticated.call.target, for: token))
+        case let token?: return try agreed(authenticated, try self.function(function, authenticated.call.target, for: token))
         }
         // A session opens what its caller may call, and no more: between functions nothing is open to all.
         if let function, function.spec?.access == .public, !authenticated.principal.isSession {
-            return AuthorizedCall(authenticated, function: function)
+            // Who could not agree to it calls it as anybody does.
+            if authenticated.principal.isSignedIn, !authenticated.principal.rights.has(.functionInvoke, on: function.resource) {
+                return AuthorizedCall(authenticated, function, as: .anonymous)
+            }
+            return try agreed(authenticated, function)
         }
         switch authenticated.principal {
         case .anonymous, .function: throw Authenticate.refusal
@@ -53,10 +60,10 @@ package struct Authorize {
             guard rights.contains(.functionInvoke) else {
                 throw Problem(.forbidden, "to call \(function.name) takes the right \(Right.functionInvoke.rawValue)")
             }
-            return AuthorizedCall(authenticated, function: function)
+            return try agreed(authenticated, function)
         case .functionToken(_, let namespace, let only):
             guard let function, function.namespaceId == namespace, only == nil || only == function.id else { throw Self.unknown }
-            return AuthorizedCall(authenticated, function: function)
+            return try agreed(authenticated, function)
         }
     }
 
@@ -67,8 +74,7 @@ package struct Authorize {
     private func function(_ function: Deployed?, _ target: Substring, for token: VerifiedToken) throws(Problem) -> Deployed {
         guard let name = FunctionName(target) else { throw Self.unknown }
         let rules = function?.spec?.tokenRules
-        let isForFunction = token.isFor(
-            issuers.audiences(of: name) + (rules?.audiences ?? []).filter { !token.issuer.audiences.contains($0) })
+        let isForFunction = token.isFor(issuers.audiences(of: name) + (function.map { furtherAudiences($0, token.issuer) } ?? []))
         guard isForFunction || token.isFor(token.issuer.audiences) else { throw Authenticate.refusal }
         if let function, function.spec?.access == .public { return function }
         let scope = "fn:\(name)"
@@ -80,6 +86,15 @@ package struct Authorize {
         return function
     }
 
+    /// What a function's own rules take for it besides its URL. Never where its calls act for their callers: whoever deploys it could make a
+    /// token that was meant for something else act for its holder here. Nor what stands for this server, for its sign-ins or for a function.
+    private func furtherAudiences(_ function: Deployed, _ issuer: Issuer) -> [String] {
+        guard function.spec?.capabilities == nil else { return [] }
+        return (function.spec?.tokenRules?.audiences ?? []).filter { audience in
+            !issuer.audiences.contains(audience) && audience != issuer.clientId && !issuers.isFunctionURL(audience)
+        }
+    }
+
     private func checkScope(of token: VerifiedToken, for target: Substring) throws(Problem) {
         guard let name = FunctionName(target) else { throw Self.unknown }
         guard token.isFor(issuers.audiences(of: name)) else { throw Self.lacks("fn:\(name)", name) }
@@ -87,6 +102,38 @@ package struct Authorize {
 
     static func lacks(_ scope: String, _ name: FunctionName) -> Problem {
         Problem(.insufficientScope, "the token is not for \(name): it lacks the scope \(scope)", reason: scope)
+    }
+
+    private func agreed(_ authenticated: AuthenticatedCall, _ function: Deployed) throws(Problem) -> AuthorizedCall {
+        try checkAgreement(of: authenticated.principal, with: function)
+        return AuthorizedCall(authenticated, function)
+    }
+
+    /// Whoever can be asked has been, for what runs now: it may act for them. For machines their namespace's policy has answered.
+    /// - Throws: `.consentRequired` naming the revision; `.forbidden`.
+    func checkAgreement(of principal: Principal, with function: Deployed) throws(Problem) {
+        if principal.isSignedIn, let revision = function.revision, consents.given(by: principal.identity, to: revision.id) == nil {
+            throw Problem(
+                .consentRequired,
+                "see what revision \(revision.number) of \(function.name) may do, and agree: casemate consent \(function.name)",
+                reason: "\(revision.number)")
+        }
+        if principal.isMachine, !function.policy.machines.isEmpty,
+            let why = function.policy.machines.refusal(of: function.spec?.capabilities ?? [], signer: signer)
+        {
+            throw Problem(.forbidden, "machines may not call \(function.name): \(why)")
+        }
+    }
+
+    /// What a session of `principal`'s call may have of what the function declares: nothing where somebody is acted for who did not agree to
+    /// this, the function that they called being another.
+    func capabilities(of function: Deployed, for principal: Principal) -> [Capability] {
+        if case .session(let session) = principal, let person = session.person,
+            function.revision.map({ consents.given(by: person, to: $0.id) == nil }) ?? true
+        {
+            return []
+        }
+        return function.spec?.capabilities ?? []
     }
 
     private func checkDepth(of call: IncomingCall) throws(Problem) {

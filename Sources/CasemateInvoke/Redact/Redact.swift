@@ -25,13 +25,17 @@ package struct Redact {
     package static let wholeBodyLimit = 1 << 20
 
     /// Finds the function's secrets and the caller's token.
-    let redactor: Redactor
+    let redactor: CallRedactor
     /// A body that can't be looked into is blocked only where a secret could be in it.
     let hasSecrets: Bool
     /// Whether there are values that the function itself does not know.
     let hasUnknown: Bool
 
     package init(redactor: Redactor, hasSecrets: Bool = true, hasUnknown: Bool = false) {
+        self.init(CallRedactor(redactor), hasSecrets: hasSecrets, hasUnknown: hasUnknown)
+    }
+
+    init(_ redactor: CallRedactor, hasSecrets: Bool, hasUnknown: Bool) {
         self.redactor = redactor
         self.hasUnknown = hasUnknown
         self.hasSecrets = hasSecrets
@@ -39,6 +43,7 @@ package struct Redact {
 
     /// - Throws: `.secretInResponse` where a value cannot be taken out without breaking the body, `.badResult` for what is no response.
     package func callAsFunction(_ reply: Reply, of call: CallId) throws(Problem) -> RedactedReply {
+        let redactor = reply.isCompressed ? redactor.whole : redactor.whole(for: reply.length)
         var head = try ResponseHead(reply, call: call, redactor: redactor)
         var body = reply.body
         if !redactor.isEmpty, body.readableBytes > 0 {
@@ -61,6 +66,7 @@ package struct Redact {
     /// A response that begins before it is complete.
     /// - Parameter start: the first bytes of the body, at least `wholeBodyLimit`.
     package func stream(_ reply: Reply, start: ByteBuffer, of call: CallId) throws(Problem) -> RedactedStream {
+        let redactor = redactor.whole
         let head = try ResponseHead(reply, call: call, redactor: redactor)
         // A whole one leaves its body out; here it would come behind the response's end, and be taken for the next one.
         guard head.status.mayHaveResponseBody else {
@@ -83,7 +89,7 @@ package struct Redact {
     /// A problem is the platform's own text, but may quote what the function or its caller sent.
     package func problem(_ problem: Problem, of call: CallId) -> RedactedReply {
         var detail = problem.detail
-        if let clean = redactor.redact(Array(detail.utf8)) { detail = String(decoding: clean.bytes, as: UTF8.self) }
+        if let clean = redactor.whole.redact(Array(detail.utf8)) { detail = String(decoding: clean.bytes, as: UTF8.self) }
         return Self.reply(
             Problem(problem.code, detail, reason: problem.reason, retryAfterSeconds: problem.retryAfterSeconds), of: call)
     }

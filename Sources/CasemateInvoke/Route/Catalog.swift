@@ -28,7 +28,7 @@ package final class Deployed: Sendable {
     package init(
         id: FunctionId, namespaceId: NamespaceId, name: FunctionName, revision: Revision?, spec: FunctionSpec?, wrappedDataKey: [UInt8],
         secrets: [SealedSecret], generation: UInt64 = 0, loadInMilliseconds: Int? = nil, granted: Set<AllowedHost> = [],
-        namespaceRate: RateLimits = RateLimits()
+        policy: NamespacePolicy = NamespacePolicy()
     ) {
         self.id = id
         self.namespaceId = namespaceId
@@ -41,14 +41,17 @@ package final class Deployed: Sendable {
         self.generation = generation
         self.loadInMilliseconds = loadInMilliseconds
         self.granted = granted
-        self.namespaceRate = namespaceRate
-        let capped = (spec?.rate ?? RateLimits()).capped(by: namespaceRate)
+        self.policy = policy
+        let capped = (spec?.rate ?? RateLimits()).capped(by: policy.rate)
         rate = capped.isEmpty ? nil : capped
         reachable = spec?.reachable(granted: granted) ?? []
     }
 
     private let granted: Set<AllowedHost>
-    private let namespaceRate: RateLimits
+    /// Of its namespace, as it is now.
+    package let policy: NamespacePolicy
+
+    package var resource: Resource { .function(id, in: namespaceId) }
 
     /// Whether the active revision lists `caller` among its callers.
     package func mayBeCalled(by caller: FunctionName) -> Bool { spec?.callers?.contains(caller) ?? false }
@@ -57,7 +60,7 @@ package final class Deployed: Sendable {
         Deployed(
             id: id, namespaceId: namespaceId, name: name, revision: revision, spec: spec, wrappedDataKey: wrappedDataKey, secrets: secrets,
             generation: generation, loadInMilliseconds: loadInMilliseconds, granted: granted,
-            namespaceRate: namespaceRate)
+            policy: policy)
     }
 }
 

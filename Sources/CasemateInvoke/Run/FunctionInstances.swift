@@ -12,6 +12,8 @@ final class FunctionInstances {
     let revision: Revision
     let spec: FunctionSpec
     let redactor: Redactor
+    /// For calls without a token.
+    let callRedactor: CallRedactor
     let bundle: BundleDigest
     /// Those that the function gets itself.
     let secrets: [(name: VariableName, value: Secret)]
@@ -52,6 +54,7 @@ final class FunctionInstances {
         redactor = Redactor(
             all.map { entry in entry.value.withBytes { Needle.secret(name: entry.name.text, value: $0) } }
                 + seals.utf8.map { .token($0) })
+        callRedactor = CallRedactor(redactor)
         outgoingRedactor = redactor.adding(
             all.compactMap { entry in
                 entry.value.withBytes { value in

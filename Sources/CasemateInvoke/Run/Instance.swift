@@ -35,7 +35,7 @@ final class Instance: Equatable {
     private var abandoned: Set<UInt32> = []
     private var output: LogCollector
     private var error: LogCollector
-    private let redactor: Redactor
+    private let redactor: CallRedactor
     private let write: ([LogLine]) -> Void
     private let isolatedFields: ByteBuffer?
 
@@ -58,7 +58,7 @@ final class Instance: Equatable {
         self.concurrency = concurrency
         self.isolatedFields = isolatedFields
         self.write = write
-        self.redactor = redactor
+        self.redactor = CallRedactor(redactor)
         output = LogCollector(stream: .output, redactor: redactor)
         error = LogCollector(stream: .error, redactor: redactor)
         sandbox.onOutput = { [weak self] isError, bytes in
@@ -90,7 +90,7 @@ final class Instance: Equatable {
         deepest = calls.map(\.admitted.call.depth).max() ?? 0
         if concurrency > 1 {
             call.printed = (
-                LogCollector(stream: .output, redactor: call.redact.redactor), LogCollector(stream: .error, redactor: call.redact.redactor)
+                LogCollector(stream: .output, call.redact.redactor), LogCollector(stream: .error, call.redact.redactor)
             )
         } else if call.hasToken {
             output.use(call.redact.redactor)

@@ -12,13 +12,15 @@ struct LogCollector {
     let stream: LogLine.Stream
     /// Made with the first byte: most calls print nothing.
     private var redaction: RedactorStream?
-    private var redactor: Redactor
+    private var redactor: CallRedactor
     private var partial: [UInt8] = []
     private var taken = 0
     private(set) var dropped = 0
     private var hits = 0
 
-    init(stream: LogLine.Stream, redactor: Redactor) {
+    init(stream: LogLine.Stream, redactor: Redactor) { self.init(stream: stream, CallRedactor(redactor)) }
+
+    init(stream: LogLine.Stream, _ redactor: CallRedactor) {
         self.stream = stream
         self.redactor = redactor
     }
@@ -30,14 +32,14 @@ struct LogCollector {
     }
 
     /// Between calls, when nothing is held back: what to look for from now on.
-    mutating func use(_ redactor: Redactor) {
+    mutating func use(_ redactor: CallRedactor) {
         self.redactor = redactor
         redaction = nil
     }
 
     mutating func take(_ bytes: ByteBuffer, at time: Timestamp, call: CallId?, into lines: inout [LogLine]) {
         var clean: [UInt8] = []
-        if redaction == nil { redaction = redactor.makeStream() }
+        if redaction == nil { redaction = redactor.whole.makeStream() }
         bytes.withUnsafeReadableBytes { raw in redaction?.push(raw.bindMemory(to: UInt8.self), into: &clean) }
         cut(clean, at: time, call: call, into: &lines)
     }

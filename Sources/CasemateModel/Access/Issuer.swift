@@ -20,12 +20,21 @@ public struct Issuer: Sendable, Equatable {
     public var algorithms: [String]
     /// A certificate authority to trust besides the system's, in PEM.
     public var authority: String?
+    /// The public client (RFC 6749 §2.1) that people sign in by from the command line; nil where they can't.
+    public var clientId: String?
+    /// What is asked for then.
+    public var scope: String
+    /// People may sign in by a code that they type elsewhere. Nothing ties such a sign-in to this server but their eyes.
+    public var allowsDevice = false
+    /// Its tokens stand for service accounts alone, by the rules of those: where anyone can get one, for any audience.
+    public var isForPipelines = false
     public var created: Timestamp
     public var createdBy: String
 
     public init(
         id: IssuerId, name: IssuerLabel, url: String, audiences: [String], usernameClaim: String = "sub", groupsClaim: String = "groups",
-        algorithms: [String] = Issuer.defaultAlgorithms, authority: String? = nil, created: Timestamp, createdBy: String
+        algorithms: [String] = Issuer.defaultAlgorithms, authority: String? = nil, clientId: String? = nil,
+        scope: String = Issuer.defaultScope, created: Timestamp, createdBy: String
     ) {
         self.id = id
         self.name = name
@@ -35,6 +44,8 @@ public struct Issuer: Sendable, Equatable {
         self.groupsClaim = groupsClaim
         self.algorithms = algorithms
         self.authority = authority
+        self.clientId = clientId
+        self.scope = scope
         self.created = created
         self.createdBy = createdBy
     }
@@ -43,6 +54,8 @@ public struct Issuer: Sendable, Equatable {
     public static let allAlgorithms = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
     /// What providers use.
     public static let defaultAlgorithms = ["RS256", "PS256", "ES256", "EdDSA"]
+
+    public static let defaultScope = "openid profile email"
 
     /// Whether `url` can be an issuer's: https, without query or fragment (OpenID Connect Discovery 1.0 §2); http on loopback, for tests.
     public static func isURL(_ url: String) -> Bool {

@@ -49,6 +49,8 @@ extension Problem.Code {
     /// A token that was not made out for this function; `reason` is the scope that it lacks (RFC 6750 §3.1).
     public static let insufficientScope = Self("insufficient-scope", "The token is not for this function", 403)
     public static let notFound = Self("not-found", "Not found", 404)
+    /// Somebody who can be asked has not been; the status is RFC 6585's for what must be done first.
+    public static let consentRequired = Self("consent-required", "Your consent is needed", 428)
     public static let methodNotAllowed = Self("method-not-allowed", "Method not allowed", 405)
     public static let conflict = Self("conflict", "Conflict", 409)
     public static let invalidName = Self("invalid-name", "Invalid name", 422)
@@ -80,7 +82,8 @@ extension Problem.Code {
 
     /// Every code, for docs and tests.
     public static let all: [Problem.Code] = [
-        unauthenticated, forbidden, insufficientScope, notFound, methodNotAllowed, conflict, invalidName, invalidRequest, invalidManifest,
+        unauthenticated, forbidden, insufficientScope, consentRequired, notFound, methodNotAllowed, conflict, invalidName, invalidRequest,
+        invalidManifest,
         notAvailable,
         archiveRefused, buildFailed, gateFailed, handlerFailed, tooLarge, uriTooLong, headersTooLarge, rateLimited, requestTimeout,
         functionRaised, badResult, functionCrashed, functionTimeout, responseTooLarge, secretInResponse, secretMissing, importFailed,

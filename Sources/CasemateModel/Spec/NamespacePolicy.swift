@@ -5,8 +5,13 @@ public struct NamespacePolicy: Hashable, Sendable, Codable {
     public var egress: Egress
     /// What none of its functions is called more often than, each for itself.
     public var rate: RateLimits
+    /// What machines may call here, of what they may call otherwise.
+    public var machines: Machines
 
-    public init(development: Bool = false, egress: Egress = Egress(), rate: RateLimits = RateLimits()) {
+    public init(
+        development: Bool = false, egress: Egress = Egress(), rate: RateLimits = RateLimits(), machines: Machines = Machines()
+    ) {
+        self.machines = machines
         self.development = development
         self.egress = egress
         self.rate = rate
@@ -17,6 +22,29 @@ public struct NamespacePolicy: Hashable, Sendable, Codable {
         development = try container.decodeIfPresent(Bool.self, forKey: .development) ?? false
         egress = try container.decodeIfPresent(Egress.self, forKey: .egress) ?? Egress()
         rate = try container.decodeIfPresent(RateLimits.self, forKey: .rate) ?? RateLimits()
+        machines = try container.decodeIfPresent(Machines.self, forKey: .machines) ?? Machines()
+    }
+
+    /// Nobody asks a machine whether it trusts what it calls: these are its standing answer.
+    public struct Machines: Hashable, Sendable, Codable {
+        /// Keys, by the fingerprints that trust sheets show; nil for any.
+        public var signers: [String]?
+        /// What a revision may do for its callers, at most; nil for whatever it declares.
+        public var capabilities: [Capability]?
+
+        public init(signers: [String]? = nil, capabilities: [Capability]? = nil) {
+            self.signers = signers
+            self.capabilities = capabilities
+        }
+
+        public var isEmpty: Bool { signers == nil && capabilities == nil }
+
+        /// Why a machine may not call a revision that `signer` signed; nil where it may.
+        public func refusal(of declared: [Capability], signer: String) -> String? {
+            if let signers, !signers.contains(signer) { return "it was signed with a key that the namespace's policy does not list" }
+            guard let capabilities, let beyond = declared.first(where: { !capabilities.contains($0) }) else { return nil }
+            return "it declares \(beyond), which the namespace's policy does not list for machines"
+        }
     }
 
     public struct Egress: Hashable, Sendable, Codable {

@@ -101,6 +101,8 @@ public struct StoredCredential: Sendable, Equatable {
         case functionToken(TokenId, namespace: NamespaceId, function: FunctionId?)
         /// Stands for a service account: until it is revoked, or, an access token, for an hour.
         case serviceAccount(AccountId, KeyId, AccountCredential)
+        /// Stands for somebody who has signed in, for a working day.
+        case person(SessionId, SignedInPerson)
     }
 
     /// What a service account shows: a key that was made for it, or what it got for its client secret.

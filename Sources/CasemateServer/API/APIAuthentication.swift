@@ -25,15 +25,23 @@ struct APIAuthentication: Sendable {
 
     /// Whom a token stands for that was made out for this server.
     private func person(_ text: String, from source: CallerSource?) throws(Problem) -> Principal? {
-        try token(text, from: source).map { credentials.person($0) }
+        guard let token = try token(text, from: source) else { return nil }
+        guard !token.issuer.isForPipelines else {
+            try credentials.failed(from: source)
+            return nil
+        }
+        return credentials.person(token)
     }
 
-    /// A valid token of an identity provider's that was made out for this server; nil for what is none.
+    /// A valid token of an identity provider's; nil for what is none.
+    /// - Parameter audiences: those that it may be made out for, by its issuer.
     /// - Throws: `.rateLimited`, `.unavailable` as `principal` does.
-    func token(_ text: String, from source: CallerSource?) throws(Problem) -> VerifiedToken? {
+    func token(
+        _ text: String, for audiences: (Issuer) -> [String] = { $0.audiences }, from source: CallerSource?
+    ) throws(Problem) -> VerifiedToken? {
         if !issuers.isKnown(text) { try credentials.isNew(from: source) }
         switch issuers.verify(text) {
-        case .valid(let token) where token.isFor(token.issuer.audiences): return token
+        case .valid(let token) where token.isFor(audiences(token.issuer)): return token
         case .valid, .refused, .needsKeys(_, hasSome: true):
             try credentials.failed(from: source)
             return nil

@@ -12,10 +12,12 @@ struct APIServices: Sendable {
     let artifacts: ArtifactStore
     let logs: LogStore
     let vault: Vault
+    let signer: RevisionSigner
     let credentials: CredentialIndex
     let issuers: IssuerRegistry
     let sessions: CallSessions
     let prepared: PreparedSessions
+    let consents: Consents
     let catalog: CatalogLoader
     let deploy: DeployPipeline
     let warden: WardenClient
@@ -30,7 +32,7 @@ struct APIServices: Sendable {
     var routes: [APIRoute] {
         serverRoutes + namespaceRoutes + functionRoutes + secretRoutes + tokenRoutes + logRoutes + deploymentRoutes + policyRoutes
             + egressRoutes + accessRoutes + serviceAccountRoutes + oauthRoutes + issuerRoutes
-            + ownIssuerRoutes + sessionRoutes + federationRoutes
+            + ownIssuerRoutes + sessionRoutes + federationRoutes + signInRoutes + consentRoutes
     }
 
     /// What functions find at the platform's own name in their sandboxes: what takes a credential, which here is a session alone, and what

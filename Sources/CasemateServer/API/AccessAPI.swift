@@ -85,13 +85,13 @@ extension APIServices {
                     }
                 }
             }
-            return WhoAmI(subject: principal.subject, grants: held)
-        case .anonymous, .functionToken, .function: return WhoAmI(subject: principal.subject, grants: [])
+            return WhoAmI(principal, grants: held)
+        case .anonymous, .functionToken, .function: return WhoAmI(principal, grants: [])
         case .administrator:
-            return WhoAmI(subject: principal.subject, grants: [WhoAmI.Held(permission: Role.admin.rawValue, on: ResourceNames.platform)])
+            return WhoAmI(principal, grants: [WhoAmI.Held(permission: Role.admin.rawValue, on: ResourceNames.platform)])
         }
         let held = try await grants { grant, _ in subjects.contains(grant.subject) }
-        return WhoAmI(subject: principal.subject, grants: held.grants.map { WhoAmI.Held(permission: $0.permission, on: $0.on) })
+        return WhoAmI(principal, grants: held.grants.map { WhoAmI.Held(permission: $0.permission, on: $0.on) })
     }
 
     private func insert(_ body: NewGrant, on resource: Resource, for request: APIRequest) async throws -> GrantView {
@@ -277,4 +277,13 @@ struct WhoAmI: Encodable, Sendable {
 
     var subject: String
     var grants: [Held]
+    /// `consent`: asked before the first call of each revision. `standing`: never asked; what the grants let it call it may call, as far as
+    /// the policies of namespaces let machines.
+    var calls: String
+
+    init(_ principal: Principal, grants: [Held]) {
+        subject = principal.subject
+        self.grants = grants
+        calls = principal.isMachine ? "standing" : "consent"
+    }
 }

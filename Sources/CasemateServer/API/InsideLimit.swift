@@ -10,7 +10,8 @@ final class InsideLimit: Sendable {
     }
 
     static let atOnce = 16
-    static let perSecond = 100.0
+    static let burst = 100.0
+    static let perSecond = 20.0
     private static let most = 4096
 
     private let uses: Mutex<[FunctionId: Use]> = Mutex([:])
@@ -19,7 +20,7 @@ final class InsideLimit: Sendable {
     /// - Throws: `.rateLimited`.
     func begin(_ function: FunctionId, at now: UInt64 = Monotonic.now) throws(Problem) {
         let isWithin = uses.withLock { uses in
-            var use = uses[function] ?? Use(bucket: TokenBucket(perSecond: Self.perSecond, burst: Self.perSecond, at: now))
+            var use = uses[function] ?? Use(bucket: TokenBucket(perSecond: Self.perSecond, burst: Self.burst, at: now))
             let isWithin = use.running < Self.atOnce && use.bucket.take(at: now)
             if isWithin { use.running += 1 }
             if uses[function] == nil, uses.count >= Self.most { uses = uses.filter { $0.value.running > 0 } }

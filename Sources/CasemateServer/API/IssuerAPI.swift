@@ -44,7 +44,10 @@ extension APIServices {
 }
 
 struct NewIssuer: StrictDecodable {
-    static let fields: Set<String> = ["name", "url", "audiences", "usernameClaim", "groupsClaim", "algorithms", "authority"]
+    static let fields: Set<String> = [
+        "name", "url", "audiences", "usernameClaim", "groupsClaim", "algorithms", "authority", "clientId", "scope", "allowsDevice",
+        "forPipelines",
+    ]
     var name: IssuerLabel
     var url: String
     var audiences: [String]
@@ -52,6 +55,10 @@ struct NewIssuer: StrictDecodable {
     var groupsClaim: String?
     var algorithms: [String]?
     var authority: String?
+    var clientId: String?
+    var scope: String?
+    var allowsDevice: Bool?
+    var forPipelines: Bool?
 
     func issuer(by subject: String) throws(Problem) -> Issuer {
         guard Issuer.isURL(url) else {
@@ -67,15 +74,37 @@ struct NewIssuer: StrictDecodable {
         guard !algorithms.isEmpty, algorithms.allSatisfy({ Issuer.allAlgorithms.contains($0) }) else {
             throw Problem(.invalidRequest, "algorithms: some of \(Issuer.allAlgorithms.joined(separator: ", "))")
         }
+        if let clientId {
+            guard (1...255).contains(clientId.utf8.count), clientId.utf8.allSatisfy({ (33...126).contains($0) }) else {
+                throw Problem(.invalidRequest, "clientId has 1 to 255 visible characters of ASCII")
+            }
+            // Else each sign-in's ID token would be a credential of the API's by itself.
+            guard !audiences.contains(clientId) else {
+                throw Problem(.invalidRequest, "audiences must not have the clientId: what signs somebody in opens nothing else")
+            }
+        }
+        if let scope {
+            let words = scope.split(separator: " ")
+            guard words.contains("openid"), scope.utf8.count <= 500, scope.utf8.allSatisfy({ (32...126).contains($0) }) else {
+                throw Problem(.invalidRequest, "scope lists what to ask for at a sign-in, openid among it, in up to 500 characters")
+            }
+        }
         if let authority {
             guard authority.utf8.count <= 65_536, let found = try? NIOSSLCertificate.fromPEMBytes(Array(authority.utf8)), !found.isEmpty
             else {
                 throw Problem(.invalidRequest, "authority must be certificates in PEM")
             }
         }
-        return Issuer(
+        guard forPipelines != true || clientId == nil else {
+            throw Problem(.invalidRequest, "people sign in at an issuer, or it is for pipelines alone: leave clientId or forPipelines out")
+        }
+        var issuer = Issuer(
             id: IssuerId(), name: name, url: url, audiences: audiences, usernameClaim: usernameClaim ?? "sub",
-            groupsClaim: groupsClaim ?? "groups", algorithms: algorithms, authority: authority, created: .now, createdBy: subject)
+            groupsClaim: groupsClaim ?? "groups", algorithms: algorithms, authority: authority, clientId: clientId,
+            scope: scope ?? Issuer.defaultScope, created: .now, createdBy: subject)
+        issuer.allowsDevice = allowsDevice ?? false
+        issuer.isForPipelines = forPipelines ?? false
+        return issuer
     }
 }
 
@@ -89,6 +118,10 @@ struct IssuerView: Encodable, Sendable {
     var groupsClaim: String
     var algorithms: [String]
     var hasAuthority: Bool
+    var clientId: String?
+    var scope: String
+    var allowsDevice: Bool
+    var forPipelines: Bool
     var created: String
     var createdBy: String
 
@@ -99,6 +132,10 @@ struct IssuerView: Encodable, Sendable {
         usernameClaim = issuer.usernameClaim
         groupsClaim = issuer.groupsClaim
         algorithms = issuer.algorithms
+        clientId = issuer.clientId
+        scope = issuer.scope
+        allowsDevice = issuer.allowsDevice
+        forPipelines = issuer.isForPipelines
         hasAuthority = issuer.authority != nil
         created = issuer.created.rfc3339
         createdBy = issuer.createdBy

@@ -55,10 +55,11 @@ extension APIServices {
 
 /// The body of a policy: the whole of it, what is left out is at its default.
 struct NewPolicy: StrictDecodable {
-    static let fields: Set<String> = ["development", "egress", "rate"]
+    static let fields: Set<String> = ["development", "egress", "rate", "machines"]
     var development: Bool?
     var egress: Egress?
     var rate: [String: String]?
+    var machines: [String: [String]]?
 
     struct Egress: Decodable {
         var cidrs: [String]?
@@ -103,8 +104,43 @@ struct NewPolicy: StrictDecodable {
                 }
             }
             policy.rate = try rateLimits
+            policy.machines = try machineLimits
             policy.egress.allow = Array(Set(policy.egress.allow)).sorted()
             return policy
+        }
+    }
+
+    private var machineLimits: NamespacePolicy.Machines {
+        get throws(Problem) {
+            var limits = NamespacePolicy.Machines()
+            for (name, entries) in (machines ?? [:]).sorted(by: { $0.key < $1.key }) {
+                guard entries.count <= Self.most else {
+                    throw Problem(.invalidRequest, "machines.\(name.prefix(60)) has at most \(Self.most) entries")
+                }
+                switch name {
+                case "signers":
+                    guard
+                        entries.allSatisfy({
+                            $0.utf8.count == 64 && $0.utf8.allSatisfy { (48...57).contains($0) || (97...102).contains($0) }
+                        })
+                    else {
+                        throw Problem(.invalidRequest, "machines.signers: fingerprints of 64 hexadecimal digits, as trust sheets show them")
+                    }
+                    limits.signers = Array(Set(entries)).sorted()
+                case "capabilities":
+                    var capabilities: Set<Capability> = []
+                    for text in entries {
+                        guard let capability = Capability(text) else {
+                            throw Problem(.invalidRequest, "machines.capabilities: \"\(text.prefix(60))\" is none; \(Capability.rule)")
+                        }
+                        capabilities.insert(capability)
+                    }
+                    limits.capabilities = capabilities.sorted()
+                default:
+                    throw Problem(.invalidRequest, "unknown field \"machines.\(name.prefix(60))\"; known: capabilities, signers")
+                }
+            }
+            return limits
         }
     }
 
@@ -139,6 +175,7 @@ struct PolicyView: Encodable, Sendable {
     var development: Bool
     var egress: Egress
     var rate: RateLimits
+    var machines: NamespacePolicy.Machines
 
     struct Egress: Encodable, Sendable {
         var cidrs: [String]
@@ -148,6 +185,7 @@ struct PolicyView: Encodable, Sendable {
     init(_ policy: NamespacePolicy) {
         development = policy.development
         rate = policy.rate
+        machines = policy.machines
         egress = Egress(cidrs: policy.egress.cidrs.map(\.description), allow: policy.egress.allow.map(\.description))
     }
 }

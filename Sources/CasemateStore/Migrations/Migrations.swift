@@ -137,6 +137,29 @@ enum Migrations {
                     CREATE INDEX federations_account ON federations (account_id);
                     """)
         }
+        migrator.registerMigration("6 sign-ins") { db in
+            try db.execute(
+                sql: """
+                    ALTER TABLE issuers ADD COLUMN client_id TEXT;
+                    ALTER TABLE issuers ADD COLUMN scope TEXT NOT NULL DEFAULT 'openid profile email';
+                    ALTER TABLE issuers ADD COLUMN allows_device INTEGER NOT NULL DEFAULT 0;
+                    ALTER TABLE issuers ADD COLUMN for_pipelines INTEGER NOT NULL DEFAULT 0;
+                    CREATE TABLE sign_ins (
+                        id TEXT PRIMARY KEY NOT NULL, hash BLOB NOT NULL UNIQUE, prefix TEXT NOT NULL, description TEXT NOT NULL,
+                        issuer_id TEXT NOT NULL REFERENCES issuers(id) ON DELETE CASCADE,
+                        subject TEXT NOT NULL, username TEXT NOT NULL, groups BLOB NOT NULL,
+                        created INTEGER NOT NULL, expires INTEGER NOT NULL, last_used INTEGER
+                    ) STRICT;
+                    CREATE INDEX sign_ins_person ON sign_ins (issuer_id, subject);
+                    CREATE TABLE sign_in_proofs (proof BLOB PRIMARY KEY NOT NULL, expires INTEGER NOT NULL) STRICT;
+                    CREATE TABLE consents (
+                        identity TEXT NOT NULL,
+                        revision_id TEXT NOT NULL REFERENCES revisions(id) ON DELETE CASCADE,
+                        created INTEGER NOT NULL, PRIMARY KEY (identity, revision_id)
+                    ) STRICT;
+                    CREATE INDEX consents_revision ON consents (revision_id);
+                    """)
+        }
         return migrator
     }()
 }

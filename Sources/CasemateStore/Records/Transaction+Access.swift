@@ -4,7 +4,8 @@ import GRDB
 
 extension Transaction {
     public func access() throws -> AccessRecords {
-        AccessRecords(credentials: try credentials(), accounts: try serviceAccounts(), grants: try grants())
+        AccessRecords(
+            credentials: try credentials() + signIns(), accounts: try serviceAccounts(), grants: try grants(), issuers: try issuers())
     }
 
     // MARK: Service accounts

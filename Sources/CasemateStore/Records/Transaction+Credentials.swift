@@ -41,6 +41,7 @@ extension Transaction {
                     id.text, kind.rawValue, account.text, Data(credential.hash), credential.prefix, credential.description,
                     credential.created.milliseconds, expires.milliseconds, credential.createdBy,
                 ])
+        case .person: throw Problem(.internalError, "a sign-in is stored with what it was made for")
         }
     }
 
@@ -74,7 +75,7 @@ extension Transaction {
     }
 
     public func setLastUsed(_ uses: [(hash: [UInt8], at: Timestamp)]) throws {
-        for table in ["tokens", "account_credentials"] {
+        for table in ["tokens", "account_credentials", "sign_ins"] {
             for use in uses {
                 try db.execute(
                     sql: "UPDATE \(table) SET last_used = ? WHERE hash = ?", arguments: [use.at.milliseconds, Data(use.hash)])

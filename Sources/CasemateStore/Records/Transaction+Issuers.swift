@@ -20,17 +20,23 @@ extension Transaction {
         try db.execute(
             sql: """
                 INSERT INTO issuers
-                    (id, name, url, audiences, username_claim, groups_claim, algorithms, authority, created, created_by)
-                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                    (id, name, url, audiences, username_claim, groups_claim, algorithms, authority, client_id, scope,
+                     allows_device, for_pipelines, created, created_by)
+                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
                 """,
             arguments: [
                 issuer.id.text, issuer.name.text, issuer.url, try Self.list(issuer.audiences), issuer.usernameClaim, issuer.groupsClaim,
-                try Self.list(issuer.algorithms), issuer.authority, issuer.created.milliseconds, issuer.createdBy,
+                try Self.list(issuer.algorithms), issuer.authority, issuer.clientId, issuer.scope, issuer.allowsDevice,
+                issuer.isForPipelines,
+                issuer.created.milliseconds, issuer.createdBy,
             ])
     }
 
-    /// With the grants of its people.
+    /// With the grants and sessions of its people, and the access tokens of accounts that its tokens stand for.
     public func delete(_ issuer: Issuer) throws {
+        let accounts = try String.fetchAll(
+            db, sql: "SELECT DISTINCT account_id FROM federations WHERE issuer_id = ?", arguments: [issuer.id.text])
+        for account in accounts.compactMap({ AccountId($0) }) { try deleteAccessTokens(of: account) }
         try db.execute(sql: "DELETE FROM issuers WHERE id = ?", arguments: [issuer.id.text])
     }
 
@@ -44,6 +50,9 @@ extension Issuer {
             id: id, name: name, url: row["url"], audiences: try JSONDecoder().decode([String].self, from: row["audiences"] as Data),
             usernameClaim: row["username_claim"], groupsClaim: row["groups_claim"],
             algorithms: try JSONDecoder().decode([String].self, from: row["algorithms"] as Data), authority: row["authority"],
+            clientId: row["client_id"], scope: row["scope"],
             created: Timestamp(milliseconds: row["created"]), createdBy: row["created_by"])
+        allowsDevice = row["allows_device"]
+        isForPipelines = row["for_pipelines"]
     }
 }

@@ -16,6 +16,11 @@ public struct RevisionSigner: Sendable {
         self.key = key
     }
 
+    /// SHA-256 of the public key, in hexadecimal: what the key is told by.
+    public var keyId: String {
+        SHA256.hash(data: key.publicKey.rawRepresentation).map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
+    }
+
     public func sign(function: FunctionId, number: Int, bundleDigest: String, spec: [UInt8]) throws -> [UInt8] {
         Array(try key.signature(for: Self.payload(function, number, bundleDigest, spec)))
     }

@@ -12,9 +12,14 @@ struct APIClient: Sendable {
     private let client: HTTPClient
 
     /// Gives `body` a client that is shut down afterwards.
-    /// - Parameter isAnonymous: it shows no credential, and needs none.
-    static func with<R>(isAnonymous: Bool = false, _ body: (APIClient) async throws -> R) async throws -> R {
-        let configuration = try ClientConfiguration.load(isAnonymous: isAnonymous)
+    /// - Parameters:
+    ///   - isAnonymous: it shows no credential, and needs none.
+    ///   - server: another one than the configuration's.
+    ///   - signIn: whose server and credential it takes, whatever else there is.
+    static func with<R>(
+        isAnonymous: Bool = false, server: String? = nil, as signIn: SignInFile? = nil, _ body: (APIClient) async throws -> R
+    ) async throws -> R {
+        let configuration = try ClientConfiguration.load(isAnonymous: isAnonymous, server: server, as: signIn)
         var settings = HTTPClient.Configuration()
         settings.timeout.connect = .seconds(10)
         // A closed port is said at once, not after ten seconds of trying.
@@ -75,7 +80,7 @@ struct APIClient: Sendable {
         limit: Int = 64 << 20
     ) async throws -> Answer {
         var headers = headers
-        headers.replaceOrAdd(name: "Authorization", value: "Bearer \(configuration.key)")
+        if !configuration.key.isEmpty { headers.replaceOrAdd(name: "Authorization", value: "Bearer \(configuration.key)") }
         return try await execute(method, url, body: body, headers: headers, timeout: timeout, limit: limit)
     }
 
@@ -86,11 +91,7 @@ struct APIClient: Sendable {
             var error: String
             var error_description: String?
         }
-        var allowed = CharacterSet.alphanumerics
-        allowed.insert(charactersIn: "-._~")
-        let body = fields.sorted { $0.key < $1.key }.map { name, value in
-            "\(name)=\(value.addingPercentEncoding(withAllowedCharacters: allowed) ?? "")"
-        }.joined(separator: "&")
+        let body = Self.encode(fields)
         let answer = try await execute(
             .POST, url, body: .bytes(ByteBuffer(string: body)), headers: ["Content-Type": "application/x-www-form-urlencoded"],
             timeout: .seconds(60), limit: 1 << 20)
@@ -99,6 +100,15 @@ struct APIClient: Sendable {
             throw CommandFailure(Self.problem(answer))
         }
         throw CommandFailure(Terminal.visible(error.error_description ?? error.error), code: 2)
+    }
+
+    /// `application/x-www-form-urlencoded`, sorted by name.
+    static func encode(_ fields: [String: String]) -> String {
+        var allowed = CharacterSet()
+        allowed.insert(charactersIn: "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
+        return fields.sorted { $0.key < $1.key }.map { name, value in
+            "\(name)=\(value.addingPercentEncoding(withAllowedCharacters: allowed) ?? "")"
+        }.joined(separator: "&")
     }
 
     private func execute(

@@ -158,6 +158,7 @@ struct WhoAmI: AsyncParsableCommand {
 
         var subject: String
         var grants: [Held]
+        var calls: String
     }
 
     func run() async throws {
@@ -170,6 +171,10 @@ struct WhoAmI: AsyncParsableCommand {
                 return Terminal.line("  may do nothing yet; an administrator grants: casemate grant SUBJECT ROLE --on NAMESPACE")
             }
             for held in view.grants { Terminal.line("  \(held.permission) on \(held.on == "*" ? "the whole server" : held.on)") }
+            Terminal.line(
+                view.calls == "standing"
+                    ? "  calls what these let it call without being asked, within the policies of namespaces"
+                    : "  is asked before the first call of each revision: casemate consent")
         }
     }
 }

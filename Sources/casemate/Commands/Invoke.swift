@@ -3,6 +3,7 @@ import AsyncHTTPClient
 import CasemateModel
 import CasemateServer
 import Foundation
+import Glibc
 import NIOCore
 import NIOHTTP1
 
@@ -35,12 +36,26 @@ struct Invoke: AsyncParsableCommand {
         guard path.isEmpty || path.hasPrefix("/") || path.hasPrefix("?") else { throw CommandFailure("--path starts with / or ?", code: 2) }
         try await APIClient.with { [fields] client in
             let server: ServerView = try await client.json(.GET, "/v1/server")
-            let answer = try await client.raw(
-                HTTPMethod(rawValue: method?.uppercased() ?? (body == nil ? "GET" : "POST")), "\(server.gatewayUrl)/f/\(function)\(path)",
-                body: body.map { .bytes(ByteBuffer(bytes: $0)) }, headers: fields, timeout: .seconds(Int64(timeout)))
+            let call = {
+                try await client.raw(
+                    HTTPMethod(rawValue: method?.uppercased() ?? (body == nil ? "GET" : "POST")),
+                    "\(server.gatewayUrl)/f/\(function)\(path)", body: body.map { .bytes(ByteBuffer(bytes: $0)) }, headers: fields,
+                    timeout: .seconds(Int64(timeout)))
+            }
+            var answer = try await call()
+            if answer.status == 428, APIClient.problem(answer).code == .consentRequired, Self.canAsk {
+                let sheet: TrustSheetItem = try await client.json(.GET, "\(function.apiPath)/trust")
+                sheet.show()
+                try sheet.ask()
+                _ = try await sheet.agree(client)
+                answer = try await call()
+            }
             try show(answer)
         }
     }
+
+    /// Somebody is there, and nothing reads what is printed.
+    private static var canAsk: Bool { isatty(0) == 1 && isatty(1) == 1 && isatty(2) == 1 }
 
     private func show(_ answer: APIClient.Answer) throws {
         if json {
@@ -64,7 +79,7 @@ struct Invoke: AsyncParsableCommand {
         let isOurs = answer.headers.first(name: "content-type") == "application/problem+json"
         let call = answer.headers.first(name: "casemate-call-id") ?? ""
         // What was refused never ran; what failed did.
-        let refusals: Set<Int> = [400, 401, 403, 404, 413, 414, 429, 431, 503]
+        let refusals: Set<Int> = [400, 401, 403, 404, 413, 414, 428, 429, 431, 503]
         let message =
             isOurs
             ? "\(problem.code.title): \(problem.detail) (call \(call))"

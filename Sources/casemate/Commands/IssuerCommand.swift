@@ -38,6 +38,15 @@ struct IssuerCommand: AsyncParsableCommand {
         @Option(help: "The claim that lists their groups.") var groupsClaim = "groups"
         @Option(help: "What its tokens may be signed with. May stand several times. Default: RS256, PS256, ES256, EdDSA.") var algorithm:
             [String] = []
+        @Option(help: "The public client, registered there, by which people sign in: casemate login.") var clientId: String?
+        @Option(help: "What a sign-in asks for.") var scope: String?
+        @Flag(name: .customLong("device"), help: "People may sign in by a code that they type elsewhere, too: casemate login --device.")
+        var allowsDevice = false
+        @Flag(
+            name: .customLong("pipelines"),
+            help:
+                "Its tokens stand for service accounts alone (casemate service-account trust): where anyone can get one, for any audience."
+        ) var forPipelines = false
         @Option(help: "A file with a certificate authority to trust besides the system's, in PEM.") var ca: String?
         @OptionGroup var output: OutputOptions
 
@@ -49,6 +58,10 @@ struct IssuerCommand: AsyncParsableCommand {
             var groupsClaim: String
             var algorithms: [String]?
             var authority: String?
+            var clientId: String?
+            var scope: String?
+            var allowsDevice: Bool
+            var forPipelines: Bool
         }
 
         func run() async throws {
@@ -63,9 +76,13 @@ struct IssuerCommand: AsyncParsableCommand {
                     .POST, "/v1/issuers",
                     body: Body(
                         name: name.text, url: url, audiences: audience, usernameClaim: usernameClaim, groupsClaim: groupsClaim,
-                        algorithms: algorithm.isEmpty ? nil : algorithm, authority: authority))
+                        algorithms: algorithm.isEmpty ? nil : algorithm, authority: authority, clientId: clientId,
+                        scope: scope, allowsDevice: allowsDevice, forPipelines: forPipelines))
                 if output.json { return Terminal.write(bytes + [10]) }
-                Terminal.line("tokens of \(url) are taken; its people are user:\(name):… in grants")
+                Terminal.line(
+                    forPipelines
+                        ? "tokens of \(url) are taken where a service account trusts them: casemate service-account trust"
+                        : "tokens of \(url) are taken; its people are user:\(name):… in grants")
             }
         }
     }

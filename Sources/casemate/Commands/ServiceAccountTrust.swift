@@ -55,7 +55,7 @@ extension ServiceAccountCommand {
             }
 
             static func words(_ claims: [String: String]) -> String {
-                claims.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }.joined(separator: ", ")
+                Terminal.visible(claims.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }.joined(separator: ", "))
             }
         }
 

@@ -43,7 +43,7 @@ extension APIServices {
         guard IssuerRegistry.isLikely(subjectToken) else {
             return try authentication.principal(showing: subjectToken, from: source).map { ($0, nil) }
         }
-        guard let token = try authentication.token(subjectToken, from: source) else { return nil }
+        guard let token = try authentication.token(subjectToken, from: source), !token.issuer.isForPipelines else { return nil }
         // Less what clocks may differ by: the new token has that for itself.
         return (credentials.person(token), token.expires.advanced(byMilliseconds: -60_000))
     }
