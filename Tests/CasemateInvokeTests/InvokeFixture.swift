@@ -21,12 +21,14 @@ enum InvokeFixture {
 
     static func deployed(
         _ name: String, in namespace: NamespaceId = namespace, access: FunctionSpec.Access = .private, secrets: [String] = [],
-        stored: [String] = [], digest: String = digest, callers: [String] = []
+        stored: [String] = [], digest: String = digest, callers: [String] = [], capabilities: [String] = [],
+        policy: NamespacePolicy = NamespacePolicy()
     ) -> Deployed {
         let id = FunctionId()
         var spec = FunctionSpec(
             runtime: "python3.11", handler: "app.py.handle", access: access, secrets: secrets.compactMap { VariableName($0) })
         spec.callers = callers.isEmpty ? nil : callers.compactMap { FunctionName($0) }
+        spec.capabilities = capabilities.isEmpty ? nil : capabilities.compactMap { Capability($0) }
         let revision = Revision(
             id: RevisionId(), functionId: id, number: 1, bundleDigest: digest, sourceDigest: "", specBytes: [], lock: nil, findings: [],
             signature: [], created: Timestamp(milliseconds: 1), createdBy: "")
@@ -34,7 +36,7 @@ enum InvokeFixture {
             id: id, namespaceId: namespace, name: FunctionName(name)!, revision: revision, spec: spec, wrappedDataKey: [],
             secrets: stored.compactMap { VariableName($0) }.map {
                 SealedSecret(functionId: id, name: $0, version: 1, sealed: [], updated: Timestamp(milliseconds: 1))
-            })
+            }, policy: policy)
     }
 
     /// A function of which only secrets exist.
