@@ -112,7 +112,7 @@ public struct Monitor: ~Copyable {
             if lock >= 0 {
                 defer { close(lock) }
                 guard cl_lock_exclusive(lock) == 0 else { continue }
-                let group = cgroups.group("/casemate/\(name)")
+                let group = cgroups.group("\(WardenSettings.cgroups)/\(name)")
                 group.thawBelow()
                 // What was frozen takes a moment to die.
                 for _ in 0..<200 where group.exists {

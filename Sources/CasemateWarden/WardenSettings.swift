@@ -25,7 +25,9 @@ public struct WardenSettings: Sendable {
     public static let runRoot = "/run/casemate"
     public var run: String { "\(Self.runRoot)/\(instance)" }
     public var socket: String { run + "/warden.sock" }
-    var cgroup: String { "/casemate/\(instance)" }
+    /// Above the groups of all instances.
+    public static let cgroups = "/casemate"
+    var cgroup: String { "\(Self.cgroups)/\(instance)" }
     var bundles: String { store + "/bundles" }
 
     /// Letters, digits and dashes only: the instance becomes part of paths.

@@ -33,6 +33,8 @@ import Glibc
         let settings = WardenSettings(
             instance: instance, store: store, runtimes: runtimes, parts: parts, tools: tools, peerUID: peer)
         do {
+            // The tree's own folder may be read-only (0555), and to go past that is given up next.
+            try Cgroups().group(WardenSettings.cgroups).make()
             try Hardening.apply()
             try check(cl_notify_supported(), "asking for seccomp's notifications")
             exit(try Monitor(settings: settings, lifeline: lifeline).run())

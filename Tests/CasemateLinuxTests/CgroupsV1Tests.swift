@@ -115,4 +115,16 @@ struct CgroupsV1Tests {
             }
         }
     }
+
+    @Test("a group is made in every hierarchy, also where none of ours was yet")
+    func make() throws {
+        try withTree { root throws in
+            let groups = Cgroups(root: root)
+            #expect(!Files.exists("\(root)/systemd/casemate"))
+            try groups.group("/casemate/green").make()
+            try groups.group("/casemate/green").make()
+            for hierarchy in ["memory", "pids", "cpu,cpuacct", "systemd"] { #expect(Files.exists("\(root)/\(hierarchy)/casemate/green")) }
+            #expect(!Files.exists("\(root)/unified/casemate"))
+        }
+    }
 }

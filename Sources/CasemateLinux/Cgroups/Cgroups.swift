@@ -132,6 +132,11 @@ public struct Cgroup: Sendable {
         return 0
     }
 
+    /// Makes the group in every hierarchy that has none.
+    public func make() throws(SystemError) {
+        for hierarchy in cgroups.hierarchies { try Files.makeDirectories(hierarchy + path, mode: 0o755) }
+    }
+
     public var exists: Bool { cgroups.hierarchies.contains { Files.exists($0 + path) } }
 
     /// Removes the group and those below it, when no process is left in them.
