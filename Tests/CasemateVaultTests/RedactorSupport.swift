@@ -101,7 +101,7 @@ struct NaiveRedactor {
 
     init(_ needles: [Needle], keeping kept: [[UInt8]] = []) {
         marks = needles.map(\.mark)
-        for (index, needle) in needles.enumerated() { spellings.add(needle.value, mark: index) }
+        for (index, needle) in needles.enumerated() { spellings.add(needle.value, mark: index, isWeak: needle.isWeak) }
         for text in kept { spellings.keep(text) }
     }
 
@@ -128,14 +128,27 @@ struct NaiveRedactor {
         return best
     }
 
+    /// In a name between quotes, with a colon behind them on the same line; by patterns, other than the code does it.
+    private static func isKey(_ range: Range<Int>, in text: [UInt8]) -> Bool {
+        func ascii(_ part: some Collection<UInt8>) -> String {
+            String(decoding: part.map { $0 < 0x80 ? $0 : UInt8(ascii: "#") }, as: UTF8.self)
+        }
+        let before = ascii(text[..<range.lowerBound].suffix(70).reversed())
+        let behind = ascii(text[range.upperBound...].prefix(110))
+        return before.prefixMatch(of: /[A-Za-z0-9_.-]{0,64}"/) != nil
+            && behind.prefixMatch(of: /[A-Za-z0-9_.-]{0,64}\\{0,3}"[ \t]{0,32}:/) != nil
+    }
+
     func redact(_ text: [UInt8]) -> (bytes: [UInt8], hits: Int) {
         var isMarked = Array(repeating: false, count: text.count)
+        var cuts: [Range<Int>] = []
         var index = 0
         while index < text.count {
             let end = text.withUnsafeBytes { bytes in
                 if case .complete(let end) = MarkSyntax.mark(in: bytes, at: index) { end } else { index }
             }
             for inside in index..<end { isMarked[inside] = true }
+            if end > index { cuts.append(index + 1..<end) }
             index = max(end, index + 1)
         }
         func isWord(_ index: Int) -> Bool { text.indices.contains(index) && isWordByte(text[index]) }
@@ -148,8 +161,8 @@ struct NaiveRedactor {
         for start in text.indices {
             let needle = longest(spellings.needles, text, start) { _ in true }
             let word = longest(spellings.words, text, start) { range in
-                !isMarked[start] && !isWord(start - 1) && !isWord(range.upperBound)
-            }
+                !isMarked[start] && !isWord(start - 1) && !isWord(range.upperBound) && !cuts.contains { $0.contains(range.upperBound) }
+            }.flatMap { Self.isKey($0.range, in: text) ? nil : $0 }
             for found in [needle, word].compactMap({ $0 }).sorted(by: { $0.range.count > $1.range.count }) {
                 if found.role == .kept {
                     if start >= covered { kept = max(kept, found.range.upperBound) }
@@ -190,7 +203,9 @@ extension Redactor {
 }
 
 extension Needle {
-    static func secret(_ name: String, _ value: String) -> Needle { .secret(name: name, value: Array(value.utf8)) }
+    static func secret(_ name: String, _ value: String, isWeak: Bool = false) -> Needle {
+        .secret(name: name, value: Array(value.utf8), isWeak: isWeak)
+    }
 }
 
 extension [UInt8] {

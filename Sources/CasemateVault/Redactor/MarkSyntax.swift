@@ -20,7 +20,7 @@ enum MarkSyntax {
             while index < text.count {
                 let byte = text[index]
                 if byte == UInt8(ascii: "]") { return index > nameStart ? .complete(end: index + 1) : .none }
-                guard isWordByte(byte) || byte == UInt8(ascii: ".") || byte == UInt8(ascii: "-"), index < nameStart + longestName else {
+                guard KeySyntax.isNameByte(byte), index < nameStart + longestName else {
                     return .none
                 }
                 index += 1
@@ -29,9 +29,11 @@ enum MarkSyntax {
         }
     }
 
-    /// Where the mark begins that `position` would cut in two; `position` itself if there is none or if it may yet become one.
-    static func uncut(_ position: Int, in text: UnsafeRawBufferPointer) -> Int {
-        for start in stride(from: position - 1, through: max(0, position - longestMark), by: -1) where text[start] == UInt8(ascii: "[") {
+    /// Where the mark begins that `position` would cut in two, if not before `lowest`; `position` itself if there is none or if it may yet
+    /// become one.
+    static func uncut(_ position: Int, in text: UnsafeRawBufferPointer, from lowest: Int = 0) -> Int {
+        for start in stride(from: position - 1, through: max(lowest, position - longestMark), by: -1) where text[start] == UInt8(ascii: "[")
+        {
             if case .complete(let end) = mark(in: text, at: start), end > position { return start }
             return position
         }

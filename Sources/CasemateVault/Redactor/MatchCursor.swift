@@ -5,9 +5,9 @@ struct MatchCursor {
     /// What each cursor found last and was not asked for yet: needles first, then words.
     private var found: [Match?] = []
 
-    init(_ layers: [NeedleLayer], in text: UnsafeRawBufferPointer, before limit: Int, after previous: UInt8?) {
+    init(_ layers: [NeedleLayer], in text: UnsafeRawBufferPointer, before limit: Int, after preceding: Preceding) {
         needles = layers.filter(\.hasNeedles).map { NeedleCursor($0, in: text, before: limit) }
-        words = layers.filter(\.hasWords).map { WordCursor($0, in: text, before: limit, after: previous) }
+        words = layers.filter(\.hasWords).map { WordCursor($0, in: text, before: limit, after: preceding) }
         for cursor in 0..<needles.count + words.count { found.append(advance(cursor)) }
     }
 

@@ -1,11 +1,12 @@
 /// Replaces secret values by marks, in every encoding in which they are commonly printed.
 ///
-/// The journey of a value: `Needle` → `Spellings` (lines, encodings, pieces) → `NeedleIndex` or, under eight bytes, `WordIndex`.
+/// The journey of a value: `Needle` → `Spellings` (lines, encodings, pieces) → `NeedleIndex` or, short and weak ones, `WordIndex`.
 /// The journey of a text: cursors over these find matches → `MatchCursor` puts them in order → `Passage` writes the rest and the marks.
 ///
 /// The encodings: as it is, JSON-escaped once or twice, base64 and base64url at each alignment, hex, percent-encoded. A value otherwise
 /// encoded twice, wrapped base64 and a value broken up by other bytes are not found. No text that has a whole value in one of these keeps any byte of it,
-/// but for the up to four bits that base64 shares with the character next to it.
+/// but for the up to four bits that base64 shares with the character next to it. Weak values are an exception: they count as whole words
+/// only, and not in keys of JSON objects.
 ///
 /// Time is linear in the text: what a place costs has a bound, however the needles are chosen. Memory goes by the length of all encodings:
 /// about 0.4 MB for 100 values of 30 bytes, 2 MB for one of 64 KiB, 14 MB where nearly every byte of that needs escaping.
@@ -34,7 +35,7 @@ package struct Redactor: Sendable {
         let text = UnsafeRawBufferPointer(text)
         var passage = Passage()
         var out: [UInt8] = []
-        replace(in: text, before: text.count, after: nil, passage: &passage, into: &out)
+        replace(in: text, before: text.count, after: Preceding(), passage: &passage, into: &out)
         if passage.hits == 0 { return nil }
         passage.close(at: text.count, of: text, into: &out)
         return RedactedText(bytes: out, hits: passage.hits)
@@ -49,7 +50,7 @@ package struct Redactor: Sendable {
     package func firstMatch(in text: UnsafeBufferPointer<UInt8>) -> (range: Range<Int>, mark: [UInt8])? {
         var kept = 0
         var first: Match?
-        layers.eachMatch(in: UnsafeRawBufferPointer(text), before: text.count, after: nil) { match in
+        layers.eachMatch(in: UnsafeRawBufferPointer(text), before: text.count, after: Preceding()) { match in
             if match.role == .kept {
                 kept = max(kept, match.end)
             } else if match.end > kept {
@@ -79,7 +80,7 @@ package struct Redactor: Sendable {
     }
 
     /// For a text that comes in pieces.
-    /// - Parameter tellsNothing: for a text of someone who sees how it leaves and does not know the values; the last 160 bytes of a line that
+    /// - Parameter tellsNothing: for a text of someone who sees how it leaves and does not know the values; the last 261 bytes of a line that
     ///   goes on are then held back, whatever they are.
     package func makeStream(tellsNothing: Bool = false) -> RedactorStream { RedactorStream(self, tellsNothing: tellsNothing) }
 }
@@ -96,19 +97,19 @@ extension Redactor {
     func replace(
         in text: UnsafeRawBufferPointer,
         before limit: Int,
-        after previous: UInt8?,
+        after preceding: Preceding,
         passage: inout Passage,
         into out: inout [UInt8]
     ) {
-        layers.eachMatch(in: text, before: limit, after: previous) { match in
+        layers.eachMatch(in: text, before: limit, after: preceding) { match in
             passage.take(match, marks: marks, text: text, into: &out)
             return true
         }
     }
 
     /// From where on a piece of text must wait for the next one.
-    func undecided(in text: UnsafeRawBufferPointer, after previous: UInt8?) -> Int {
-        layers.undecided(in: text, after: previous)
+    func undecided(in text: UnsafeRawBufferPointer, after preceding: Preceding) -> Int {
+        layers.undecided(in: text, after: preceding)
     }
 
     /// As `undecided`, by the text's length alone.
@@ -119,7 +120,7 @@ extension Redactor {
         for needle in needles where !needle.value.isEmpty {
             let mark = marks.firstIndex(of: needle.mark) ?? marks.count
             if mark == marks.count { marks.append(needle.mark) }
-            spellings.add(needle.value, mark: mark)
+            spellings.add(needle.value, mark: mark, isWeak: needle.isWeak)
         }
         if spellings.isEmpty { return }
         layers.append(NeedleLayer(spellings))

@@ -4,12 +4,15 @@
 /// - CR and LF around the value do not count: a file's last newline is no part of the secret.
 /// - A value of 8 bytes or more goes to `needles` and is found anywhere. If it has several lines, each line of 8 bytes or
 ///   more is a value too, but for a PEM boundary. A written-out `\n`, as in a JSON key file, ends a line as well.
-/// - A shorter value goes to `words` and is found as a whole word only.
+/// - A shorter value, and a weak one, goes to `words` and is found as a whole word only; so does each line of it that has three bytes or
+///   more.
 /// - A spelling longer than `pieceLimit` is cut into pieces that touch or overlap. Each piece is found by itself, so that
 ///   the printed value is covered end to end while no comparison is longer than a piece.
 struct Spellings: Sendable {
     /// Bytes from which a value is found anywhere, not only as a word.
     static let shortestNeedle = 8
+    /// Bytes from which a line of a word, and the hex and base64 of one, tell enough to be looked for.
+    private static let shortestLine = 3
     /// The usual length of a piece.
     static let pieceLength = 128
     /// The longest spelling that is left whole.
@@ -20,16 +23,17 @@ struct Spellings: Sendable {
     private(set) var needles = SpellingList()
     private(set) var words = SpellingList()
 
-    mutating func add(_ value: [UInt8], mark: Int) {
+    mutating func add(_ value: [UInt8], mark: Int, isWeak: Bool = false) {
         let value = Self.trimmed(value[...])
-        guard value.count >= Self.shortestNeedle else {
-            if !value.isEmpty { addWord(Array(value), mark: mark) }
+        if value.isEmpty { return }
+        let lines = Self.lines(of: value)
+        if value.count < Self.shortestNeedle || (isWeak && Self.fitsAsWord(value)) {
+            addWord(Array(value), mark: mark)
+            for line in lines where lines.count > 1 && line.count >= Self.shortestLine { addWord(Array(line), mark: mark) }
             return
         }
         addNeedle(Array(value), mark: mark)
-        let lines = Self.lines(of: value)
-        guard lines.count > 1 else { return }
-        for line in lines where line.count >= Self.shortestNeedle && !Self.isPEMBoundary(line) {
+        for line in lines where lines.count > 1 && line.count >= Self.shortestNeedle && !Self.isPEMBoundary(line) {
             addNeedle(Array(line), mark: mark)
         }
     }
@@ -56,17 +60,21 @@ struct Spellings: Sendable {
     }
 
     private mutating func addWord(_ value: [UInt8], mark: Int) {
-        func add(_ spelling: [UInt8]) { words.append(spelling[...], mark: mark, role: .value) }
-        add(value)
-        for spelling in JSONSpelling.all(of: value) { add(spelling) }
-        for spelling in PercentSpelling.all(of: value) { add(spelling) }
+        for spelling in Self.wordSpellings(of: value) { words.append(spelling[...], mark: mark, role: .value) }
+    }
+
+    private static func wordSpellings(of value: [UInt8]) -> [[UInt8]] {
+        let spellings = [value] + JSONSpelling.all(of: value) + PercentSpelling.all(of: value)
         // The hex of one or two bytes is any small number, and their base64 any syllable: a log would lose its sense.
-        guard value.count > 2 else { return }
-        for spelling in Base64Spelling.all(of: value, at: 0) {
-            for spelling in spelling.closed.isEmpty ? [spelling.inner] : spelling.closed { add(spelling) }
-        }
-        add(HexDigits.lower.spell(value))
-        add(HexDigits.upper.spell(value))
+        guard value.count >= shortestLine else { return spellings }
+        let base64 = Base64Spelling.all(of: value, at: 0).flatMap { $0.closed.isEmpty ? [$0.inner] : $0.closed }
+        return spellings + base64 + [HexDigits.lower.spell(value), HexDigits.upper.spell(value)]
+    }
+
+    /// Words are compared whole, so each must fit into what a stream holds back. A longer value hardly stands in a text by chance: it is
+    /// found anywhere, weak or not.
+    private static func fitsAsWord(_ value: ArraySlice<UInt8>) -> Bool {
+        value.count <= pieceLimit && wordSpellings(of: Array(value)).allSatisfy { $0.count <= pieceLimit }
     }
 
     private mutating func addPieces(of spelling: [UInt8], mark: Int) {
@@ -110,7 +118,7 @@ extension Spellings {
         byte == UInt8(ascii: "\n") || byte == UInt8(ascii: "\r")
     }
 
-    private static func trimmed(_ text: ArraySlice<UInt8>) -> ArraySlice<UInt8> {
+    static func trimmed(_ text: ArraySlice<UInt8>) -> ArraySlice<UInt8> {
         guard let first = text.firstIndex(where: { !isLineEnd($0) }), let last = text.lastIndex(where: { !isLineEnd($0) }) else {
             return []
         }

@@ -7,14 +7,15 @@ struct WordCursor {
     /// Words that begin here or later are not looked for.
     private let limit: Int
     private var position = 0
+    private let preceding: Preceding
     private var previous: UInt8?
 
-    /// - Parameter previous: The byte before the text, nil where a text begins.
-    init(_ layer: NeedleLayer, in text: UnsafeRawBufferPointer, before limit: Int, after previous: UInt8?) {
+    init(_ layer: NeedleLayer, in text: UnsafeRawBufferPointer, before limit: Int, after preceding: Preceding) {
         self.layer = layer
         self.text = text
         self.limit = limit
-        self.previous = previous
+        self.preceding = preceding
+        previous = preceding.byte
     }
 
     mutating func next() -> Match? {
@@ -28,7 +29,7 @@ struct WordCursor {
             if text[start] == UInt8(ascii: "["), case .complete(let end) = MarkSyntax.mark(in: text, at: start) {
                 position = end
             } else if before.map({ !isWordByte($0) }) ?? true {
-                match = layer.words.match(in: text, at: start)
+                match = layer.words.match(in: text, at: start, after: preceding)
             }
             previous = text[position - 1]
             if let match { return match }

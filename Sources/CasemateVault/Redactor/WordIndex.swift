@@ -1,4 +1,4 @@
-/// Finds values under eight bytes, as whole words only.
+/// Finds short and weak values, as whole words only.
 struct WordIndex: Sendable {
     let table: SpellingTable
     /// For each byte, bit 0 if words are made of it, bit 1 if it begins a mark, which need not follow a delimiter.
@@ -41,24 +41,43 @@ struct WordIndex: Sendable {
         }
     }
 
-    /// The longest word that stands in `text` at `start`, which is known to follow a delimiter or nothing.
+    /// The longest word that stands in `text` at `start`, which is known to follow a delimiter or nothing. None in the key of a JSON object:
+    /// it names the value, and whoever reads the text needs it.
     @inline(__always)
-    func match(in text: UnsafeRawBufferPointer, at start: Int) -> Match? {
+    func match(in text: UnsafeRawBufferPointer, at start: Int, after preceding: Preceding) -> Match? {
+        guard let word = word(in: text, at: start) else { return nil }
+        return keyReading(of: word, in: text, after: preceding) == .complete ? nil : word
+    }
+
+    /// From where on `text` could be the beginning of a word that it breaks off, or has one of which what follows decides whether it counts.
+    ///
+    /// - Parameter mark: Where a mark begins that the text breaks off, or the text's end.
+    func undecided(in text: UnsafeRawBufferPointer, after preceding: Preceding, mark: Int) -> Int {
+        for start in max(0, min(text.count - KeySyntax.longestEnd, mark) - table.longest)..<text.count {
+            if let before = start > 0 ? text[start - 1] : preceding.byte, isWordByte(before) { continue }
+            if table.isContinued(text, from: start, orIsOne: true) { return start }
+            guard let word = word(in: text, at: start) else { continue }
+            if start < mark && mark < word.end { return start }
+            if keyReading(of: word, in: text, after: preceding) == .incomplete { return start }
+        }
+        return text.count
+    }
+
+    /// Whether `word` is part of a key.
+    private func keyReading(of word: Match, in text: UnsafeRawBufferPointer, after preceding: Preceding) -> KeySyntax.Reading {
+        preceding.moved(to: word.start, in: text).nameLength == nil ? .none : KeySyntax.end(in: text, at: word.end)
+    }
+
+    @inline(__always)
+    private func word(in text: UnsafeRawBufferPointer, at start: Int) -> Match? {
         guard table.mayBegin(in: text, at: start) else { return nil }
         let entry = table.longestMatch(in: text, at: start, among: table.entries(beginningWith: text[start])) { entry in
             let end = start + Int(entry.length)
-            return end == text.count || !isWordByte(text[end])
+            guard end == text.count || !isWordByte(text[end]) else { return false }
+            // A word that ends within a mark would tear it up.
+            return MarkSyntax.uncut(end, in: text, from: start + 1) == end
         }
         return entry.map { Match(start: start, entry: $0) }
-    }
-
-    /// From where on `text` could be the beginning of a word that it breaks off, or is one that the next byte may lengthen.
-    func undecided(in text: UnsafeRawBufferPointer, after previous: UInt8?) -> Int {
-        for start in max(0, text.count - table.longest)..<text.count {
-            if let before = start > 0 ? text[start - 1] : previous, isWordByte(before) { continue }
-            if table.isContinued(text, from: start, orIsOne: true) { return start }
-        }
-        return text.count
     }
 }
 
