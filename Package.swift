@@ -47,6 +47,7 @@ let package = Package(
         .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
         .systemLibrary(name: "CAres", pkgConfig: "libcares", providers: [.apt(["libc-ares-dev"])]),
         .systemLibrary(name: "CPSL", pkgConfig: "libpsl", providers: [.apt(["libpsl-dev"])]),
+        .systemLibrary(name: "CP11Kit", pkgConfig: "p11-kit-1", providers: [.apt(["libp11-kit-dev"])]),
         .target(name: "CasemateWire", exclude: ["PROTOCOL.md"], swiftSettings: ours),
         .target(name: "CasemateModel", swiftSettings: ours),
         .target(name: "CasemateLinux", dependencies: ["CLinux"], swiftSettings: ours),
@@ -55,6 +56,10 @@ let package = Package(
         .executableTarget(name: "casemate-warden", dependencies: ["CasemateLinux", "CasemateWarden"], swiftSettings: ours),
 
         // The server's side.
+        // libcrack has no pkg-config file; the dictionary is Debian's own.
+        .systemLibrary(name: "CCrack", providers: [.apt(["libcrack2-dev", "cracklib-runtime"])]),
+        .systemLibrary(name: "CCurl", pkgConfig: "libcurl", providers: [.apt(["libcurl4-openssl-dev"])]),
+        .target(name: "CasemateAWS", dependencies: ["CCurl", "CSHA"], swiftSettings: ours),
         .target(
             name: "CasemateStore",
             dependencies: [
@@ -65,14 +70,17 @@ let package = Package(
         ),
         .target(
             name: "CasemateVault",
-            dependencies: ["CasemateModel", "CasemateStore", .product(name: "Crypto", package: "swift-crypto")],
+            dependencies: [
+                "CLinux", "CP11Kit", "CCrack", "CasemateModel", "CasemateLinux", "CasemateAWS", "CasemateStore",
+                .product(name: "Crypto", package: "swift-crypto"),
+            ],
             swiftSettings: ours
         ),
         .target(
             name: "CasemateIdentity",
             dependencies: [
-                "CasemateModel", "CasemateStore", "CasemateVault", .product(name: "Crypto", package: "swift-crypto"),
-                .product(name: "JWTKit", package: "jwt-kit"),
+                "CasemateModel", "CasemateLinux", "CasemateAWS", "CasemateStore", "CasemateVault",
+                .product(name: "Crypto", package: "swift-crypto"), .product(name: "JWTKit", package: "jwt-kit"),
             ],
             swiftSettings: ours
         ),
@@ -115,8 +123,8 @@ let package = Package(
         .target(
             name: "CasemateServer",
             dependencies: [
-                "CLinux", "CasemateModel", "CasemateLinux", "CasemateStore", "CasemateVault", "CasemateIdentity", "CasemateSandbox",
-                "CasemateInvoke", "CasemateDeploy", "CasemateWire",
+                "CLinux", "CasemateModel", "CasemateLinux", "CasemateAWS", "CasemateStore", "CasemateVault", "CasemateIdentity",
+                "CasemateSandbox", "CasemateInvoke", "CasemateDeploy", "CasemateWire",
                 .product(name: "Hummingbird", package: "hummingbird"),
                 .product(name: "HummingbirdTLS", package: "hummingbird"),
                 .product(name: "HTTPTypes", package: "swift-http-types"),
@@ -138,7 +146,9 @@ let package = Package(
         .executableTarget(
             name: "casemate",
             dependencies: [
-                "CLinux", "CArchive", "CasemateModel", "CasemateLinux", "CasemateIdentity", "CasemateDeploy", "CasemateServer",
+                "CLinux", "CArchive", "CasemateModel", "CasemateLinux", "CasemateStore", "CasemateVault", "CasemateIdentity",
+                "CasemateDeploy",
+                "CasemateServer",
                 .product(name: "X509", package: "swift-certificates"),
                 .product(name: "SwiftASN1", package: "swift-asn1"),
                 .product(name: "NIOCore", package: "swift-nio"),
@@ -160,11 +170,14 @@ let package = Package(
         .testTarget(name: "CasemateModelTests", dependencies: ["CasemateModel"], swiftSettings: ours),
         .testTarget(name: "CasemateLinuxTests", dependencies: ["CasemateLinux"], swiftSettings: ours),
         .testTarget(name: "CasemateWardenTests", dependencies: ["CasemateLinux", "CasemateWire", "CasemateWarden"], swiftSettings: ours),
+        .testTarget(name: "CasemateAWSTests", dependencies: ["CasemateAWS"], exclude: ["Support/Python"], swiftSettings: ours),
         .testTarget(name: "CasemateStoreTests", dependencies: ["CasemateModel", "CasemateStore"], swiftSettings: ours),
         .testTarget(
             name: "CasemateVaultTests",
-            dependencies: ["CasemateModel", "CasemateStore", "CasemateVault", .product(name: "Crypto", package: "swift-crypto")],
-            swiftSettings: ours
+            dependencies: [
+                "CP11Kit", "CasemateModel", "CasemateStore", "CasemateVault", .product(name: "Crypto", package: "swift-crypto"),
+            ],
+            exclude: ["PKCS11/FaultyModule"], swiftSettings: ours
         ),
         .testTarget(
             name: "CasemateIdentityTests",

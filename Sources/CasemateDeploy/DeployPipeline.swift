@@ -27,15 +27,18 @@ public final class DeployPipeline: Sendable {
 
     /// - Parameter changed: tells the calling side of a new active revision; returns when the next call sees it.
     public init(
-        records: Records, artifacts: ArtifactStore, vault: Vault, signer: RevisionSigner, network: EgressNetwork, index: PackageIndex,
+        records: Records, audit: AuditLog, artifacts: ArtifactStore, vault: Vault, sources: SecretSources, signer: RevisionSigner,
+        network: EgressNetwork,
+        index: PackageIndex,
         policies: NamespacePolicies, logger: Logger,
         changed: @Sendable @escaping (_ id: FunctionId, _ loadInMilliseconds: Int?) async throws -> Void
     ) {
-        plan = Plan(records: records, artifacts: artifacts)
+        plan = Plan(records: records, artifacts: artifacts, sources: sources)
         build = Build(network: network, artifacts: artifacts, index: index)
+        let opener = StoredSecrets(vault: vault, sources: sources, audit: audit, records: records)
         scan = Scan(checks: [
-            OwnSecretsCheck(records: records, vault: vault, network: network),
-            HandlerLoadsCheck(records: records, vault: vault, network: network, policies: policies),
+            OwnSecretsCheck(records: records, opener: opener, network: network),
+            HandlerLoadsCheck(records: records, opener: opener, network: network, policies: policies),
         ])
         sign = Sign(records: records, signer: signer, vault: vault)
         publish = Publish(records: records)
@@ -175,6 +178,8 @@ public final class DeployPipeline: Sendable {
         }
         switch error {
         case let problem as Problem: set(problem)
+        case let error as VaultError: set(error.problem)
+        case let error as SecretSourceError: set(Problem(.secretUnavailable, "\(error)"))
         case let failure as BuildFailure:
             set(failure.problem)
             outcome.diagnostics.append(

@@ -9,8 +9,10 @@ import NIOCore
 /// What calls need from the rest of the server.
 package struct CallServices {
     package let vault: Vault
+    package let sources: SecretSources
     package let signer: RevisionSigner
     package let logs: LogStore
+    package let audit: AuditLog
     package let counters: CallCounters
     /// In bytes.
     package let maximumResponseBody: Int
@@ -26,7 +28,9 @@ package struct CallServices {
 
     /// - Parameter frozenBytes: what frozen instances may take together.
     package init(
-        vault: Vault, signer: RevisionSigner, logs: LogStore, counters: CallCounters, maximumResponseBody: Int, frozenBytes: Int,
+        vault: Vault, sources: SecretSources, signer: RevisionSigner, logs: LogStore, audit: AuditLog, counters: CallCounters,
+        maximumResponseBody: Int,
+        frozenBytes: Int,
         egress: EgressRecords, catalog: Catalog, sessions: CallSessions, prepared: PreparedSessions, consents: Consents,
         loop: any EventLoop
     ) {
@@ -34,8 +38,10 @@ package struct CallServices {
         self.prepared = prepared
         self.consents = consents
         self.vault = vault
+        self.sources = sources
         self.signer = signer
         self.logs = logs
+        self.audit = audit
         self.counters = counters
         self.maximumResponseBody = maximumResponseBody
         frozen = FrozenInstances(limit: frozenBytes)
@@ -65,13 +71,23 @@ package final class InvokePipeline {
     private let route = Route()
     private let admit: Admit
     private let services: CallServices
+    private let opener: SecretOpener
     private let catalog: Catalog
     private let pools: [String: SandboxPool]
     private var current: [FunctionId: (generation: UInt64, instances: FunctionInstances)] = [:]
+    private var openings: [FunctionId: Opening] = [:]
     private var retired: [FunctionInstances] = []
+    /// Values from elsewhere that are others now.
+    private var replaced: [FunctionId: [ReplacedSecret]] = [:]
     /// Redaction with a caller's token, for the tokens seen lately.
     private var withToken: [TokenRedaction: CallRedactor] = [:]
     private var random = RandomReserve()
+
+    /// Secrets that are being opened, and who waits for them.
+    private struct Opening {
+        let generation: UInt64
+        var waiters: [(Result<FunctionInstances, Problem>) -> Void]
+    }
 
     private struct TokenRedaction: Hashable {
         var instances: ObjectIdentifier
@@ -89,6 +105,7 @@ package final class InvokePipeline {
         admit = Admit(maximumRequestBody: maximumRequestBody)
         self.catalog = catalog
         self.services = services
+        opener = SecretOpener(vault: services.vault, sources: services.sources, catalog: catalog)
         self.pools = pools
     }
 
@@ -106,11 +123,39 @@ package final class InvokePipeline {
     /// What can be said before the body has come: nothing is started or counted as a call until this answered.
     package func receive(_ call: IncomingCall) throws(Problem) -> RoutedCall {
         do {
-            return try route(try authorize(try authenticate(call)))
+            return try route(try authorized(try authenticated(call)))
         } catch {
             refused(error)
             throw error
         }
+    }
+
+    private func authenticated(_ call: IncomingCall) throws(Problem) -> AuthenticatedCall {
+        do { return try authenticate(call) } catch {
+            switch error.code {
+            case .unauthenticated: note(.authFailed, call, error, by: nil)
+            case .rateLimited: note(.authLimited, call, error, by: nil)
+            default: break
+            }
+            throw error
+        }
+    }
+
+    private func authorized(_ call: AuthenticatedCall) throws(Problem) -> AuthorizedCall {
+        do { return try authorize(call) } catch {
+            // Who shows nothing is nobody: that anybody can call without a credential is no news, and must not fill the disk.
+            if case .anonymous = call.principal { throw error }
+            if error.code != .notFound { note(.callRefused, call.call, error, by: call.principal) }
+            throw error
+        }
+    }
+
+    private func note(_ kind: AuditKind, _ call: IncomingCall, _ problem: Problem, by principal: Principal?) {
+        services.audit.note(
+            AuditEvent(
+                kind, catalog.function(named: call.target)?.auditScope ?? .platform, outcome: .refused,
+                actor: (principal ?? .anonymous).subject, source: call.source?.description, request: call.id.text,
+                ["problem": problem.code.slug]))
     }
 
     /// Counts a call that was refused before it ran.
@@ -122,10 +167,34 @@ package final class InvokePipeline {
 
     /// Runs the call; the responder hears once.
     package func run(_ routed: RoutedCall, body: RequestBody, responder: any CallResponder) {
+        if routed.function.policy.calls != .unrecorded {
+            return recordCall(routed) { [self] isRecorded in
+                guard isRecorded else { return refuse(.auditUnavailable, routed, responder) }
+                runRecorded(routed, body: body, responder: responder)
+            }
+        }
+        runRecorded(routed, body: body, responder: responder)
+    }
+
+    private func runRecorded(_ routed: RoutedCall, body: RequestBody, responder: any CallResponder) {
+        if let known = known(routed.routing) { return run(routed, on: known, body: body, responder: responder) }
+        open(routed.routing) { [self] found in
+            switch found {
+            case .success(let instances): run(routed, on: instances, body: body, responder: responder)
+            case .failure(let problem): refuse(problem, routed, responder)
+            }
+        }
+    }
+
+    private func refuse(_ problem: Problem, _ routed: RoutedCall, _ responder: any CallResponder) {
+        refused(problem)
+        responder.answer(Redact.refusal(problem, of: routed.call.id))
+    }
+
+    private func run(_ routed: RoutedCall, on instances: FunctionInstances, body: RequestBody, responder: any CallResponder) {
         do throws(Problem) {
             let admitted = try admit(routed, body: body)
             let caller = try caller(of: routed)
-            let instances = try instances(of: routed.routing)
             // What was asked about may not be what runs: another revision came with the body, another caller with a nonce.
             if instances.revision.id != routed.revision.id || routed.call.nonce != nil {
                 try authorize.checkAgreement(of: caller, with: instances.function)
@@ -134,15 +203,37 @@ package final class InvokePipeline {
             instances.run(
                 RunningCall(
                     admitted: admitted, session: session(for: caller, instances), responder: responder,
-                    redact: Redact(
-                        redactor(instances, token: routed.authorized.token), hasSecrets: !instances.redactor.isEmpty,
-                        hasUnknown: !instances.injected.isEmpty),
+                    redact: redact(instances, token: routed.authorized.token),
                     times: CallTimes(received: routed.call.received, authorized: routed.at),
                     deadline: .now() + .milliseconds(Int64(routed.spec.limits.timeoutInMilliseconds)), recorder: services.recorder))
         } catch {
-            refused(error)
-            responder.answer(Redact.refusal(error, of: routed.call.id))
+            refuse(error, routed, responder)
         }
+    }
+
+    private func redact(_ instances: FunctionInstances, token: [UInt8]?) -> Redact {
+        let answers = instances.search.answers
+        return Redact(
+            redactor(instances, token: token),
+            answers: answers.map { base in
+                token.map { token in CallRedactor(base, tokenLength: token.count) { base.adding([.token(token)]) } } ?? CallRedactor(base)
+            },
+            blocks: instances.spec.secretsInResponse == .block, hasSecrets: !(answers ?? instances.redactor).isEmpty,
+            hasUnknown: !instances.injected.isEmpty)
+    }
+
+    /// What the namespace's policy asks for: that each call stands in the audit log, and that none runs that does not.
+    private func recordCall(_ routed: RoutedCall, _ done: @escaping (Bool) -> Void) {
+        let event = AuditEvent(
+            .callMade, routed.function.auditScope, actor: routed.authorized.principal.subject, source: routed.call.source?.description,
+            request: routed.call.id.text, ["revision": "\(routed.revision.number)"])
+        guard routed.function.policy.calls == .required else {
+            services.audit.add(event)
+            return done(true)
+        }
+        let loop = services.loop
+        let bound = NIOLoopBound(done, eventLoop: loop)
+        services.audit.append(event) { isWritten in loop.execute { bound.value(isWritten) } }
     }
 
     /// Whoever calls, or for whom they made a session before.
@@ -162,23 +253,102 @@ package final class InvokePipeline {
             key: instances.seals.session.sessionKey(using: &random), sessions: sessions)
     }
 
-    private func instances(of routed: Routing) throws(Problem) -> FunctionInstances {
-        let generation = routed.function.generation
-        if let known = current[routed.function.id] {
-            if known.generation == generation { return known.instances }
-            // The call was routed just before a change: the newer generation serves it if it is here already.
-            if known.generation > generation { return known.instances }
-            retire(routed.function.id)
+    // MARK: Instances
+
+    /// Those of the generation that was routed to, or of a newer one that is here already.
+    private func known(_ routed: Routing) -> FunctionInstances? {
+        guard let known = current[routed.function.id], known.generation >= routed.function.generation else { return nil }
+        return known.instances
+    }
+
+    /// Opens the function's secrets and makes its instances' set; `done` hears once, at once where the key is at hand.
+    private func open(_ routed: Routing, _ done: @escaping (Result<FunctionInstances, Problem>) -> Void) {
+        let function = routed.function
+        if let known = known(routed) { return done(.success(known)) }
+        if let opening = openings[function.id], opening.generation >= function.generation {
+            openings[function.id]?.waiters.append(done)
+            return
         }
-        guard let pool = pools[routed.spec.runtime] else {
-            throw Problem(.unavailable, "runtime \(routed.spec.runtime) is not installed; casemate runtime install \(routed.spec.runtime)")
+        guard pools[routed.spec.runtime] != nil else {
+            return done(
+                .failure(
+                    Problem(
+                        .unavailable, "runtime \(routed.spec.runtime) is not installed; casemate runtime install \(routed.spec.runtime)")))
         }
-        do {
-            let made = try FunctionInstances(routed, services: services, pool: pool)
-            current[routed.function.id] = (generation, made)
-            return made
+        do throws(SecretsUnavailable) {
+            if let opened = try opener.openNow(routed, earlier: earlier(function.id)) { return done(.success(make(routed, opened))) }
         } catch {
-            throw Problem(.unavailable, "the function's secrets can't be opened")
+            return done(.failure(unopened(function, error)))
+        }
+        // Whoever waits for an older generation waits for this one.
+        let waiting = openings.removeValue(forKey: function.id)?.waiters ?? []
+        openings[function.id] = Opening(generation: function.generation, waiters: waiting + [done])
+        let promise = services.loop.makePromise(of: Result<OpenedFunction, SecretsUnavailable>.self)
+        promise.completeWithTask { [opener, earlier = earlier(function.id)] in
+            do throws(SecretsUnavailable) { return .success(try await opener.open(routed, earlier: earlier)) } catch {
+                return .failure(error)
+            }
+        }
+        promise.futureResult.assumeIsolated().whenSuccess { [self] result in
+            guard openings[function.id]?.generation == function.generation,
+                let waiters = openings.removeValue(forKey: function.id)?.waiters
+            else { return }
+            let found: Result<FunctionInstances, Problem> =
+                switch result {
+                case .success(let opened): .success(known(routed) ?? make(routed, opened))
+                case .failure(let error): .failure(unopened(function, error))
+                }
+            for waiter in waiters { waiter(found) }
+        }
+    }
+
+    private func make(_ routed: Routing, _ opened: OpenedFunction) -> FunctionInstances {
+        let id = routed.function.id
+        retire(id)
+        // Others may have come while it was being opened.
+        let earlier = ReplacedSecret.bounded(opened.values.replaced + (replaced[id] ?? []))
+        replaced[id] = earlier.isEmpty ? nil : earlier
+        // Its runtime was looked for before.
+        let made = FunctionInstances(routed, opened, services: services, pool: pools[routed.spec.runtime]!)
+        current[id] = (routed.function.generation, made)
+        return made
+    }
+
+    /// Values from elsewhere that the function's instances had.
+    private func earlier(_ id: FunctionId) -> [ReplacedSecret] {
+        ReplacedSecret.now(current[id]?.instances.values.external ?? []) + (replaced[id] ?? [])
+    }
+
+    private func unopened(_ function: Deployed, _ failure: SecretsUnavailable, whileItRuns: Bool = false) -> Problem {
+        let what = whileItRuns ? "what runs goes on, but the function can't be started anew" : "the function can't start"
+        services.write([.platform("\(what): \(failure.why)", at: .now)], function.id)
+        services.audit.note(
+            AuditEvent(
+                .secretUnavailable, function.auditScope, outcome: .failed, actor: "function:\(function.id)",
+                ["problem": failure.problem.code.slug, "detail": failure.why]))
+        return failure.problem
+    }
+
+    /// Asks whether values that are kept elsewhere have changed; what runs goes on whatever the answer is.
+    private func refresh(_ id: FunctionId, _ instances: FunctionInstances) {
+        let function = instances.function
+        guard let routing = Routing(function) else { return }
+        instances.isRefreshing = true
+        let promise = services.loop.makePromise(of: Result<OpenedFunction?, SecretsUnavailable>.self)
+        promise.completeWithTask { [opener, values = instances.values] in
+            do throws(SecretsUnavailable) { return .success(try await opener.reopen(routing, values)) } catch { return .failure(error) }
+        }
+        promise.futureResult.assumeIsolated().whenSuccess { [self] result in
+            instances.refreshed(at: .now())
+            guard current[id]?.instances === instances else { return }
+            switch result {
+            case .failure(let failure):
+                if instances.sourceProblem == nil { _ = unopened(function, failure, whileItRuns: !instances.isEmpty) }
+                instances.sourceProblem = failure.problem
+            case .success(let opened):
+                instances.sourceProblem = nil
+                if let opened { _ = make(routing, opened) }
+            }
         }
     }
 
@@ -194,7 +364,10 @@ package final class InvokePipeline {
     }
 
     private func retire(_ id: FunctionId) {
+        // Whether they are others when the function starts again is not known yet.
+        let earlier = ReplacedSecret.bounded(earlier(id))
         guard let old = current.removeValue(forKey: id)?.instances else { return }
+        if !earlier.isEmpty { replaced[id] = earlier }
         withToken = withToken.filter { $0.key.instances != ObjectIdentifier(old) }
         old.retire()
         if !old.isEmpty { retired.append(old) }
@@ -206,22 +379,30 @@ package final class InvokePipeline {
     package func changed(_ id: FunctionId) {
         let function = catalog.function(id)
         if let known = current[id], function?.generation != known.generation { retire(id) }
+        if function == nil { replaced[id] = nil }
         guard let function, let routing = Routing(function) else { return }
         // Before the first call: what is to be kept up, and what was heavy to load.
         if (routing.spec.scale.min ?? 0) > 0 { return keepUp(id) }
         if services.frozen.isEnabled, (function.loadInMilliseconds ?? 0) >= FunctionInstances.heavyLoadInMilliseconds {
-            (try? instances(of: routing))?.prepare()
+            open(routing) { if case .success(let instances) = $0 { instances.prepare() } }
         }
     }
 
     private func keepUp(_ id: FunctionId) {
         guard let function = catalog.function(id), let routing = Routing(function) else { return }
-        _ = try? instances(of: routing)
+        open(routing) { _ in }
     }
 
     package func tick() {
         let now = NIODeadline.now()
-        for entry in current.values { entry.instances.tick(now) }
+        for (id, entry) in current {
+            entry.instances.tick(now)
+            if entry.instances.needsRefresh(now) { refresh(id, entry.instances) }
+            // Values are in memory for as long as something runs with them, and a second.
+            entry.instances.timesEmpty = entry.instances.isUnused ? entry.instances.timesEmpty + 1 : 0
+            if entry.instances.timesEmpty > 8 { retire(id) }
+        }
+        for (id, entries) in replaced where entries.allSatisfy({ $0.until <= now }) { replaced[id] = nil }
         for instances in retired { instances.tick(now) }
         retired.removeAll(where: \.isEmpty)
     }

@@ -34,7 +34,8 @@ struct APIListener {
                 let makeRouter = { (routes: [APIRoute], isTLS: Bool) in
                     APIRouter(
                         routes: routes, authentication: services.authentication, sessions: services.sessions, records: services.records,
-                        trustedProxies: settings.trustedProxies.compactMap { AddressRange($0) }, isTLS: isTLS, logger: logger
+                        audit: services.audit, trustedProxies: settings.trustedProxies.compactMap { AddressRange($0) }, isTLS: isTLS,
+                        logger: logger
                     ).router().buildResponder()
                 }
                 responder.set(makeRouter(services.routes, tls != nil))

@@ -22,13 +22,19 @@ struct CatalogLoader: Sendable {
         }
     }
 
+    /// Some of the function's former values are gone: it goes on as it is, without them.
+    func reloadFormerSecrets(of id: FunctionId) async throws {
+        try await records.write { transaction in catalog.put(formerSecrets: try transaction.formerSecrets(of: id).map(\.secret), of: id) }
+    }
+
     private static func deployed(_ id: FunctionId, _ transaction: Transaction, _ loadInMilliseconds: Int?) throws -> Deployed? {
         guard let function = try transaction.function(id) else { return nil }
         let revision = try function.activeRevision.flatMap { try transaction.revision($0) }
         return Deployed(
             id: function.id, namespaceId: function.namespaceId, name: function.name, revision: revision,
             spec: try revision.map { try CanonicalSpec.decode($0.specBytes) }, wrappedDataKey: function.wrappedDataKey,
-            secrets: try transaction.secrets(of: id), loadInMilliseconds: loadInMilliseconds,
+            secrets: try transaction.secrets(of: id), formerSecrets: try transaction.formerSecrets(of: id).map(\.secret),
+            loadInMilliseconds: loadInMilliseconds,
             granted: Set(try transaction.grantedEgress(of: function.name.function, in: function.namespaceId)),
             policy: try transaction.policy(of: function.namespaceId))
     }

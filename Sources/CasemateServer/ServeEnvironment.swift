@@ -17,6 +17,10 @@ public struct ServeEnvironment: Sendable {
     public var tls: Int32?
     /// Authorities for the hosts of injected secrets in PEM, in a memory file.
     public var authorities: Int32?
+    /// AWS credentials in a memory file.
+    public var aws: Int32?
+    /// What the service manager gave, in a memory file.
+    public var credentials: Int32?
     /// How the one who started the server reaches the administrator's key.
     public var adminKeyPath: String
 
@@ -30,6 +34,8 @@ public struct ServeEnvironment: Sendable {
         case clientConfiguration = "CASEMATE_X_CLIENT_CONFIG"
         case tls = "CASEMATE_X_TLS"
         case authorities = "CASEMATE_X_AUTHORITIES"
+        case aws = "CASEMATE_X_AWS"
+        case credentials = "CASEMATE_X_CREDENTIALS"
         case uid = "CASEMATE_X_UID"
         case gid = "CASEMATE_X_GID"
     }
@@ -51,6 +57,8 @@ public struct ServeEnvironment: Sendable {
         adminKeyPath = (values[.keyPath] ?? nil) ?? ""
         clientConfiguration = (values[.clientConfiguration] ?? nil).flatMap { Int32($0) }
         tls = (values[.tls] ?? nil).flatMap { Int32($0) }
+        aws = (values[.aws] ?? nil).flatMap { Int32($0) }
+        credentials = (values[.credentials] ?? nil).flatMap { Int32($0) }
         authorities = (values[.authorities] ?? nil).flatMap { Int32($0) }
     }
 }

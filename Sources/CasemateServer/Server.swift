@@ -1,3 +1,4 @@
+import CasemateAWS
 import CasemateDeploy
 import CasemateIdentity
 import CasemateInvoke
@@ -13,6 +14,7 @@ import HummingbirdTLS
 import Logging
 import NIOCore
 import NIOSSL
+import Synchronization
 
 /// The composition root: makes every part once, runs both listeners until told to stop, and takes everything down again.
 public struct Server: Sendable {
@@ -32,8 +34,25 @@ public struct Server: Sendable {
         umask(0o077)
         Self.raiseDescriptorLimit()
         let folder = settings.data + "/server"
-        let records = try Records(path: folder + "/casemate.db")
-        let vault = Vault(keyring: try FileKeyring(path: folder + "/kek", mayCreate: try await isEmpty(records)))
+        let isNew = !Files.exists(folder + "/casemate.db") || (try? Files.read(folder + "/casemate.db", limit: 1)).map(\.isEmpty) == true
+        // Keys are made after the database: where they are, one that is not was lost, and must not be replaced silently.
+        let hasKeys = Files.exists(folder + "/signing.key") || Files.exists(folder + "/kek")
+        guard !isNew || !hasKeys else { throw RecordsError.missing }
+        let checkpointSigner = try CheckpointSigner(path: folder + "/audit.key", mayCreate: isNew || !Files.exists(folder + "/audit"))
+        let audit = try AuditLog(folder: folder + "/audit", publicKey: checkpointSigner.publicKey)
+        defer { audit.close() }
+        audit.onFailure { [logger] why in
+            guard let why else { return logger.notice("the audit log can be written again") }
+            logger.critical("the audit log can't be written: nothing that must be recorded happens", metadata: ["reason": "\(why)"])
+        }
+        let records = try Records(path: folder + "/casemate.db", audit: audit, mayBegin: !hasKeys)
+        let aws = try settings.awsSource(handedOn: environment.aws)
+        let vault = try await makeVault(records, audit, folder, aws)
+        let checkpoints = try makeCheckpoints(audit, checkpointSigner, aws)
+        let sources = try makeSources(aws, hasAWS: settings.awsCredentials != nil || environment.aws != nil)
+        let webhooks = try WebhookSigner(path: folder + "/webhook.key")
+        // Made once the API's URL is known, which stands in each event.
+        let dispatcher = Mutex<AlertDispatcher?>(nil)
         let signer = try RevisionSigner(path: folder + "/signing.key", mayCreate: try await isEmpty(records))
         let tokenSigner = try TokenSigner(path: folder + "/token.key")
         let artifacts = try ArtifactStore(folder: folder + "/artifacts")
@@ -67,7 +86,7 @@ public struct Server: Sendable {
             limits: EgressNetwork.Limits(
                 perFunction: EgressRecord.Limits(connections: settings.egressConnections, bytesPerHour: settings.egressBytesPerHour)),
             authorities: try Self.pem(environment.authorities, "the authorities of egress-authorities") ?? [])
-        let egress = EgressRecords(network: network, policies: policies, logs: logs, logger: logger)
+        let egress = EgressRecords(network: network, policies: policies, logs: logs, audit: audit, logger: logger)
         let counters = CallCounters()
         let gateway = Gateway()
         let tls = try tlsContext()
@@ -81,7 +100,8 @@ public struct Server: Sendable {
             InvokePipeline(
                 credentials: credentials, issuers: issuers, catalog: catalog,
                 services: CallServices(
-                    vault: vault, signer: signer, logs: logs, counters: counters, maximumResponseBody: settings.maximumResponseBytes,
+                    vault: vault, sources: sources, signer: signer, logs: logs, audit: audit, counters: counters,
+                    maximumResponseBody: settings.maximumResponseBytes,
                     frozenBytes: settings.frozenBytes, egress: egress, catalog: catalog, sessions: sessions,
                     prepared: prepared, consents: consents, loop: loop),
                 pools: [
@@ -94,13 +114,21 @@ public struct Server: Sendable {
         let gatewayURL = settings.gatewayURL ?? "\(scheme)://\(ServerSettings.Endpoint(host: settings.gateway.host, port: gatewayPort))"
         issuers.setGateway(gatewayURL)
         let deploy = DeployPipeline(
-            records: records, artifacts: artifacts, vault: vault, signer: signer, network: network,
+            records: records, audit: audit, artifacts: artifacts, vault: vault, sources: sources, signer: signer,
+            network: network,
             index: try PackageIndex(url: settings.indexURL ?? "", fileHosts: settings.indexHosts), policies: policies, logger: logger,
             changed: { try await loader.reload($0, loadInMilliseconds: $1) })
+        let rotation = VaultRotation(records: records, vault: vault, catalog: catalog, audit: audit, logger: logger)
+        let backups = Backups(folder: folder, records: records, vault: vault)
         let makeServices: @Sendable (String) -> APIServices = { apiURL in
             issuers.setOwn(OwnIssuer(url: apiURL, signer: tokenSigner))
+            let alerts = AlertDispatcher(
+                records: records, audit: audit, webhook: Webhook(signer: webhooks, network: network, source: apiURL), logger: logger)
+            dispatcher.withLock { $0 = alerts }
+            Task { await alerts.begin() }
             return APIServices(
-                records: records, artifacts: artifacts, logs: logs, vault: vault, signer: signer, credentials: credentials,
+                records: records, audit: audit, artifacts: artifacts, logs: logs, vault: vault, rotation: rotation,
+                checkpoints: checkpoints, alerts: alerts, backups: backups, webhooks: webhooks, signer: signer, credentials: credentials,
                 issuers: issuers,
                 sessions: sessions, prepared: prepared, consents: consents,
                 catalog: loader, deploy: deploy,
@@ -119,9 +147,22 @@ public struct Server: Sendable {
                 if !taken.isEmpty { try? await records.write { try $0.setLastUsed(taken) } }
             }
         }
+        let signing = Task { [settings] in
+            while !Task.isCancelled {
+                await checkpoints.write()
+                try? await Task.sleep(for: .seconds(settings.auditCheckpointSeconds))
+            }
+        }
+        let checking = Task {
+            while !Task.isCancelled {
+                await checkAudit(audit, checkpoints.fingerprint)
+                try? await Task.sleep(for: .seconds(6 * 3600))
+            }
+        }
         let expiry = Task {
             while !Task.isCancelled {
                 logs.expire()
+                await destroyFormerSecrets(records, loader)
                 for digest in artifacts.settled where (try? await records.read { try $0.isSourceUsed(digest) }) == false {
                     artifacts.remove(digest)
                 }
@@ -129,12 +170,84 @@ public struct Server: Sendable {
             }
         }
         do {
+            try await audit.append(AuditEvent(.serverStarted, actor: "server", ["version": CasemateVersion.text]))
             try await api.run { apiURL in try await announce(api: apiURL, gateway: gatewayURL, warden: warden) }
         } catch {
-            await takeDown(warden, gateway, network, [watch, uses, expiry])
+            await takeDown(warden, gateway, network, [watch, uses, signing, checking, expiry])
             throw error
         }
-        await takeDown(warden, gateway, network, [watch, uses, expiry])
+        await takeDown(warden, gateway, network, [watch, uses, signing, checking, expiry])
+        await dispatcher.withLock { $0 }?.endAll()
+        try? await audit.append(AuditEvent(.serverStopped, actor: "server", [:]))
+        await checkpoints.write()
+        await vault.close()
+    }
+
+    /// Values that were replaced a day ago are gone for good.
+    private func destroyFormerSecrets(_ records: Records, _ loader: CatalogLoader) async {
+        let limit = Timestamp.now.advanced(byMilliseconds: -FormerSecret.keptForMilliseconds)
+        guard let functions = try? await records.write({ try $0.deleteFormerSecrets(replacedBefore: limit) }), !functions.isEmpty else {
+            return
+        }
+        for function in functions { try? await loader.reloadFormerSecrets(of: function) }
+        try? await records.compact()
+    }
+
+    private func makeVault(_ records: Records, _ audit: AuditLog, _ folder: String, _ aws: CredentialSource) async throws -> Vault {
+        let mayCreate = try await isEmpty(records)
+        let vault = try settings.vault(
+            folder: folder, mayCreate: mayCreate, isSealed: try await records.read { try $0.isSealed() }, aws: aws)
+        vault.onChange { [logger] change in
+            switch change {
+            case .unavailable(let why):
+                logger.error("the key-encryption key can't be had: functions with secrets can't start", metadata: ["reason": "\(why)"])
+                audit.note(AuditEvent(.vaultUnavailable, outcome: .failed, actor: "server", ["reason": why]))
+            case .recovered:
+                logger.notice("the key-encryption key can be had again")
+                audit.note(AuditEvent(.vaultRecovered, actor: "server", [:]))
+            }
+        }
+        vault.expect(try await records.read { try $0.countsByKey() }.keys)
+        if !mayCreate {
+            do { _ = try await vault.activeKey() } catch { logger.error("the vault is not open", metadata: ["reason": "\(error)"]) }
+        }
+        return vault
+    }
+
+    private func checkAudit(_ audit: AuditLog, _ fingerprint: String) async {
+        do {
+            let findings = try await AuditSelfCheck(folder: audit.folder, fingerprint: fingerprint).findings()
+            for finding in findings {
+                logger.critical("the audit log is not what was written", metadata: ["finding": "\(finding)"])
+                audit.add(AuditEvent(.auditBroken, outcome: .failed, actor: "server", ["finding": finding]))
+            }
+        } catch {
+            logger.error("the audit log could not be looked through", metadata: ["error": "\(error)"])
+        }
+    }
+
+    private func makeSources(_ aws: CredentialSource, hasAWS: Bool) throws -> SecretSources {
+        var sources: [any SecretSource] = []
+        if let folder = settings.secretFiles { sources.append(FileSource(folder: folder)) }
+        if hasAWS {
+            sources.append(
+                SecretsManagerSource(
+                    defaultRegion: settings.awsRegion.flatMap { Region($0) }, endpoint: try settings.awsEndpoint.map { try Endpoint($0) },
+                    credentials: aws))
+        }
+        if let credentials = try environment.takeCredentials() { sources.append(ServiceCredentialSource(credentials)) }
+        return SecretSources(sources)
+    }
+
+    private func makeCheckpoints(_ audit: AuditLog, _ signer: CheckpointSigner, _ aws: CredentialSource) throws -> Checkpoints {
+        let places = try settings.auditCheckpoints.map { text -> any CheckpointPlace in
+            guard text.hasPrefix("s3://"), case .s3(let address) = try AWSAddress(text) else { return CheckpointFile(path: text) }
+            return try CheckpointBucket(address, credentials: aws)
+        }
+        return try Checkpoints(log: audit, signer: signer, places: places) { [logger] place, error in
+            logger.error("an audit checkpoint could not be written", metadata: ["place": "\(place)", "error": "\(error)"])
+            audit.note(AuditEvent(.auditExportFailed, outcome: .failed, actor: "server", ["place": place]))
+        }
     }
 
     /// A sandbox takes five descriptors here, and one more for each name that it may reach; a shell's soft limit is 1,024.

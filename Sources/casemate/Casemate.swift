@@ -24,6 +24,7 @@ struct Casemate: AsyncParsableCommand {
         subcommands: [
             Up.self, Deploy.self, Invoke.self, Logs.self, SecretCommand.self, TokenCommand.self, NamespaceCommand.self,
             FunctionCommand.self, EgressCommand.self, PolicyCommand.self,
+            AuditCommand.self, AlertCommand.self, VaultCommand.self, BackupCommand.self, RestoreCommand.self,
             Login.self, Logout.self, SessionCommand.self, ConsentCommand.self, WhoAmI.self, GrantCommand.self, RevokeCommand.self,
             WhoCan.self, ServiceAccountCommand.self, IssuerCommand.self,
             Status.self, Doctor.self, RuntimeCommand.self, ConfigCommand.self, Serve.self,

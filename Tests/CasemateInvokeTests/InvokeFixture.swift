@@ -33,7 +33,8 @@ enum InvokeFixture {
             id: RevisionId(), functionId: id, number: 1, bundleDigest: digest, sourceDigest: "", specBytes: [], lock: nil, findings: [],
             signature: [], created: Timestamp(milliseconds: 1), createdBy: "")
         return Deployed(
-            id: id, namespaceId: namespace, name: FunctionName(name)!, revision: revision, spec: spec, wrappedDataKey: [],
+            id: id, namespaceId: namespace, name: FunctionName(name)!, revision: revision, spec: spec,
+            wrappedDataKey: WrappedKey(keyId: "file:1", bytes: []),
             secrets: stored.compactMap { VariableName($0) }.map {
                 SealedSecret(functionId: id, name: $0, version: 1, sealed: [], updated: Timestamp(milliseconds: 1))
             }, policy: policy)
@@ -42,7 +43,8 @@ enum InvokeFixture {
     /// A function of which only secrets exist.
     static func undeployed(_ name: String) -> Deployed {
         Deployed(
-            id: FunctionId(), namespaceId: namespace, name: FunctionName(name)!, revision: nil, spec: nil, wrappedDataKey: [], secrets: [])
+            id: FunctionId(), namespaceId: namespace, name: FunctionName(name)!, revision: nil, spec: nil,
+            wrappedDataKey: WrappedKey(keyId: "file:1", bytes: []), secrets: [])
     }
 
     static func incoming(_ target: String, _ credential: PresentedCredential = .none, depth: Int = 0) -> IncomingCall {

@@ -19,7 +19,8 @@ struct APIRightsTests {
 
         var score: Function {
             Function(
-                id: FunctionId(), namespaceId: plant.id, name: FunctionName("plant/score")!, activeRevision: nil, wrappedDataKey: [],
+                id: FunctionId(), namespaceId: plant.id, name: FunctionName("plant/score")!, activeRevision: nil,
+                wrappedDataKey: WrappedKey(keyId: "file:1", bytes: []),
                 created: Timestamp(milliseconds: 1), updated: Timestamp(milliseconds: 1))
         }
 
@@ -56,6 +57,7 @@ struct APIRightsTests {
         }
         let router = APIRouter(
             routes: services.routes, authentication: services.authentication, sessions: services.sessions, records: services.records,
+            audit: services.audit,
             trustedProxies: [],
             isTLS: false, logger: Logger(label: "test"))
         let callers = tenants.callers
@@ -112,6 +114,7 @@ struct APIRightsTests {
             }
             let router = APIRouter(
                 routes: services.routes, authentication: services.authentication, sessions: services.sessions, records: services.records,
+                audit: services.audit,
                 trustedProxies: [],
                 isTLS: false, logger: Logger(label: "test"))
             let stranger = tenants.callers.first { $0.name == "other-tenant" }!.principal

@@ -15,28 +15,39 @@ func withServices(_ body: (APIServices) async throws -> Void) async throws {
     let folder = FileManager.default.temporaryDirectory.appendingPathComponent("casemate-test-\(UUID().uuidString)").path
     try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
     defer { try? FileManager.default.removeItem(atPath: folder) }
-    let records = try Records(path: folder + "/casemate.db")
+    let checkpointSigner = try CheckpointSigner(path: folder + "/audit.key", mayCreate: true)
+    let audit = try AuditLog(folder: folder + "/audit", publicKey: checkpointSigner.publicKey)
+    defer { audit.close() }
+    let records = try Records(path: folder + "/casemate.db", audit: audit)
     let artifacts = try ArtifactStore(folder: folder + "/artifacts")
-    let vault = Vault(keyring: try FileKeyring(path: folder + "/kek", mayCreate: true))
+    let vault = Vault(providers: [try FileKeyring(path: folder + "/kek", mayCreate: true)])
+    let catalog = Catalog()
     let warden = WardenClient(path: folder + "/no.sock")
     let gateway = Gateway()
     let logger = Logger(label: "test")
     let logs = try LogStore(folder: folder + "/logs")
     let policies = NamespacePolicies()
     let network = try EgressNetwork(resolver: try UpstreamResolver(servers: ["127.0.0.1:9"]), warden: warden)
+    let webhooks = try WebhookSigner(path: folder + "/webhook.key")
     let services = APIServices(
-        records: records, artifacts: artifacts, logs: logs, vault: vault,
+        records: records, audit: audit, artifacts: artifacts, logs: logs, vault: vault,
+        rotation: VaultRotation(records: records, vault: vault, catalog: catalog, audit: audit, logger: logger),
+        checkpoints: try Checkpoints(log: audit, signer: checkpointSigner, places: [], failed: { _, _ in }),
+        alerts: AlertDispatcher(
+            records: records, audit: audit, webhook: Webhook(signer: webhooks, network: network, source: "http://a"), logger: logger),
+        backups: Backups(folder: folder, records: records, vault: vault), webhooks: webhooks,
         signer: try RevisionSigner(path: folder + "/signing", mayCreate: true), credentials: CredentialIndex(),
         issuers: IssuerRegistry(fetch: { _ in [] }, failed: { _, _ in }),
         sessions: CallSessions(rightsNow: { _ in .none }, resource: { _ in nil }), prepared: PreparedSessions(), consents: Consents(),
-        catalog: CatalogLoader(records: records, catalog: Catalog()),
+        catalog: CatalogLoader(records: records, catalog: catalog),
         deploy: DeployPipeline(
-            records: records, artifacts: artifacts, vault: vault, signer: try RevisionSigner(path: folder + "/signing", mayCreate: true),
+            records: records, audit: audit, artifacts: artifacts, vault: vault, sources: SecretSources([]),
+            signer: try RevisionSigner(path: folder + "/signing", mayCreate: true),
             network: network, index: try PackageIndex(url: "https://pypi.example/simple", fileHosts: []), policies: policies,
             logger: logger,
             changed: { _, _ in }),
         warden: warden, counters: CallCounters(), gateway: gateway,
-        egress: EgressRecords(network: network, policies: policies, logs: logs, logger: logger), policies: policies,
+        egress: EgressRecords(network: network, policies: policies, logs: logs, audit: audit, logger: logger), policies: policies,
         urls: PublicURLs(api: "http://a", gateway: "http://g"), securityText: ""
     )
     var failure: (any Error)?

@@ -14,7 +14,7 @@ struct ArtifactStoreTests {
             try upload.write(Array("a".utf8))
             try upload.write([])
             try upload.write(Array("bc".utf8))
-            let digest = try upload.finish()
+            let digest = try await upload.finish()
             #expect(digest == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad")
             #expect(try names(in: folder + "/artifacts") == [digest])
             #expect(try contents("\(folder)/artifacts/\(digest)") == Array("abc".utf8))
@@ -33,7 +33,7 @@ struct ArtifactStoreTests {
             for _ in 0..<2 {
                 let upload = try store.upload(by: "key:x")
                 try upload.write([1, 2, 3])
-                digests.append(try upload.finish())
+                digests.append(try await upload.finish())
             }
             #expect(digests[0] == digests[1])
             #expect(try names(in: folder) == [digests[0]])
@@ -100,7 +100,7 @@ struct ArtifactStoreTests {
             let store = try ArtifactStore(folder: folder)
             let upload = try store.upload(by: "key:x")
             try upload.write([1])
-            let digest = try upload.finish()
+            let digest = try await upload.finish()
             #expect(store.isUploaded(digest, by: "key:x"))
             #expect(!store.isUploaded(digest, by: "key:y"))
             #expect(!store.isUploaded(String(repeating: "0", count: 64), by: "key:x"))

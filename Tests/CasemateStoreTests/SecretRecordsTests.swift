@@ -113,4 +113,45 @@ struct SecretRecordsTests {
     private func contains(_ bytes: [UInt8], _ part: [UInt8]) -> Bool {
         String(decoding: bytes, as: Unicode.ASCII.self).contains(String(decoding: part, as: Unicode.ASCII.self))
     }
+
+    private func set(fingerprint: String, length: Int = 10, _ records: Records, _ function: Function) async throws {
+        try await records.write { transaction in
+            let version = try transaction.nextSecretVersion(key, of: function.id)
+            try transaction.put(
+                SealedSecret(
+                    functionId: function.id, name: key, version: version, sealed: [UInt8](repeating: 1, count: length),
+                    fingerprint: fingerprint, weaknesses: [], updated: Timestamp(milliseconds: 1000)))
+        }
+    }
+
+    @Test("what a secret was before is kept once for each value, newest first")
+    func former() async throws {
+        try await withFunction { records, function async throws in
+            for fingerprint in ["a", "b", "b", "a", "c"] { try await set(fingerprint: fingerprint, records, function) }
+            let former = try await records.read { try $0.formerSecrets(of: function.id) }.map(\.secret)
+            #expect(former.map(\.fingerprint) == ["a", "b"])
+            #expect(former.map(\.version) == [4, 3])
+        }
+    }
+
+    @Test("of values that are too many or too long together the oldest go", arguments: [(250, 10, 200), (20, 65_600, 7)])
+    func most(count: Int, length: Int, kept: Int) async throws {
+        try await withFunction { records, function async throws in
+            for number in 0...count { try await set(fingerprint: "\(number)", length: length, records, function) }
+            let former = try await records.read { try $0.formerSecrets(of: function.id) }.map(\.secret.version)
+            #expect(former == Array((count - kept + 1...count).reversed()))
+            #expect(try await records.write { try $0.deleteSecret(key, of: function.id) })
+            #expect(try await records.read { try $0.formerSecrets(of: function.id) }.count == kept)
+        }
+    }
+
+    @Test("the others of a function are counted with their length")
+    func size() async throws {
+        try await withFunction { records, function async throws in
+            _ = try await set(key, 1, records, function)
+            _ = try await set(other, 1, records, function)
+            let size = try await records.read { try $0.sizeOfSecrets(of: function.id, besides: key) }
+            #expect(size.count == 1 && size.bytes == 3)
+        }
+    }
 }

@@ -33,7 +33,8 @@ extension Function {
         Function(
             id: FunctionId(), namespaceId: namespace.id,
             name: FunctionName(namespace: namespace.name, function: FunctionLabel(unchecked: name)), activeRevision: nil,
-            wrappedDataKey: [0, 1, 2, 0, 255], created: Timestamp(milliseconds: 2000), updated: Timestamp(milliseconds: 2000))
+            wrappedDataKey: WrappedKey(keyId: "file:1", bytes: [0, 1, 2, 0, 255]), created: Timestamp(milliseconds: 2000),
+            updated: Timestamp(milliseconds: 2000))
     }
 }
 

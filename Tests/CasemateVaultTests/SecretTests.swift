@@ -31,7 +31,7 @@ struct SecretTests {
             #expect(!text.contains("104, 117"), "\(text)")
         }
         #expect(String(describing: secret) == "<redacted>")
-        #expect(secret.withBytes { $0 } == Array("hunter2-hunter2".utf8))
+        #expect(secret.withBytes { Array($0) } == Array("hunter2-hunter2".utf8))
     }
 
     @Test("a mirror of a secret has no children")

@@ -40,6 +40,8 @@ const char *cl_missing_call(void);
 // beneath.c
 /// openat2(2) with RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS.
 int cl_open_beneath(int dirfd, const char *path, int flags, mode_t mode);
+/// Likewise, following links that stay beneath dirfd.
+int cl_open_within(int dirfd, const char *path, int flags);
 
 // fdpass.c
 int cl_socketpair_stream(int pair[2]);

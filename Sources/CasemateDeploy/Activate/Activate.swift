@@ -16,7 +16,13 @@ struct Activate {
 
     func callAsFunction(_ published: PublishedRevision, loadInMilliseconds: Int?) async throws -> ActiveRevision {
         let revision = published.revision
-        try await records.write { try $0.activate(revision.id, of: revision.functionId, from: published.before, at: .now) }
+        try await records.write { transaction in
+            try transaction.activate(revision.id, of: revision.functionId, from: published.before, at: .now)
+            guard let function = try transaction.function(revision.functionId) else { return }
+            transaction.record(
+                .functionDeployed, function.auditScope,
+                ["revision": "\(revision.number)", "bundle": revision.bundleDigest, "source": revision.sourceDigest])
+        }
         try await changed(revision.functionId, loadInMilliseconds)
         return ActiveRevision(revision: revision)
     }

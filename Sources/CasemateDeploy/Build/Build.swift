@@ -2,6 +2,7 @@ import CasemateLinux
 import CasemateModel
 import CasemateSandbox
 import CasemateStore
+import CasemateVault
 import CasemateWire
 import Foundation
 
@@ -38,22 +39,28 @@ struct Build {
         do {
             try await session.waitUntilWarm()
             // The index's own hosts, whatever they resolve to: the operator chose them. Functions never profit from this.
-            let egress = try await session.allow(index.hosts, owner: planned.name.description, listed: nil)
+            let injections = try index.injections()
+            let egress = try await session.allow(
+                index.hosts, owner: planned.name.description, listed: nil, injections: injections,
+                secrets: injections?.redactor ?? Redactor([]))
             defer { egress.close() }
-            return try await build(planned, archive, in: session)
+            return try await build(planned, archive, injections, in: session)
         } catch {
             await session.close()
             throw error
         }
     }
 
-    private func build(_ planned: PlannedFunction, _ archive: Descriptor, in session: ShimSession) async throws -> Bundle {
+    private func build(
+        _ planned: PlannedFunction, _ archive: Descriptor, _ injections: Injections?, in session: ShimSession
+    ) async throws -> Bundle {
         var fields = ShimFields()
         fields.add(.handler, planned.manifest.spec.handler)
         fields.add(.function, planned.name.description)
         fields.add(.policy, planned.manifest.dependencyPolicy.rawValue)
         fields.add(.unpackLimit, "\(Self.maximumBytes)")
         fields.add(.index, index.url)
+        if let injections { fields.add(.authority, injections.certificate) }
         if let lock = planned.active?.lock { fields.add(.lock, lock) }
         let answer: ShimSession.Answer
         do {

@@ -1,25 +1,58 @@
 import CasemateModel
 import CasemateSandbox
+import CasemateVault
 import Foundation
 
 /// Where builds get packages from: the one index of the operator's choice, and the hosts that a build may reach for it.
 public struct PackageIndex: Sendable {
-    /// Of PEP 503's simple API.
+    /// Of PEP 503's simple API, without credentials: the build sandbox never has them.
     public let url: String
     public let hosts: [AllowedHost]
+    /// The credentials that the operator wrote into the URL; the way out puts them into requests to the index.
+    let credentials: Credentials?
+
+    struct Credentials: Sendable {
+        /// For the header field, after `Basic ` (RFC 7617 §2).
+        let encoded: Secret
+        /// What else an answer could tell.
+        let password: Secret
+    }
 
     /// - Parameter hosts: names besides the index's own, where its files lie.
     /// - Throws: `.invalidRequest` for an index that is not at an https name.
     public init(url: String, fileHosts: [String]) throws(Problem) {
-        guard let parts = URLComponents(string: url), parts.scheme == "https", let host = parts.host,
+        guard var parts = URLComponents(string: url), parts.scheme == "https", let host = parts.host,
             let port = UInt16(exactly: parts.port ?? 443), port > 0, let index = AllowedHost(name: host, port: port)
         else { throw Problem(.invalidRequest, "the package index must be an https URL with a host name") }
-        self.url = url
+        let user = parts.user ?? ""
+        let password = parts.password ?? ""
+        credentials =
+            user.isEmpty && password.isEmpty
+            ? nil
+            : Credentials(
+                encoded: Secret(Data("\(user):\(password)".utf8).base64EncodedData()),
+                // Some indexes take a token for the user's name, and no password.
+                password: Secret((password.isEmpty ? user : password).utf8))
+        (parts.user, parts.password) = (nil, nil)
+        guard let plain = parts.string else { throw Problem(.invalidRequest, "the package index must be an https URL with a host name") }
+        self.url = plain
         var hosts = [index]
         for name in fileHosts {
             guard let file = AllowedHost(name: name, port: 443) else { throw Problem(.invalidRequest, "\(name) is no host name") }
             if !hosts.contains(file) { hosts.append(file) }
         }
         self.hosts = hosts
+    }
+
+    /// What puts the credentials into requests to the index; nil without any.
+    func injections() throws -> Injections? {
+        guard let credentials, let name = VariableName("PACKAGE_INDEX") else { return nil }
+        let place = InjectedSecret(name: name, host: hosts[0], header: "Authorization", format: "Basic {}")
+        return try Injections(
+            [(place, credentials.encoded)],
+            redactor: Redactor(
+                [credentials.encoded, credentials.password].map { secret in
+                    secret.withBytes { .secret(name: name.text, value: Array($0)) }
+                }))
     }
 }

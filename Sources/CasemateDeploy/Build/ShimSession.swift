@@ -37,13 +37,15 @@ struct ShimSession: Sendable {
 
     /// Opens its way out, to be closed with it. Once, when it is warm and before code of a user's runs.
     func allow(
-        _ hosts: [AllowedHost], owner: String, listed: (@Sendable () -> [AddressRange])?, secrets: Redactor = Redactor([])
+        _ hosts: [AllowedHost], owner: String, listed: (@Sendable () -> [AddressRange])?, injections: Injections? = nil,
+        secrets: Redactor = Redactor([])
     ) async throws -> SandboxEgress {
         let egress = try await withCheckedThrowingContinuation { (continuation: CheckedContinuation<SandboxEgress, any Error>) in
             SandboxEgress.open(handle.id, network: network) { continuation.resume(with: $0) }
         }
         let record = EgressRecord(limits: network.limits.perFunction, totals: network.totals)
-        let rules = EgressRules(owner: owner, hosts: hosts, listed: listed, record: record, secrets: secrets) { _ in }
+        let rules = EgressRules(owner: owner, hosts: hosts, listed: listed, record: record, injections: injections, secrets: secrets) { _ in
+        }
         try await withCheckedThrowingContinuation { (continuation: CheckedContinuation<Void, any Error>) in
             egress.allow(rules) { failure in
                 guard let failure else { return continuation.resume() }

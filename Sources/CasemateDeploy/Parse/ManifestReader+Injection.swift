@@ -12,7 +12,10 @@ extension ManifestReader {
         guard ["deliver", "host", "header", "format"].contains(where: { fields[$0] != nil }) else { return nil }
         let before = faults.errorCount
         if let deliver = required("deliver", in: fields, line: item.line, of: "this secret", example: "deliver: inject") {
-            _ = choice(deliver, of: ["inject"])
+            // Whoever writes the value itself there must not find it in an answer.
+            if deliver.text != "inject" {
+                faults.error(deliver.line, "secret.deliver is not \"inject\"", fix: "write it as inject, or remove the line")
+            }
         }
         var host: AllowedHost?
         if let field = required("host", in: fields, line: item.line, of: "this secret", example: "host: api.example.com") {

@@ -4,7 +4,6 @@ import CasemateModel
 /// answered with `… is not available yet` alone; their defaults and empty values are fine.
 extension ManifestReader {
     mutating func checkLater(_ fields: Fields) {
-        if let field = fields["secretsInResponse"] { _ = choice(field, of: ["redact"], later: ["block", "allow"]) }
         if let field = fields["inputSchema"], let path = text(field), !path.isEmpty, isRelativePath(path, field, example: "schema.json") {
             notAvailable(field)
         }

@@ -7,6 +7,8 @@ extension ManifestReader {
         var lines: [VariableName: Int] = [:]
         /// Those that are put in on the way.
         var injections: [Injection] = []
+        /// Those whose value is kept elsewhere.
+        var references: [SecretReference] = []
     }
 
     private static let secretKeys = ["name", "from", "deliver", "host", "header", "format"]
@@ -20,7 +22,7 @@ extension ManifestReader {
 
         var secrets = Secrets()
         for item in items {
-            guard let (name, injection) = secret(item, function: function) else { continue }
+            guard let (name, injection, from) = secret(item, function: function) else { continue }
             if let first = secrets.lines[name] {
                 faults.error(item.line, "the secret \(name) is given again, first on line \(first)", fix: "keep one of them")
             } else if let line = environment.lines[name] {
@@ -28,11 +30,12 @@ extension ManifestReader {
             }
             secrets.lines[name] = secrets.lines[name] ?? item.line
             if let injection { secrets.injections.append(injection) }
+            if let from { secrets.references.append(SecretReference(name: name, from: from)) }
         }
         return secrets
     }
 
-    private mutating func secret(_ item: YAMLNode, function: FunctionLabel?) -> (VariableName, Injection?)? {
+    private mutating func secret(_ item: YAMLNode, function: FunctionLabel?) -> (VariableName, Injection?, ExternalSecret?)? {
         switch item.value {
         case .unreadable: return nil
         case .list:
@@ -48,14 +51,16 @@ extension ManifestReader {
                 return nil
             }
             let field = Field(path: "a secret's name", keyLine: item.line, node: item)
-            return self.text(field, isSensitive: true).flatMap { variableName($0, line: item.line, noun: "secret") }.map { ($0, nil) }
+            return self.text(field, isSensitive: true).flatMap { variableName($0, line: item.line, noun: "secret") }.map { ($0, nil, nil) }
         }
     }
 
     // MARK: Written as a mapping
 
     /// `{name, from}` takes the value from elsewhere, `{name, deliver, host, header, format}` keeps it out of the function.
-    private mutating func secret(_ entries: [YAMLEntry], _ item: YAMLNode, function: FunctionLabel?) -> (VariableName, Injection?)? {
+    private mutating func secret(_ entries: [YAMLEntry], _ item: YAMLNode, function: FunctionLabel?)
+        -> (VariableName, Injection?, ExternalSecret?)?
+    {
         let given = entries.first { $0.key == "name" }
         // `{API_KEY: value}`, or `{name: API_KEY, value: …}`
         let looksLikeValue = entries.first { entry in
@@ -72,22 +77,15 @@ extension ManifestReader {
         guard let fields = fields(of: item, at: Place("secret", prefix: "secret."), known: Self.secretKeys) else { return nil }
         let nameField = required("name", in: fields, line: item.line, of: "this secret", example: "name: API_KEY")
         let name = nameField.flatMap { text($0, isSensitive: true) }.flatMap { variableName($0, line: item.line, noun: "secret") }
-        guard checkSource(fields) else { return nil }
-        let injection = injection(fields, item)
-        return name.map { name in (name, injection?(name)) }
-    }
-
-    /// - Returns: whether there is no `from`.
-    private mutating func checkSource(_ fields: Fields) -> Bool {
-        guard let from = fields["from"] else { return true }
-        guard let text = text(from, isSensitive: true) else { return false }
-        let parts = text.split(separator: "/", maxSplits: 2, omittingEmptySubsequences: false)
-        if parts.count == 3, parts[0].count > 1, parts[0].hasSuffix(":"), parts[1].isEmpty, !parts[2].isEmpty {
-            notAvailable(from)
-        } else {
-            faults.error(from.line, "secret.from names no secret elsewhere", fix: "write it as \"aws-sm://prod/db\"")
+        var from: ExternalSecret?
+        if let field = fields["from"], let text = text(field, isSensitive: true) {
+            from = ExternalSecret(text)
+            // Whoever writes the value itself there must not find it in an answer.
+            if from == nil { faults.error(field.line, "secret.from names no secret elsewhere", fix: ExternalSecret.rule) }
         }
-        return false
+        let injection = injection(fields, item)
+        guard fields["from"] == nil || from != nil else { return nil }
+        return name.map { name in (name, injection?(name), from) }
     }
 
     // MARK: Values

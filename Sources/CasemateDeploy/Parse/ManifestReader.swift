@@ -64,6 +64,7 @@ struct ManifestReader {
         spec.environment = environment.values
         let secrets = fields["secrets"].map { self.secrets($0, function: label, environment: environment) } ?? Secrets()
         spec.secrets = secrets.lines.keys.sorted()
+        spec.references = secrets.references.isEmpty ? nil : secrets.references.sorted { $0.name < $1.name }
         spec.limits = fields["limits"].map { limits($0) } ?? spec.limits
         spec.scale = fields["scale"].map { scale($0) } ?? spec.scale
         spec.rate = fields["rate"].flatMap { rate($0) }
@@ -78,6 +79,9 @@ struct ManifestReader {
                 fix: "remove one of them")
         }
         spec.egress = fields["egress"].flatMap { egress($0) }
+        spec.secretsInResponse = fields["secretsInResponse"].flatMap { choice($0, of: ["redact", "block", "allow"]) }.flatMap {
+            FunctionSpec.SecretsInResponse(rawValue: $0)
+        }
         spec.injected = injected(secrets, egress: spec.egress ?? [], environment)
         let policy = fields["dependencies"].flatMap { dependencyPolicy($0) } ?? .auto
         checkLater(fields)

@@ -1,5 +1,6 @@
 import CasemateModel
 import CasemateStore
+import CasemateVault
 import Foundation
 
 /// One function's deployment, decided: what it will be made from, and what is there already. Made only by `Plan`.
@@ -71,6 +72,7 @@ public struct PlannedFunction: Sendable {
 struct Plan {
     let records: Records
     let artifacts: ArtifactStore
+    let sources: SecretSources
 
     /// - Throws: `.notFound` for a namespace that does not exist, `.invalidRequest` for a source that was not uploaded, `.forbidden` for
     ///   what whoever deploys has no right to.
@@ -84,20 +86,24 @@ struct Plan {
             throw Problem(.invalidRequest, "the source \(source.prefix(12))… of \(function.label) is not here; upload it first")
         }
         let name = FunctionName(namespace: namespaceName, function: function.label)
-        let (namespace, existing, active, secrets, granted) = try await records.read { transaction in
+        let (namespace, existing, active, secrets, granted, policy) = try await records.read { transaction in
             let existing = try transaction.function(name)
             let namespace = try transaction.namespace(namespaceName)
             return (
                 namespace, existing, try existing?.activeRevision.flatMap { try transaction.revision($0) },
                 try existing.map { try transaction.secrets(of: $0.id).map(\.name) } ?? [],
-                try namespace.map { try transaction.grantedEgress(of: name.function, in: $0.id) } ?? []
+                try namespace.map { try transaction.grantedEgress(of: name.function, in: $0.id) } ?? [],
+                try namespace.map { try transaction.policy(of: $0.id) } ?? NamespacePolicy()
             )
         }
         guard let namespace, !request.rights().within(.namespace(namespace.id)).isEmpty else {
             throw Problem(.notFound, "namespace \(namespaceName) does not exist; make it: casemate namespace create \(namespaceName)")
         }
         try Self.authorize(function, name, request.rights(), on: existing?.resource ?? .namespace(namespace.id))
-        let missing = function.spec.secrets.filter { !secrets.contains($0) }.map { secret in
+        let references = function.spec.references ?? []
+        try check(references, in: namespaceName, policy)
+        let elsewhere = Set(references.map(\.name))
+        let missing = function.spec.secrets.filter { !secrets.contains($0) && !elsewhere.contains($0) }.map { secret in
             Diagnostic(
                 .warning, file: request.manifestFile, line: function.line, what: "secret \(secret) of \(name) has no value yet",
                 fix: "set it: casemate secret set \(name) \(secret)")
@@ -105,6 +111,23 @@ struct Plan {
         return PlannedFunction(
             manifest: function, namespace: namespace, existing: existing, active: active, sourceDigest: source,
             granted: granted, warnings: missing)
+    }
+
+    /// - Throws: `.forbidden` for a value that the namespace's functions may not have, `.unavailable` for a place that the server does not
+    ///   know.
+    private func check(_ references: [SecretReference], in namespace: NamespaceName, _ policy: NamespacePolicy) throws(Problem) {
+        for reference in references {
+            guard policy.mayUse(reference.from) else {
+                throw Problem(
+                    .forbidden,
+                    "functions of \(namespace) may not have \(reference.from.place); whoever keeps the server allows it in the namespace's policy: secretSources"
+                )
+            }
+            guard sources.has(reference.from.scheme) else {
+                throw Problem(
+                    .unavailable, "this server is not set up for \(reference.from): it needs \(reference.from.setUp) (docs/secrets.md)")
+            }
+        }
     }
 
     /// Once more, before what was built comes into force: that may be minutes later.
@@ -125,6 +148,9 @@ struct Plan {
         }
         try require(.functionDeploy, "to deploy \(name)")
         if function.spec.access == .public { try require(.functionPublish, "to let anyone call \(name) (access: public)") }
+        if function.spec.secretsInResponse == .allow {
+            try require(.gateWaive, "to let \(name) answer with its secrets (secretsInResponse: allow)")
+        }
         if let address = function.spec.egress?.first(where: { $0.range != nil }) {
             try require(.egressAddress, "to list \(address), an address and not the name that stands for it,")
         }

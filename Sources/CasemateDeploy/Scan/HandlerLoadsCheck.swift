@@ -7,7 +7,7 @@ import CasemateWire
 /// Loads the handler once, as a cold start will, and writes down which signature it has.
 struct HandlerLoadsCheck: ScanCheck {
     let records: Records
-    let vault: Vault
+    let opener: StoredSecrets
     let network: EgressNetwork
     let policies: NamespacePolicies
 
@@ -16,8 +16,8 @@ struct HandlerLoadsCheck: ScanCheck {
         let session = try await ShimSession.open(network, profile: subject.spec.runtime, purpose: .run, limits: SandboxPool.startLimits)
         let answer: ShimSession.Answer
         // What code says and sends while it is loaded may hold the secrets that it was given.
-        let redactor = Redactor(
-            try await stored(subject).map { entry in entry.value.withBytes { .secret(name: entry.name.text, value: $0) } })
+        let stored = try await stored(subject)
+        let redactor = Redactor(stored.map(Needle.init))
         do {
             try await session.waitUntilWarm()
             let namespace = subject.bundle.planned.namespace.id
@@ -28,7 +28,8 @@ struct HandlerLoadsCheck: ScanCheck {
             _ = try await network.warden.order(
                 .specialise(sandbox: session.handle.id, bundle: subject.bundle.digest, limits: SandboxLimits(subject.spec.limits)))
             let begin = ContinuousClock.now
-            answer = try await session.ask(.specialise, try await fields(subject), expecting: .specialised, within: 60, maximumBody: 65_536)
+            answer = try await session.ask(
+                .specialise, Self.fields(subject, stored), expecting: .specialised, within: 60, maximumBody: 65_536)
             subject.loadInMilliseconds = Int((ContinuousClock.now - begin) / .milliseconds(1))
         } catch ShimSession.Failure.timeout {
             await session.close()
@@ -50,7 +51,7 @@ struct HandlerLoadsCheck: ScanCheck {
         var fault = ShimFault(meta: answer.meta)
         fault.message = clean(fault.message)
         // Code may read a secret while it is loaded; without a value that can't be judged.
-        let missing = try await missingSecrets(subject)
+        let missing = subject.spec.secrets.filter { name in !stored.contains { $0.name == name } }
         if fault.code == "import-error", !missing.isEmpty {
             subject.findings.append(
                 Diagnostic(
@@ -61,18 +62,17 @@ struct HandlerLoadsCheck: ScanCheck {
         throw BuildFailure(fault: fault, output: clean(String(decoding: answer.body, as: UTF8.self)))
     }
 
-    private func stored(_ subject: ScanSubject) async throws -> [(name: VariableName, value: Secret)] {
-        guard let function = subject.bundle.planned.existing else { return [] }
-        let sealed = try await records.read { try $0.secrets(of: function.id) }
-        return try vault.open(sealed, of: function.id, wrappedKey: function.wrappedDataKey)
+    private func stored(_ subject: ScanSubject) async throws -> [OpenedSecret] {
+        let planned = subject.bundle.planned
+        let references = subject.spec.references ?? []
+        let elsewhere = try await opener.resolve(references, in: planned.namespace, for: "loading \(planned.name)")
+        guard let function = planned.existing else { return elsewhere }
+        let names = Set(references.map(\.name))
+        let sealed = try await records.read { try $0.secrets(of: function.id) }.filter { !names.contains($0.name) }
+        return try await opener.open(sealed, of: function, for: "loading \(function.name)") + elsewhere
     }
 
-    private func missingSecrets(_ subject: ScanSubject) async throws -> [VariableName] {
-        let names = try await stored(subject).map(\.name)
-        return subject.spec.secrets.filter { !names.contains($0) }
-    }
-
-    private func fields(_ subject: ScanSubject) async throws -> ShimFields {
+    private static func fields(_ subject: ScanSubject, _ stored: [OpenedSecret]) -> ShimFields {
         let spec = subject.spec
         var fields = ShimFields()
         fields.add(.handler, spec.handler)
@@ -87,7 +87,7 @@ struct HandlerLoadsCheck: ScanCheck {
             fields.add(.isolation, "call")
             return fields
         }
-        for secret in try await stored(subject) where spec.secrets.contains(secret.name) {
+        for secret in stored where spec.secrets.contains(secret.name) {
             guard spec.isHandedOver(secret.name) else {
                 fields.add(.secret, name: secret.name.text, value: Array(InjectedSecret.placeholder(of: secret.name).utf8))
                 continue

@@ -40,8 +40,8 @@ struct Sign {
         var fresh: Function?
         if existing == nil {
             fresh = Function(
-                id: id, namespaceId: planned.namespace.id, name: name, activeRevision: nil, wrappedDataKey: try vault.newDataKey(for: id),
-                created: now, updated: now)
+                id: id, namespaceId: planned.namespace.id, name: name, activeRevision: nil,
+                wrappedDataKey: try await vault.newDataKey(for: id).wrapped, created: now, updated: now)
         }
         let number = try await records.read { try $0.nextRevisionNumber(of: id) }
         let spec = try CanonicalSpec.encode(scanned.spec)

@@ -2,7 +2,7 @@ import CasemateModel
 
 /// Where a request comes from, as far as its sender can't choose it: an IPv4 address, or the 64 bits of an IPv6 network, of which one
 /// customer has all addresses.
-public struct CallerSource: Hashable, Sendable {
+public struct CallerSource: Hashable, Sendable, CustomStringConvertible {
     let value: UInt64
 
     /// No address has this: it would be one of multicast, from which nothing comes.
@@ -32,6 +32,14 @@ public struct CallerSource: Hashable, Sendable {
             return
         }
         return nil
+    }
+
+    /// `192.0.2.7`, `2001:db8:1:2::/64`
+    public var description: String {
+        if value >> 32 == 0xffff {
+            return (0..<4).map { "\(UInt8(truncatingIfNeeded: value >> UInt64(24 - $0 * 8)))" }.joined(separator: ".")
+        }
+        return (0..<4).map { String(UInt16(truncatingIfNeeded: value >> UInt64(48 - $0 * 16)), radix: 16) }.joined(separator: ":") + "::/64"
     }
 
     /// Some balancers add a port, and brackets around IPv6.

@@ -1,3 +1,4 @@
+import CasemateIdentity
 import CasemateModel
 
 /// A call whose body the function can take. Made only by `Admit`.
@@ -23,7 +24,12 @@ package struct Admit {
         guard body.length <= maximumRequestBody else {
             throw Problem(.tooLarge, "a request's body is at most \(maximumRequestBody) bytes")
         }
-        for name in routed.spec.secrets where !routed.function.secrets.contains(where: { $0.name == name }) {
+        for name in routed.spec.secrets
+        where !routed.function.secrets.contains(where: { $0.name == name })
+            && !routed.function.references.contains(where: { $0.name == name })
+        {
+            // What its secrets are called is nothing for everybody.
+            if case .anonymous = routed.authorized.principal { throw Problem(.secretMissing, "a secret of the function has no value yet") }
             throw Problem(
                 .secretMissing, "the function's secret \(name) has no value; set it: casemate secret set \(routed.function.name) \(name)")
         }

@@ -1,4 +1,3 @@
-import CZlib
 import CasemateModel
 import NIOCore
 
@@ -30,38 +29,16 @@ enum CompressedBody {
     }
 
     private static func inflate(_ body: ByteBuffer) -> [UInt8]? {
-        // 15 + 32: gzip or zlib by its header; -15: raw deflate, which some call "deflate".
-        inflate(body, windowBits: 47) ?? inflate(body, windowBits: -15)
+        inflate(body, windowBits: Inflater.byHeader) ?? inflate(body, windowBits: Inflater.raw)
     }
 
     private static func inflate(_ body: ByteBuffer, windowBits: Int32) -> [UInt8]? {
-        var stream = z_stream()
-        guard inflateInit2_(&stream, windowBits, ZLIB_VERSION, Int32(MemoryLayout<z_stream>.size)) == Z_OK else { return nil }
-        defer { inflateEnd(&stream) }
-        var input = body.getBytes(at: body.readerIndex, length: body.readableBytes) ?? []
+        guard let inflater = Inflater(windowBits: windowBits) else { return nil }
         var output: [UInt8] = []
-        var chunk = [UInt8](repeating: 0, count: 65_536)
-        // SAFETY: zlib reads avail_in bytes of `input` and writes avail_out bytes of `chunk`, both pinned for the loop.
-        return input.withUnsafeMutableBufferPointer { source -> [UInt8]? in
-            stream.next_in = source.baseAddress
-            stream.avail_in = UInt32(source.count)
-            while true {
-                let result = chunk.withUnsafeMutableBufferPointer { target -> Int32 in
-                    stream.next_out = target.baseAddress
-                    stream.avail_out = UInt32(target.count)
-                    return CZlib.inflate(&stream, Z_NO_FLUSH)
-                }
-                guard result == Z_OK || result == Z_STREAM_END else { return nil }
-                output.append(contentsOf: chunk[..<(chunk.count - Int(stream.avail_out))])
-                guard output.count <= largest else { return nil }
-                if result == Z_STREAM_END {
-                    // A second gzip member may follow.
-                    guard stream.avail_in > 0 else { return output }
-                    guard inflateReset(&stream) == Z_OK else { return nil }
-                } else if stream.avail_in == 0, stream.avail_out > 0 {
-                    return output
-                }
-            }
+        let isWhole = inflater.push(body) { part in
+            output.append(contentsOf: part)
+            return output.count <= largest
         }
+        return isWhole ? output : nil
     }
 }

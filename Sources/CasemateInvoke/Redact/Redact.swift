@@ -26,6 +26,10 @@ package struct Redact {
 
     /// Finds the function's secrets and the caller's token.
     let redactor: CallRedactor
+    /// As `redactor`, or less where the function may answer with its secrets.
+    private let answers: CallRedactor
+    /// An answer with a value in it is not sent at all.
+    private let blocks: Bool
     /// A body that can't be looked into is blocked only where a secret could be in it.
     let hasSecrets: Bool
     /// Whether there are values that the function itself does not know.
@@ -35,19 +39,22 @@ package struct Redact {
         self.init(CallRedactor(redactor), hasSecrets: hasSecrets, hasUnknown: hasUnknown)
     }
 
-    init(_ redactor: CallRedactor, hasSecrets: Bool, hasUnknown: Bool) {
+    init(_ redactor: CallRedactor, answers: CallRedactor? = nil, blocks: Bool = false, hasSecrets: Bool, hasUnknown: Bool) {
         self.redactor = redactor
+        self.answers = answers ?? redactor
+        self.blocks = blocks
         self.hasUnknown = hasUnknown
         self.hasSecrets = hasSecrets
     }
 
     /// - Throws: `.secretInResponse` where a value cannot be taken out without breaking the body, `.badResult` for what is no response.
     package func callAsFunction(_ reply: Reply, of call: CallId) throws(Problem) -> RedactedReply {
-        let redactor = reply.isCompressed ? redactor.whole : redactor.whole(for: reply.length)
+        let redactor = reply.isCompressed ? answers.whole : answers.whole(for: reply.length)
         var head = try ResponseHead(reply, call: call, redactor: redactor)
+        if blocks, head.hits > 0 { throw Self.refused }
         var body = reply.body
         if !redactor.isEmpty, body.readableBytes > 0 {
-            let encoding = Self.encoding(head)
+            let encoding = Self.encoding(head.headers)
             if hasSecrets || CompressedBody.isInflatable(contentEncoding: encoding),
                 let plain = try CompressedBody.inflated(body, contentEncoding: encoding, mustBeSeen: hasSecrets)
             {
@@ -55,6 +62,7 @@ package struct Redact {
             }
             let clean = body.withUnsafeReadableBytes { redactor.redact($0.bindMemory(to: UInt8.self)) }
             if let clean {
+                if blocks { throw Self.refused }
                 guard Self.isText(body) else { throw Self.blocked }
                 head.hits += clean.hits
                 body = ByteBuffer(bytes: clean.bytes)
@@ -66,23 +74,28 @@ package struct Redact {
     /// A response that begins before it is complete.
     /// - Parameter start: the first bytes of the body, at least `wholeBodyLimit`.
     package func stream(_ reply: Reply, start: ByteBuffer, of call: CallId) throws(Problem) -> RedactedStream {
-        let redactor = redactor.whole
+        let redactor = answers.whole
         let head = try ResponseHead(reply, call: call, redactor: redactor)
+        if blocks, head.hits > 0 || start.withUnsafeReadableBytes({ redactor.contains($0.bindMemory(to: UInt8.self)) }) {
+            throw Self.refused
+        }
         // A whole one leaves its body out; here it would come behind the response's end, and be taken for the next one.
         guard head.status.mayHaveResponseBody else {
             throw Problem(.badResult, "the function's result is not an HTTP response: a status \(reply.status) has no body")
         }
-        let isCompressed = CompressedBody.isCompressed(start, contentEncoding: Self.encoding(head))
+        let isCompressed = CompressedBody.isCompressed(start, contentEncoding: Self.encoding(head.headers))
         // What is inside can't be seen before it is gone.
         if isCompressed, hasSecrets { throw Self.blocked }
+        let begun = RedactedReply(status: head.status, headers: head.headers, body: ByteBuffer(), hits: head.hits)
         return RedactedStream(
-            reply: RedactedReply(status: head.status, headers: head.headers, body: ByteBuffer(), hits: head.hits),
-            redaction: redactor.isEmpty ? nil : redactor.makeStream(tellsNothing: hasUnknown))
+            reply: begun, redaction: redactor.isEmpty ? nil : redactor.makeStream(tellsNothing: hasUnknown),
+            witness: answers !== self.redactor
+                ? Witness(self.redactor.whole, isCompressed: isCompressed, hasSeen: letsThrough(begun)) : nil, blocks: blocks)
     }
 
     /// Several fields of that name, or several encodings in one, are one that can't be looked into.
-    private static func encoding(_ head: ResponseHead) -> String? {
-        let all = head.headers[canonicalForm: "content-encoding"].filter { !$0.isEmpty && $0.lowercased() != "identity" }
+    private static func encoding(_ headers: HTTPHeaders) -> String? {
+        let all = headers[canonicalForm: "content-encoding"].filter { !$0.isEmpty && $0.lowercased() != "identity" }
         return all.isEmpty ? nil : all.joined(separator: ",")
     }
 
@@ -115,6 +128,20 @@ package struct Redact {
     private static let blocked = Problem(
         .secretInResponse, "the function's response holds the value of one of its secrets in a body that can't be redacted")
 
+    private static let refused = Problem(
+        .secretInResponse, "the function's response holds the value of one of its secrets, and its manifest says secretsInResponse: block")
+
+    /// Whether an answer that may leave as it is holds a secret of the function's nevertheless.
+    func letsThrough(_ reply: RedactedReply) -> Bool {
+        guard answers !== redactor else { return false }
+        let all = redactor.whole
+        if reply.headers.contains(where: { all.contains($0.name) || all.contains($0.value) }) { return true }
+        if reply.body.withUnsafeReadableBytes({ all.contains($0.bindMemory(to: UInt8.self)) }) { return true }
+        let encoding = Self.encoding(reply.headers)
+        let plain = try? CompressedBody.inflated(reply.body, contentEncoding: encoding, mustBeSeen: false)
+        return plain.map { all.contains($0) } ?? false
+    }
+
     /// UTF-8 without NUL. A cut at the very end, as in the first part of a longer body, is no fault.
     static func isText(_ body: ByteBuffer) -> Bool {
         body.withUnsafeReadableBytes { raw in
@@ -132,16 +159,25 @@ package final class RedactedStream {
     private var isText = true
     /// The beginning of a character whose end is in the next part.
     private var cut: [UInt8] = []
+    private let blocks: Bool
+    /// Sees what the function may answer with, and changes nothing.
+    private var witness: Witness?
 
-    fileprivate init(reply: RedactedReply, redaction: RedactorStream?) {
+    fileprivate init(reply: RedactedReply, redaction: RedactorStream?, witness: Witness?, blocks: Bool) {
+        self.blocks = blocks
+        self.witness = witness
         self.reply = reply
         self.redaction = redaction
     }
+
+    /// It held a secret of the function's, which may answer with it.
+    var letsThrough: Bool { witness?.hasSeen ?? false }
 
     package var hits: Int { (redaction?.hits ?? 0) + reply.hits }
 
     /// The next bytes that may leave; nil when the response must end here, unfinished: a value was replaced, and the body is no text.
     package func push(_ part: ByteBuffer) -> ByteBuffer? {
+        witness?.push(part)
         guard redaction != nil else { return part }
         if isText { look(at: part) }
         var out: [UInt8] = []
@@ -151,6 +187,7 @@ package final class RedactedStream {
 
     /// What was held back; nil as for `push`.
     package func finish() -> ByteBuffer? {
+        witness?.finish()
         guard redaction != nil else { return ByteBuffer() }
         if !cut.isEmpty { isText = false }
         var out: [UInt8] = []
@@ -158,7 +195,9 @@ package final class RedactedStream {
         return checked(out)
     }
 
-    private func checked(_ out: [UInt8]) -> ByteBuffer? { !isText && (redaction?.hits ?? 0) > 0 ? nil : ByteBuffer(bytes: out) }
+    private func checked(_ out: [UInt8]) -> ByteBuffer? {
+        (blocks || !isText) && (redaction?.hits ?? 0) > 0 ? nil : ByteBuffer(bytes: out)
+    }
 
     private func look(at part: ByteBuffer) {
         let bytes = cut + part.readableBytesView

@@ -14,8 +14,10 @@ package final class Deployed: Sendable {
     package let spec: FunctionSpec?
     /// The active revision's bundle.
     package let bundle: BundleDigest?
-    package let wrappedDataKey: [UInt8]
+    package let wrappedDataKey: WrappedKey
     package let secrets: [SealedSecret]
+    /// Values that they had not long ago.
+    package let formerSecrets: [SealedSecret]
     /// Grows with every change; instances of an older generation are let go.
     package let generation: UInt64
     /// How long the handler took to load when it was deployed; nil when that is not known.
@@ -26,8 +28,9 @@ package final class Deployed: Sendable {
     package let rate: RateLimits?
 
     package init(
-        id: FunctionId, namespaceId: NamespaceId, name: FunctionName, revision: Revision?, spec: FunctionSpec?, wrappedDataKey: [UInt8],
-        secrets: [SealedSecret], generation: UInt64 = 0, loadInMilliseconds: Int? = nil, granted: Set<AllowedHost> = [],
+        id: FunctionId, namespaceId: NamespaceId, name: FunctionName, revision: Revision?, spec: FunctionSpec?, wrappedDataKey: WrappedKey,
+        secrets: [SealedSecret], formerSecrets: [SealedSecret] = [], generation: UInt64 = 0, loadInMilliseconds: Int? = nil,
+        granted: Set<AllowedHost> = [],
         policy: NamespacePolicy = NamespacePolicy()
     ) {
         self.id = id
@@ -38,6 +41,7 @@ package final class Deployed: Sendable {
         bundle = revision.flatMap { BundleDigest(hex: $0.bundleDigest) }
         self.wrappedDataKey = wrappedDataKey
         self.secrets = secrets
+        self.formerSecrets = formerSecrets
         self.generation = generation
         self.loadInMilliseconds = loadInMilliseconds
         self.granted = granted
@@ -52,14 +56,21 @@ package final class Deployed: Sendable {
     package let policy: NamespacePolicy
 
     package var resource: Resource { .function(id, in: namespaceId) }
+    package var auditScope: AuditEvent.Scope { .function(id, name, in: namespaceId) }
 
     /// Whether the active revision lists `caller` among its callers.
     package func mayBeCalled(by caller: FunctionName) -> Bool { spec?.callers?.contains(caller) ?? false }
 
-    fileprivate func inGeneration(_ generation: UInt64) -> Deployed {
+    var hasSecrets: Bool { !secrets.isEmpty || !formerSecrets.isEmpty }
+
+    fileprivate func inGeneration(
+        _ generation: UInt64, wrappedDataKey: WrappedKey? = nil, formerSecrets: [SealedSecret]? = nil
+    ) -> Deployed {
         Deployed(
-            id: id, namespaceId: namespaceId, name: name, revision: revision, spec: spec, wrappedDataKey: wrappedDataKey, secrets: secrets,
-            generation: generation, loadInMilliseconds: loadInMilliseconds, granted: granted,
+            id: id, namespaceId: namespaceId, name: name, revision: revision, spec: spec,
+            wrappedDataKey: wrappedDataKey ?? self.wrappedDataKey, secrets: secrets,
+            formerSecrets: formerSecrets ?? self.formerSecrets, generation: generation, loadInMilliseconds: loadInMilliseconds,
+            granted: granted,
             policy: policy)
     }
 }
@@ -101,6 +112,24 @@ package final class Catalog: Sendable {
             contents.names[function.id] = name
         }
         listener.withLock { $0 }?(function.id)
+    }
+
+    /// The same function with its data key wrapped anew: its instances go on.
+    package func rewrap(_ keys: [(id: FunctionId, wrapped: WrappedKey)]) {
+        contents.withLock { contents in
+            for (id, wrapped) in keys {
+                guard let name = contents.names[id], let known = contents.byName[name] else { continue }
+                contents.byName[name] = known.inGeneration(known.generation, wrappedDataKey: wrapped)
+            }
+        }
+    }
+
+    /// The same function with less to look for: its instances go on.
+    package func put(formerSecrets: [SealedSecret], of id: FunctionId) {
+        contents.withLock { contents in
+            guard let name = contents.names[id], let known = contents.byName[name] else { return }
+            contents.byName[name] = known.inGeneration(known.generation, formerSecrets: formerSecrets)
+        }
     }
 
     package func remove(_ id: FunctionId) {

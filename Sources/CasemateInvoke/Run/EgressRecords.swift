@@ -10,13 +10,15 @@ package final class EgressRecords: Sendable {
     package let network: EgressNetwork
     private let policies: NamespacePolicies
     private let logs: LogStore
+    private let audit: AuditLog
     private let logger: Logger
     private let records: Mutex<[FunctionId: EgressRecord]> = Mutex([:])
 
-    package init(network: EgressNetwork, policies: NamespacePolicies, logs: LogStore, logger: Logger) {
+    package init(network: EgressNetwork, policies: NamespacePolicies, logs: LogStore, audit: AuditLog, logger: Logger) {
         self.network = network
         self.policies = policies
         self.logs = logs
+        self.audit = audit
         self.logger = logger
     }
 
@@ -36,12 +38,17 @@ package final class EgressRecords: Sendable {
     func rules(
         of function: Deployed, revision: Int, hosts: [AllowedHost], peers: any EgressPeers, injections: Injections?, secrets: Redactor
     ) -> EgressRules {
-        let (policies, logs, logger) = (policies, logs, logger)
+        let (policies, logs, audit, logger) = (policies, logs, audit, logger)
         return EgressRules(
             owner: function.name.description, hosts: hosts, listed: { policies.listed(function.namespaceId) },
             record: record(of: function.id), peers: peers, injections: injections, secrets: secrets
         ) { refused in
             logs.append([.platform("egress refused: \(refused.detail)", at: .now)], to: function.id)
+            audit.note(
+                AuditEvent(
+                    .egressDenied, function.auditScope, outcome: .refused,
+                    actor: "function:\(function.id)",
+                    ["target": "\(refused.target)", "reason": refused.reason.rawValue, "revision": "\(revision)"]))
             logger.notice(
                 "egress refused",
                 metadata: [

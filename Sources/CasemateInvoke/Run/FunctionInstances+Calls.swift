@@ -1,5 +1,6 @@
 import CasemateModel
 import CasemateSandbox
+import CasemateStore
 import CasemateWire
 import NIOCore
 
@@ -28,7 +29,7 @@ extension FunctionInstances {
         // A caller that took its answer slowly may have stopped it.
         instance.sandbox.setReading(true)
         // The next call is sent first: its function works while this one's answer is redacted and written.
-        defer { services.counters.redactions.increment(by: call.conclude()) }
+        defer { noteRedacted(call.conclude(), in: call.answersWithSecret ? .secretAllowed : .secretRedacted, "response", of: call) }
         if instance.isGone || (instance.isDraining && instance.calls.isEmpty) {
             running[ObjectIdentifier(instance)] = nil
             destroy(instance.sandbox)
@@ -74,8 +75,26 @@ extension FunctionInstances {
 
     private func takeLogs(of call: RunningCall?, on instance: Instance) {
         let (hits, dropped) = instance.finishLogs(of: call)
-        services.counters.redactions.increment(by: hits)
+        noteRedacted(hits, in: .secretRedacted, "log", of: call)
         if dropped > 0 { services.recorder.metrics.ranInto(.output) }
+    }
+
+    private func noteRedacted(_ hits: Int, in kind: AuditKind, _ place: String, of call: RunningCall?) {
+        if call?.isBlocked == true, place == "response" {
+            services.counters.redactions.increment()
+            return note(.secretBlocked, place, of: call)
+        }
+        if kind == .secretAllowed { note(kind, place, of: call) }
+        guard hits > 0 else { return }
+        services.counters.redactions.increment(by: hits)
+        note(.secretRedacted, place, hits, of: call)
+    }
+
+    private func note(_ kind: AuditKind, _ place: String, _ hits: Int = 1, of call: RunningCall?) {
+        services.audit.note(
+            AuditEvent(
+                kind, function.auditScope, outcome: kind == .secretBlocked ? .refused : .done, actor: "function:\(function.id)",
+                request: call?.id.text, ["in": place, "values": "\(hits)", "revision": "\(revision.number)"]))
     }
 
     /// The caller went away in the middle of its body: the frame can't be finished, and the instance is of no more use.
@@ -220,6 +239,10 @@ extension FunctionInstances {
 
     private func fail(_ call: RunningCall, _ problem: Problem) {
         services.counters.failed.increment()
+        services.audit.note(
+            AuditEvent(
+                .sandboxKilled, function.auditScope, outcome: .failed, actor: "function:\(function.id)", request: call.id.text,
+                ["reason": problem.reason ?? problem.code.slug, "revision": "\(revision.number)"]))
         services.write([.platform(problem.detail, at: .now, call: call.id)], function.id)
         call.fail(problem)
     }

@@ -1,6 +1,7 @@
 import CasemateIdentity
 import CasemateModel
 import CasemateSandbox
+import CasemateStore
 import CasemateVault
 import CasemateWire
 import NIOCore
@@ -13,10 +14,13 @@ extension FunctionInstances {
         }
         let injections: Injections?
         do {
-            injections = injected.isEmpty ? nil : try Injections(injected, redactor: injectedRedactor)
+            injections = injected.isEmpty ? nil : try Injections(injected, redactor: search.injected)
         } catch {
             return startFailed(Problem(.noCapacity, "the sandbox's certificate authority could not be made", retryAfterSeconds: 1))
         }
+        // What it would run with is here already, but nothing may be handed out.
+        guard !(services.vault.isSealed && hasSecrets) else { return startFailed(VaultError.sealed.problem) }
+        if let sourceProblem { return startFailed(sourceProblem) }
         services.counters.coldStarts.increment()
         var times = StartTimes(asked: .now())
         pool.take { [self] sandbox in
@@ -31,24 +35,40 @@ extension FunctionInstances {
                 destroy(sandbox)
                 startFailed(Problem(.importFailed, "the function's sandbox ended while it was loaded", reason: "crash"))
             }
-            // The bundle and the way out, side by side.
-            var missing = 2
+            // The bundle, the way out, and the record that secrets are used, side by side.
+            var missing = 3
             let calls = SandboxCalls()
-            let part = { [self] (failure: WardenFailure?) in
+            let part = { [self] (problem: Problem?) in
                 guard starting[key] != nil else { return }
-                if let failure {
+                if let problem {
                     starting[key] = nil
                     destroy(sandbox)
-                    return startFailed(Self.problem(failure))
+                    return startFailed(problem)
                 }
                 missing -= 1
                 guard missing == 0 else { return }
                 times.mounted = .now()
                 load(sandbox, key: key, times, calls, injections)
             }
-            openEgress(of: sandbox, calls, injections, part)
-            pool.specialise(sandbox, bundle: bundle, limits: SandboxLimits(spec.limits), part)
+            recordUse(of: sandbox, part)
+            openEgress(of: sandbox, calls, injections) { part($0.map(Self.problem)) }
+            pool.specialise(sandbox, bundle: bundle, limits: SandboxLimits(spec.limits)) { part($0.map(Self.problem)) }
         }
+    }
+
+    private var hasSecrets: Bool { !secrets.isEmpty || !injected.isEmpty }
+
+    /// At once where there are no secrets. They are handed to nothing before that stands in the audit log.
+    private func recordUse(of sandbox: WarmSandbox, _ done: @escaping (Problem?) -> Void) {
+        guard hasSecrets else { return done(nil) }
+        let used = secrets.map { $0.version == 0 ? "\($0.name)" : "\($0.name)@\($0.version)" } + injected.map { "\($0.place.name)" }
+        let loop = services.loop
+        let bound = NIOLoopBound(done, eventLoop: loop)
+        services.audit.append(
+            AuditEvent(
+                .secretUsed, function.auditScope, actor: "function:\(function.id)",
+                AuditEvent.listed("secrets", used).merging(["revision": "\(revision.number)", "sandbox": "\(sandbox.id)"]) { $1 })
+        ) { isWritten in loop.execute { bound.value(isWritten ? nil : .auditUnavailable) } }
     }
 
     /// At once where no name is listed.
@@ -64,7 +84,7 @@ extension FunctionInstances {
         ) { calls.depth }
         let rules = services.egress.rules(
             of: function, revision: revision.number, hosts: function.reachable, peers: peers, injections: injections,
-            secrets: outgoingRedactor)
+            secrets: search.outgoing)
         guard !function.reachable.isEmpty else {
             egress.allow(rules) { _ in }
             return done(nil)
@@ -119,6 +139,11 @@ extension FunctionInstances {
                 sandbox.whenDrained { [self] in loaded(instance, fault: fault, traceback: traceback) }
             }
         }
+        guard !(services.vault.isSealed && hasSecrets) else {
+            starting[key] = nil
+            destroy(sandbox)
+            return startFailed(VaultError.sealed.problem)
+        }
         let fields = fields(injections)
         sandbox.send(FrameHeader(kind: .specialise, metaLength: fields.readableBytes), meta: fields, body: nil)
         times.sent = .now()
@@ -141,8 +166,8 @@ extension FunctionInstances {
         }
         destroy(instance.sandbox)
         services.write(Self.lines(of: fault, traceback: traceback, redactor: redactor), function.id)
-        let place = fault.file.map { file in " (\(file)\(fault.line.map { ":\($0)" } ?? ""))" } ?? ""
-        startFailed(Problem(.importFailed, "the function can't be loaded\(place); its log says why", reason: fault.code))
+        // Where in the source, is for those who may read its log.
+        startFailed(Problem(.importFailed, "the function can't be loaded; its log says why", reason: fault.code))
     }
 
     private static func lines(of fault: ShimFault, traceback: ByteBuffer, redactor: Redactor) -> [LogLine] {
@@ -181,6 +206,12 @@ extension FunctionInstances {
 
     func startFailed(_ problem: Problem) {
         services.counters.failed.increment()
+        if problem.code == .tampered {
+            services.audit.note(
+                AuditEvent(
+                    .revisionTampered, function.auditScope, outcome: .failed, actor: "function:\(function.id)",
+                    ["revision": "\(revision.number)", "bundle": bundle.hex]))
+        }
         lastStartProblem = problem
         pauseSpares()
         carryOut(state.startFailed())

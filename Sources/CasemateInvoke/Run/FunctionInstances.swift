@@ -11,19 +11,14 @@ final class FunctionInstances {
     let function: Deployed
     let revision: Revision
     let spec: FunctionSpec
-    let redactor: Redactor
+    let search: SecretSearch
     /// For calls without a token.
     let callRedactor: CallRedactor
     let bundle: BundleDigest
     /// Those that the function gets itself.
-    let secrets: [(name: VariableName, value: Secret)]
-    /// Those that its way out puts in, and what finds them in the answers.
+    let secrets: [OpenedSecret]
+    /// Those that its way out puts in.
     let injected: [(place: InjectedSecret, value: Secret)]
-    let injectedRedactor: Redactor
-    /// For what goes out and is told of it, where names are in lower case.
-    let outgoingRedactor: Redactor
-    /// In the credentials of the platform's that the function is given.
-    let seals: CredentialSeals
     let services: CallServices
     let pool: SandboxPool
     var state: InstanceSetState<Instance, RunningCall>
@@ -35,39 +30,54 @@ final class FunctionInstances {
     var reported: [UInt32: EndReason] = [:]
     var lastStartProblem: Problem?
     var noSpareBefore = NIODeadline.uptimeNanoseconds(0)
+    /// What it runs with.
+    let values: FunctionSecrets
+    /// Why values that are kept elsewhere could not be had lately: what runs goes on, nothing more starts.
+    var sourceProblem: Problem?
+    var isRefreshing = false
+    private var refreshedAt = NIODeadline.now()
+    /// How often in a row it was found without an instance.
+    var timesEmpty = 0
 
-    /// - Throws: when a secret does not open.
-    init(_ routed: Routing, services: CallServices, pool: SandboxPool) throws {
+    init(_ routed: Routing, _ opened: OpenedFunction, services: CallServices, pool: SandboxPool) {
         function = routed.function
         revision = routed.revision
         spec = routed.spec
         bundle = routed.bundle
         self.services = services
         self.pool = pool
-        let all = try services.vault.open(function.secrets, of: function.id, wrappedKey: function.wrappedDataKey)
+        values = opened.values
+        search = opened.search
+        let all = values.current
         // Only what the revision declares is handed to it; all that is stored is redacted.
         secrets = all.filter { routed.spec.secrets.contains($0.name) && routed.spec.isHandedOver($0.name) }
         injected = (routed.spec.injected ?? []).compactMap { place in all.first { $0.name == place.name }.map { (place, $0.value) } }
-        injectedRedactor = Redactor(
-            injected.map { entry in entry.value.withBytes { .secret(name: entry.place.name.text, value: $0) } })
-        seals = CredentialSeals(audiences: routed.spec.audiences ?? [], hasSessions: routed.spec.capabilities != nil)
-        redactor = Redactor(
-            all.map { entry in entry.value.withBytes { Needle.secret(name: entry.name.text, value: $0) } }
-                + seals.utf8.map { .token($0) })
-        callRedactor = CallRedactor(redactor)
-        outgoingRedactor = redactor.adding(
-            all.compactMap { entry in
-                entry.value.withBytes { value in
-                    let lower = value.map { (65...90).contains($0) ? $0 | 0x20 : $0 }
-                    return lower == value ? nil : .secret(name: entry.name.text, value: lower)
-                }
-            })
+        callRedactor = CallRedactor(search.redactor)
         state = InstanceSetState(
             most: spec.scale.max, least: min(spec.scale.min ?? 0, spec.scale.max), concurrency: spec.limits.concurrency ?? 1)
     }
 
     var isEmpty: Bool { state.isEmpty }
+    /// Whether its values need not be kept any longer: nothing runs with them, and nothing waits to.
+    var isUnused: Bool { state.isEmpty && state.least == 0 && crashed.isEmpty && starting.isEmpty }
+    var redactor: Redactor { search.redactor }
+    var seals: CredentialSeals { search.seals }
     var isIsolated: Bool { spec.isolation == .call }
+
+    /// How often values that are kept elsewhere are asked for anew, while something runs with them.
+    private static let refreshInterval = TimeAmount.seconds(30)
+    /// While they can't be had: calls are told to come again after as long.
+    private static let retryInterval = TimeAmount.seconds(5)
+
+    func needsRefresh(_ now: NIODeadline) -> Bool {
+        let interval = sourceProblem == nil ? Self.refreshInterval : Self.retryInterval
+        return spec.references != nil && !isRefreshing && now >= refreshedAt + interval && (!isEmpty || sourceProblem != nil)
+    }
+
+    func refreshed(at now: NIODeadline) {
+        isRefreshing = false
+        refreshedAt = now
+    }
 
     func run(_ call: RunningCall) { carryOut(state.callArrived(call)) }
 
@@ -95,6 +105,10 @@ final class FunctionInstances {
             ? "the function tried more system calls that the sandbox does not allow; they are refused and not told from now on"
             : "the function tried \(systemCall), which the sandbox does not allow"
         services.write([.platform(text, at: .now, call: call)], function.id)
+        services.audit.note(
+            AuditEvent(
+                .sandboxAttempted, function.auditScope, outcome: .refused, actor: "function:\(function.id)", request: call?.text,
+                ["systemCall": systemCall, "revision": "\(revision.number)"]))
         return true
     }
 

@@ -38,6 +38,10 @@ package final class RunningCall {
     private var body = ByteBuffer()
     private var stream: RedactedStream?
     private(set) var isAnswered = false
+    /// Its answer held a secret, and was not sent.
+    private(set) var isBlocked = false
+    /// Its answer holds a secret of its function's, which may.
+    private(set) var answersWithSecret = false
 
     var id: CallId { admitted.call.id }
     /// The caller's token is looked for besides the secrets.
@@ -93,6 +97,7 @@ package final class RunningCall {
         guard let bytes else {
             responder.abort()
             stream = nil
+            isBlocked = true
             ended(Problem.Code.secretInResponse.slug)
             return
         }
@@ -103,6 +108,7 @@ package final class RunningCall {
     func conclude() -> Int {
         if let stream {
             send(stream.finish())
+            answersWithSecret = stream.letsThrough
             if self.stream != nil {
                 responder.finish()
                 self.stream = nil
@@ -115,6 +121,7 @@ package final class RunningCall {
             times.replied = .now()
             let reply = try redact(try reply(head, body: body), of: id)
             isAnswered = true
+            answersWithSecret = redact.letsThrough(reply)
             tellTimes()
             responder.answer(reply)
             ended("answered")
@@ -135,6 +142,7 @@ package final class RunningCall {
             tellTimes()
             responder.answer(redact.problem(problem, of: id))
         }
+        if problem.code == .secretInResponse { isBlocked = true }
         if let limit = CallMetrics.Limit(problem) { recorder.metrics.ranInto(limit) }
         ended(problem.code.slug)
     }

@@ -14,6 +14,12 @@ public enum Right: String, Sendable, CaseIterable, Codable {
     case secretWrite = "secret:write"
     case tokenWrite = "token:write"
     case policyWrite = "policy:write"
+    /// To let something through that the gate or redaction would stop.
+    case gateWaive = "gate:waive"
+    /// To read the record of who did what.
+    case auditRead = "audit:read"
+    /// To have events sent somewhere.
+    case eventSubscribe = "event:subscribe"
     /// To list addresses where others list names.
     case egressAddress = "egress:ip"
     case namespaceAdmin = "namespace:admin"

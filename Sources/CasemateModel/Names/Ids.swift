@@ -82,6 +82,7 @@ public enum GrantKind {}
 public enum IssuerKind {}
 public enum SessionKind {}
 public enum FederationKind {}
+public enum AlertKind {}
 
 public typealias NamespaceId = Id<NamespaceKind>
 public typealias FunctionId = Id<FunctionKind>
@@ -93,6 +94,7 @@ public typealias GrantId = Id<GrantKind>
 public typealias IssuerId = Id<IssuerKind>
 public typealias SessionId = Id<SessionKind>
 public typealias FederationId = Id<FederationKind>
+public typealias AlertId = Id<AlertKind>
 /// One invocation: in its response, its log lines and its records.
 public typealias CallId = Id<CallKind>
 

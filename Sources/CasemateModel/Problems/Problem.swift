@@ -75,6 +75,11 @@ extension Problem.Code {
     public static let secretMissing = Self("secret-missing", "A secret has no value", 503)
     public static let importFailed = Self("function-import", "The function can't be loaded", 502)
     public static let tampered = Self("bundle-changed", "The bundle is not what was signed", 503)
+    public static let weakSecret = Self("weak-secret", "The secret is too weak", 422)
+    public static let vaultSealed = Self("vault-sealed", "The vault is sealed", 503)
+    public static let kekUnavailable = Self("kek-unavailable", "The key-encryption key can't be had", 503)
+    public static let secretUnavailable = Self("secret-unavailable", "A secret can't be had", 503)
+    public static let auditUnavailable = Self("audit-unavailable", "The audit log can't be written", 503)
     public static let noCapacity = Self("no-capacity", "No capacity", 503)
     public static let unavailable = Self("unavailable", "Unavailable", 503)
     public static let loopDetected = Self("loop-detected", "Too many calls behind each other", 508)
@@ -87,6 +92,7 @@ extension Problem.Code {
         notAvailable,
         archiveRefused, buildFailed, gateFailed, handlerFailed, tooLarge, uriTooLong, headersTooLarge, rateLimited, requestTimeout,
         functionRaised, badResult, functionCrashed, functionTimeout, responseTooLarge, secretInResponse, secretMissing, importFailed,
-        tampered, noCapacity, unavailable, loopDetected, internalError,
+        tampered, weakSecret, vaultSealed, kekUnavailable, secretUnavailable, auditUnavailable, noCapacity, unavailable, loopDetected,
+        internalError,
     ]
 }

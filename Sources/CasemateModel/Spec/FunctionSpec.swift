@@ -23,6 +23,8 @@ public struct FunctionSpec: Hashable, Sendable, Codable {
     public var grantedEgress: [AllowedHost]?
     /// Those of `secrets` that are put in on the way instead, by name; nil for none.
     public var injected: [InjectedSecret]?
+    /// Those of `secrets` whose value is kept elsewhere, by name; nil for none.
+    public var references: [SecretReference]?
     /// Functions that may call this one, sorted; nil for none.
     public var callers: [FunctionName]?
 
@@ -68,6 +70,12 @@ public struct FunctionSpec: Hashable, Sendable, Codable {
 
     /// `call`: a fresh process per call, which alone gets the secrets.
     public enum Isolation: String, Codable, Sendable { case call }
+
+    /// What becomes of an answer that holds a secret of the function's own; nil: the value is replaced by its mark.
+    public var secretsInResponse: SecretsInResponse?
+
+    /// `block`: the answer is not sent. `allow`: it is sent as it is; that takes the right `gate:waive` to deploy.
+    public enum SecretsInResponse: String, Codable, Sendable { case block, allow }
 
     public enum Signature: String, Codable, Sendable, CaseIterable { case cognite, scaleway, kyma, azure }
     public enum Access: String, Codable, Sendable { case `private`, `public` }

@@ -7,10 +7,25 @@ public struct NamespacePolicy: Hashable, Sendable, Codable {
     public var rate: RateLimits
     /// What machines may call here, of what they may call otherwise.
     public var machines: Machines
+    /// Whether the audit log has each call that was made; those that were refused it has anyway.
+    public var calls: CallRecords
+    /// Secrets that are easy to guess, and are found only as whole words in what functions say, can't be set.
+    public var refusesWeakSecrets: Bool
+    /// Values kept elsewhere that its functions may have; the server's own credentials get them.
+    public var secretSources: [SecretSourcePattern]
+
+    public func mayUse(_ secret: ExternalSecret) -> Bool { secretSources.contains { $0.allows(secret) } }
+
+    /// `required`: a call that can't be recorded does not run.
+    public enum CallRecords: String, Hashable, Sendable, Codable, CaseIterable { case unrecorded, recorded, required }
 
     public init(
-        development: Bool = false, egress: Egress = Egress(), rate: RateLimits = RateLimits(), machines: Machines = Machines()
+        development: Bool = false, egress: Egress = Egress(), rate: RateLimits = RateLimits(), machines: Machines = Machines(),
+        calls: CallRecords = .unrecorded, refusesWeakSecrets: Bool = false, secretSources: [SecretSourcePattern] = []
     ) {
+        self.secretSources = secretSources
+        self.calls = calls
+        self.refusesWeakSecrets = refusesWeakSecrets
         self.machines = machines
         self.development = development
         self.egress = egress
@@ -23,6 +38,9 @@ public struct NamespacePolicy: Hashable, Sendable, Codable {
         egress = try container.decodeIfPresent(Egress.self, forKey: .egress) ?? Egress()
         rate = try container.decodeIfPresent(RateLimits.self, forKey: .rate) ?? RateLimits()
         machines = try container.decodeIfPresent(Machines.self, forKey: .machines) ?? Machines()
+        calls = try container.decodeIfPresent(CallRecords.self, forKey: .calls) ?? .unrecorded
+        secretSources = try container.decodeIfPresent([SecretSourcePattern].self, forKey: .secretSources) ?? []
+        refusesWeakSecrets = try container.decodeIfPresent(Bool.self, forKey: .refusesWeakSecrets) ?? false
     }
 
     /// Nobody asks a machine whether it trusts what it calls: these are its standing answer.

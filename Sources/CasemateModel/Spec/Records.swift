@@ -19,12 +19,12 @@ public struct Function: Sendable, Equatable {
     /// Nil until the first deploy, when only its secrets exist.
     public var activeRevision: RevisionId?
     /// The function's data key, wrapped by the KEK.
-    public var wrappedDataKey: [UInt8]
+    public var wrappedDataKey: WrappedKey
     public var created: Timestamp
     public var updated: Timestamp
 
     public init(
-        id: FunctionId, namespaceId: NamespaceId, name: FunctionName, activeRevision: RevisionId?, wrappedDataKey: [UInt8],
+        id: FunctionId, namespaceId: NamespaceId, name: FunctionName, activeRevision: RevisionId?, wrappedDataKey: WrappedKey,
         created: Timestamp, updated: Timestamp
     ) {
         self.id = id
@@ -81,9 +81,21 @@ public struct SealedSecret: Sendable, Equatable {
     public var name: VariableName
     public var version: Int
     public var sealed: [UInt8]
+    /// Of the value, by the function's own key; empty for one that was stored before there were any.
+    public var fingerprint: String
+    /// What makes the value weak, in words; empty for a strong one.
+    public var weaknesses: [String]
     public var updated: Timestamp
 
-    public init(functionId: FunctionId, name: VariableName, version: Int, sealed: [UInt8], updated: Timestamp) {
+    /// Looked for as a whole word only.
+    public var isWeak: Bool { !weaknesses.isEmpty }
+
+    public init(
+        functionId: FunctionId, name: VariableName, version: Int, sealed: [UInt8], fingerprint: String = "", weaknesses: [String] = [],
+        updated: Timestamp
+    ) {
+        self.fingerprint = fingerprint
+        self.weaknesses = weaknesses
         self.functionId = functionId
         self.name = name
         self.version = version

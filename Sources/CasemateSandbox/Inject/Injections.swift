@@ -6,7 +6,7 @@ import NIOSSL
 /// The secrets that are put into one sandbox's requests, and the authority by which it trusts whoever does that.
 public final class Injections: Sendable {
     private let secrets: [(place: InjectedSecret, value: Secret)]
-    let redactor: Redactor
+    package let redactor: Redactor
     private let authority: SandboxAuthority
 
     /// - Parameter redactor: finds the values in what the hosts answer.

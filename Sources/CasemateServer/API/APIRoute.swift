@@ -129,5 +129,12 @@ enum APIResponse: Sendable {
     /// The rest of an open file.
     case file(Descriptor, length: Int, contentType: String)
     case text(String, contentType: String)
+    /// As they are, text or not.
+    case bytes([UInt8], contentType: String)
     case noContent
+
+    /// An error of a protocol with words of its own for them.
+    var isError: Bool {
+        if case .json(_, let status, _) = self { status.code >= 400 } else { false }
+    }
 }

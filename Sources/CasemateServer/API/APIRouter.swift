@@ -15,13 +15,14 @@ struct APIRouter: Sendable {
     let authentication: APIAuthentication
     let sessions: CallSessions
     let records: Records
+    let audit: AuditLog
     let trustedProxies: [AddressRange]
     let isTLS: Bool
     let logger: Logger
 
     func router() -> Router<APIContext> {
         let router = Router(context: APIContext.self)
-        router.add(middleware: ProblemMiddleware(isTLS: isTLS, logger: logger))
+        router.add(middleware: ProblemMiddleware(isTLS: isTLS, trustedProxies: trustedProxies, logger: logger))
         for route in routes {
             router.on(RouterPath(route.path), method: route.method) { request, context in
                 var parameters: [String: String] = [:]
@@ -33,10 +34,15 @@ struct APIRouter: Sendable {
                     return route.need == .client ? .anonymous : try self.authenticate(request, from: source)
                 }
                 let authorize: @Sendable () async throws -> Void = { [parameters] in
-                    _ = try await authorization(of: try authenticate(), to: route, parameters)
+                    let principal = try authenticate()
+                    AuditContext.current?.isBy(principal.subject)
+                    _ = try await authorization(of: principal, to: route, parameters)
                 }
                 if route.need != .client, link == nil { await prepare(request, from: source) }
-                try await authorize()
+                do { try await authorize() } catch let problem as Problem {
+                    await noteRefusal(problem, of: request, to: route, parameters)
+                    throw problem
+                }
                 var query: [String: String] = [:]
                 for (name, value) in request.uri.queryParameters {
                     guard query.updateValue(String(value), forKey: String(name)) == nil else {
@@ -47,10 +53,41 @@ struct APIRouter: Sendable {
                     APIRequest(
                         authenticate: authenticate, source: source, link: link, parameters: parameters, query: query, request: request,
                         stillMay: authorize))
+                assert(
+                    route.method == .get || answer.isError || AuditContext.current?.recorded != 0,
+                    "\(route.method) \(route.path) is not recorded")
                 return try Self.response(answer)
             }
         }
         return router
+    }
+
+    /// Who shows a wrong credential, or asks for what they may not do, is noted; who shows none is not.
+    private func noteRefusal(_ problem: Problem, of request: Request, to route: APIRoute, _ parameters: [String: String]) async {
+        let hasCredential = request.headers[.authorization] != nil || request.headers[.xAuthToken] != nil
+        let kind: AuditKind
+        switch problem.code {
+        case .unauthenticated where hasCredential: kind = .authFailed
+        case .rateLimited: kind = .authLimited
+        case .forbidden, .notFound: kind = .requestRefused
+        default: return
+        }
+        var details = ["operation": "\(route.method) \(route.path)", "problem": problem.code.slug]
+        for (name, value) in parameters where ["namespace", "function"].contains(name) { details[name] = value }
+        // Whoever keeps a namespace is to see what was tried in it.
+        let scope = kind == .requestRefused ? await scope(of: parameters) : .platform
+        let event = AuditEvent(kind, scope, outcome: .refused, details)
+        audit.note(AuditContext.current?.completing(event) ?? event)
+    }
+
+    private func scope(of parameters: [String: String]) async -> AuditEvent.Scope {
+        guard let name = parameters["namespace"].flatMap({ NamespaceName($0) }),
+            let namespace = try? await records.read({ try $0.namespace(name) })
+        else { return .platform }
+        guard let label = parameters["function"].flatMap({ FunctionLabel($0) }),
+            let function = try? await records.read({ try $0.function(FunctionName(namespace: name, function: label)) })
+        else { return namespace.auditScope }
+        return function.auditScope
     }
 
     static let refusal = Problem(.unauthenticated, "send a valid API key in Authorization: Bearer, or in X-Auth-Token")
@@ -106,6 +143,8 @@ struct APIRouter: Sendable {
         case .noContent: return Response(status: .noContent)
         case .text(let text, let type):
             return Response(status: .ok, headers: [.contentType: type], body: ResponseBody(byteBuffer: ByteBuffer(string: text)))
+        case .bytes(let bytes, let type):
+            return Response(status: .ok, headers: [.contentType: type], body: ResponseBody(byteBuffer: ByteBuffer(bytes: bytes)))
         case .file(let file, let length, let type):
             return Response(status: .ok, headers: [.contentType: type], body: Self.body(of: file, length: length))
         case .json(let value, let status, var headers):
@@ -135,13 +174,17 @@ struct ProblemMiddleware: RouterMiddleware {
     typealias Context = APIContext
 
     let isTLS: Bool
+    let trustedProxies: [AddressRange]
     let logger: Logger
 
     func handle(_ request: Request, context: Context, next: (Request, Context) async throws -> Response) async throws -> Response {
         let id = CallId()
         var response: Response
         do {
-            response = try await next(request, context)
+            let source = context.source(of: request, trusting: trustedProxies)
+            response = try await AuditContext.$current.withValue(AuditContext(request: id.text, source: source?.description)) {
+                try await next(request, context)
+            }
         } catch let problem as Problem {
             response = try Self.response(problem, id)
         } catch let error as HTTPError {
@@ -151,6 +194,8 @@ struct ProblemMiddleware: RouterMiddleware {
             response = try Self.response(Problem(.internalError, "the server could not go on; its log says why under this id"), id)
         }
         response.headers[.cacheControl] = "no-store"
+        // As the audit log has it.
+        response.headers[HTTPField.Name("Casemate-Request-Id")!] = id.text
         response.headers[HTTPField.Name("X-Content-Type-Options")!] = "nosniff"
         if isTLS { response.headers[.strictTransportSecurity] = "max-age=31536000" }
         return response

@@ -9,9 +9,17 @@ import CasemateVault
 /// What the operations work on.
 struct APIServices: Sendable {
     let records: Records
+    let audit: AuditLog
+    let looks = RecentLooks()
+    let comparisons = SecretComparisons()
     let artifacts: ArtifactStore
     let logs: LogStore
     let vault: Vault
+    let rotation: VaultRotation
+    let checkpoints: Checkpoints
+    let alerts: AlertDispatcher
+    let backups: Backups
+    let webhooks: WebhookSigner
     let signer: RevisionSigner
     let credentials: CredentialIndex
     let issuers: IssuerRegistry
@@ -32,7 +40,8 @@ struct APIServices: Sendable {
     var routes: [APIRoute] {
         serverRoutes + namespaceRoutes + functionRoutes + secretRoutes + tokenRoutes + logRoutes + deploymentRoutes + policyRoutes
             + egressRoutes + accessRoutes + serviceAccountRoutes + oauthRoutes + issuerRoutes
-            + ownIssuerRoutes + sessionRoutes + federationRoutes + signInRoutes + consentRoutes
+            + ownIssuerRoutes + sessionRoutes + federationRoutes + signInRoutes + consentRoutes + auditRoutes + vaultRoutes + alertRoutes
+            + backupRoutes
     }
 
     /// What functions find at the platform's own name in their sandboxes: what takes a credential, which here is a session alone, and what
@@ -60,6 +69,13 @@ struct APIServices: Sendable {
             throw Problem.unknown(name)
         }
         return namespace
+    }
+
+    /// Returns once `event` is on disk: for what changes no record of the database, and must not happen unrecorded.
+    func audited(_ event: AuditEvent) async throws(Problem) {
+        let context = AuditContext.current
+        do { try await audit.append(context?.completing(event) ?? event) } catch { throw .auditUnavailable }
+        context?.countRecords(1)
     }
 
     /// Changes who may do what, in the records and in memory at once: whatever is written after this finds it in force. What stands against

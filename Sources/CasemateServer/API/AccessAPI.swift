@@ -109,7 +109,10 @@ extension APIServices {
                 throw Problem(
                     .conflict, "there are \(Self.mostGrantsInOnePlace) grants already; grant to groups, or revoke what is not needed")
             }
-            return names.view(try transaction.insert(try Self.grantable(grant, by: principal)))
+            let view = names.view(try transaction.insert(try Self.grantable(grant, by: principal)))
+            transaction.record(
+                .grantCreated, names.auditScope(resource), ["subject": view.subject, "permission": view.permission, "on": view.on])
+            return view
         }
     }
 
@@ -137,10 +140,14 @@ extension APIServices {
         guard let id = GrantId(request.parameter("grant")) else { throw Problem(.invalidRequest, "a grant's id is a UUID") }
         try await changeAccess { transaction in
             let names = try ResourceNames(transaction)
-            guard try transaction.grants().contains(where: { $0.id == id && isWanted($0, names) }) else {
+            guard let grant = try transaction.grants().first(where: { $0.id == id && isWanted($0, names) }) else {
                 throw Problem(.notFound, "there is no such grant here")
             }
             try transaction.deleteGrant(id)
+            let view = names.view(grant)
+            transaction.record(
+                .grantDeleted, names.auditScope(grant.resource),
+                ["subject": view.subject, "permission": view.permission, "on": view.on])
         }
         return .noContent
     }
@@ -224,6 +231,14 @@ struct ResourceNames: Sendable {
         switch subject {
         case .serviceAccount(let id): accounts[id]?.namespaceId == namespace
         case .user, .group: false
+        }
+    }
+
+    func auditScope(_ resource: Resource) -> AuditEvent.Scope {
+        switch resource {
+        case .platform: .platform
+        case .namespace(let id): namespaces[id].map { .namespace(id, $0) } ?? .platform
+        case .function(let id, let namespace): functions[id].map { .function(id, $0, in: namespace) } ?? .platform
         }
     }
 

@@ -31,6 +31,7 @@ extension APIServices {
                     }
                     let consent = Consent(identity: principal.identity, revision: revision.id, created: .now)
                     try transaction.insert(consent)
+                    transaction.record(.consentGiven, function.auditScope, ["revision": "\(revision.number)"])
                     consents.add(consent)
                 }
                 return .json(try await trustSheet(of: function, for: principal))
@@ -45,6 +46,7 @@ extension APIServices {
                         consents.remove(principal.identity, revision.id)
                     }
                     guard isGone else { throw Problem(.notFound, "you did not agree to \(function.name)") }
+                    transaction.record(.consentWithdrawn, function.auditScope)
                 }
                 return .noContent
             },
@@ -78,6 +80,7 @@ extension APIServices {
             deployed: revision.created.rfc3339, bundleDigest: revision.bundleDigest, signer: signer.keyId,
             findings: sees(.functionRead) ? revision.findings : nil,
             access: spec.access.rawValue, capabilities: (spec.capabilities ?? []).map(\.description), identity: spec.audiences ?? [],
+            secretsInResponse: spec.secretsInResponse?.rawValue ?? "redact",
             egress: sees(.functionRead) ? reachable.map(\.description) : nil,
             secrets: sees(.secretWrite) ? Set(secrets + spec.secrets.map(\.text)).sorted() : nil,
             yourRights: rights.list.map(\.rawValue),
@@ -122,6 +125,8 @@ struct TrustSheet: Encodable, Sendable {
     var capabilities: [String]
     /// To whom it may prove who it is.
     var identity: [String]
+    /// What becomes of an answer with one of its secrets in it.
+    var secretsInResponse: String
     /// Names and ports that it may reach.
     var egress: [String]?
     /// Names of its secrets.

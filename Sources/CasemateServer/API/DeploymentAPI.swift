@@ -26,7 +26,10 @@ extension APIServices {
             try upload.write(Array(part.readableBytesView))
         }
         guard size > 0 else { throw Problem(.invalidRequest, "the archive is empty") }
-        return .json(ArchiveView(digest: try upload.finish(), bytes: size), status: .created)
+        let digest = try await upload.finish { [size] digest in
+            try await audited(AuditEvent(.sourceUploaded, ["digest": digest, "bytes": "\(size)"]))
+        }
+        return .json(ArchiveView(digest: digest, bytes: size), status: .created)
     }
 
     /// Apart from the function that awaits: together they end Swift 6.3.1's optimiser (a crash while it splits the coroutine).
@@ -41,7 +44,25 @@ extension APIServices {
     private func deployManifest(_ request: APIRequest) async throws -> APIResponse {
         let outcomes = try await deploy.deploy(
             try Self.deployRequest(try await request.body(limit: 4 << 20), by: request.principal, rights: { request.principal.rights }))
+        for outcome in outcomes where outcome.status == .failed {
+            let scope = try await auditScope(of: outcome.function)
+            let event = AuditEvent(
+                .deployRefused, scope, outcome: .refused,
+                ["function": outcome.function, "stage": outcome.stage ?? "", "problem": outcome.problemType ?? ""])
+            audit.note(AuditContext.current?.completing(event) ?? event)
+        }
+        AuditContext.current?.changedNothing()
         return .json(DeploymentView(outcomes, urls: urls))
+    }
+}
+
+extension APIServices {
+    /// Of a function that may not be there.
+    fileprivate func auditScope(of text: String) async throws -> AuditEvent.Scope {
+        guard let name = FunctionName(text) else { return .platform }
+        return try await records.read { transaction in
+            try transaction.function(name)?.auditScope ?? transaction.namespace(name.namespace)?.auditScope ?? .platform
+        }
     }
 }
 

@@ -27,6 +27,8 @@ extension APIServices {
                     let now = try transaction.function(name)
                     guard rights.has(.policyWrite, on: now?.resource ?? .namespace(namespace.id)) else { throw Problem.unknown(name) }
                     try transaction.insert(grant, of: name.function, in: namespace.id, onlyFor: isEverywhere ? nil : now?.id)
+                    transaction.record(
+                        .egressAllowed, now?.auditScope ?? namespace.auditScope, ["function": "\(name)", "target": host.description])
                     guard try transaction.egressGrants(of: name.function, in: namespace.id).count <= Self.mostGrants else {
                         throw Problem(.conflict, "\(name) has \(Self.mostGrants) grants already; revoke what is not needed")
                     }
@@ -40,8 +42,13 @@ extension APIServices {
                 let host = try target(request)
                 let name = try request.functionName()
                 let namespace = try await namespace(name.namespace)
-                guard try await records.write({ try $0.deleteEgressGrant(host, of: name.function, in: namespace.id) }) else {
-                    throw Problem(.notFound, "\(name) was not granted \(host); what its manifest lists is changed there")
+                try await records.write { transaction in
+                    guard try transaction.deleteEgressGrant(host, of: name.function, in: namespace.id) else {
+                        throw Problem(.notFound, "\(name) was not granted \(host); what its manifest lists is changed there")
+                    }
+                    transaction.record(
+                        .egressRevoked, try transaction.function(name)?.auditScope ?? namespace.auditScope,
+                        ["function": "\(name)", "target": host.description])
                 }
                 return .json(
                     EgressGrantView(target: host.description, revision: try await applyGrants(to: name, by: request.principal.subject)))

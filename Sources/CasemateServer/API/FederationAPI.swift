@@ -32,6 +32,9 @@ extension APIServices {
                         id: FederationId(), account: account.id, issuer: issuer.id, claims: body.claims, created: .now,
                         createdBy: request.principal.subject)
                     try transaction.insert(federation)
+                    transaction.record(
+                        .federationCreated, account.auditScope,
+                        ["account": account.subject, "issuer": issuer.name.text, "rule": federation.id.text])
                     return FederationView(federation, issuer: issuer.name)
                 }
                 return .json(view, status: .created)
@@ -41,8 +44,11 @@ extension APIServices {
                 guard let id = FederationId(request.parameter("federation")) else {
                     throw Problem(.invalidRequest, "a rule's id is a UUID")
                 }
-                guard try await changeAccess({ try $0.deleteFederation(id, of: account.id) }) else {
-                    throw Problem(.notFound, "\(account.label) has no such rule")
+                try await changeAccess { transaction in
+                    guard try transaction.deleteFederation(id, of: account.id) else {
+                        throw Problem(.notFound, "\(account.label) has no such rule")
+                    }
+                    transaction.record(.federationDeleted, account.auditScope, ["account": account.subject, "rule": id.text])
                 }
                 return .noContent
             },

@@ -37,7 +37,10 @@ extension APIServices {
                 let function = try await function(try request.functionName())
                 let revisions = try await records.read { try $0.revisions(of: function.id) }
                 // The row's data key goes with it: what backups hold of its secrets stays sealed.
-                try await changeAccess { try $0.delete(function) }
+                try await changeAccess { transaction in
+                    try transaction.delete(function)
+                    transaction.record(.functionDeleted, function.auditScope)
+                }
                 try await catalog.reload(function.id)
                 await logs.delete(function.id)
                 egress.forget(function.id)
@@ -67,8 +70,15 @@ extension APIServices {
                     if spec.access == .public {
                         try request.require(.functionPublish, on: function.resource, for: "revision \(wanted.number) is public: that")
                     }
+                    if spec.secretsInResponse == .allow {
+                        try request.require(
+                            .gateWaive, on: function.resource, for: "revision \(wanted.number) may answer with its secrets: that")
+                    }
                     try Self.mayList(spec.egress ?? [], request.principal.rights, on: function.resource)
                     try transaction.activate(wanted.id, of: function.id, at: .now)
+                    transaction.record(
+                        .functionRolledBack, function.auditScope,
+                        ["from": "\(active.number)", "to": "\(wanted.number)", "bundle": wanted.bundleDigest])
                     return wanted
                 }
                 try await catalog.reload(function.id)
@@ -87,6 +97,7 @@ extension APIServices {
                 guard let archive = artifacts.open(revision.sourceDigest) else {
                     throw Problem(.notFound, "the source of revision \(revision.number) is not here any more")
                 }
+                try await audited(AuditEvent(.sourceRead, function.auditScope, ["revision": "\(revision.number)"]))
                 return .file(archive, length: try Files.size(of: archive), contentType: "application/zip")
             },
         ]
@@ -127,6 +138,8 @@ struct FunctionView: Encodable, Sendable {
     var capabilities: [String]?
     /// To whom it may prove who it is.
     var identity: [String]?
+    /// What becomes of an answer with one of its secrets in it.
+    var secretsInResponse: String?
     var created: String
     var updated: String
     var secrets: [String]?
@@ -148,6 +161,7 @@ struct FunctionView: Encodable, Sendable {
         activeRevision = active.number
         capabilities = spec.capabilities?.map(\.description)
         identity = spec.audiences
+        secretsInResponse = spec.secretsInResponse?.rawValue ?? "redact"
     }
 }
 

@@ -19,6 +19,7 @@ extension APIServices {
                 try await changeAccess { transaction in
                     try request.require(.platformAdmin, on: .platform, for: "this")
                     try transaction.insert(issuer)
+                    transaction.record(.issuerCreated, .platform, ["issuer": issuer.name.text, "url": issuer.url])
                 }
                 return .json(IssuerView(issuer), status: .created)
             },
@@ -28,6 +29,7 @@ extension APIServices {
                 try await changeAccess { transaction in
                     guard let issuer = try transaction.issuer(name) else { throw Problem(.notFound, "there is no issuer \(name)") }
                     try transaction.delete(issuer)
+                    transaction.record(.issuerDeleted, .platform, ["issuer": issuer.name.text, "url": issuer.url])
                 }
                 return .noContent
             },

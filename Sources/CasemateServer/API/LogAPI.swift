@@ -18,6 +18,11 @@ extension APIServices {
                     guard let id = CallId(text) else { throw Problem(.invalidRequest, "call must be a call's id") }
                     call = id
                 }
+                // Whoever follows asks again every few seconds: that is one look.
+                if looks.isFirst(by: request.principal.identity, at: function.id) {
+                    let event = AuditEvent(.logsRead, function.auditScope)
+                    audit.note(AuditContext.current?.completing(event) ?? event)
+                }
                 if request.query["tail"] != nil {
                     let found = await logs.tail(function.id, count: try request.number("tail", default: 100, in: 0...10_000), call: call)
                     return .json(LogPage(found.lines, cursor: found.cursor))

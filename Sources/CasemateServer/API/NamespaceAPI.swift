@@ -15,13 +15,19 @@ extension APIServices {
             APIRoute(.post, "/v1/namespaces", needs: .right(.platformAdmin)) { request in
                 let body: NewNamespace = try await request.json()
                 let namespace = Namespace(id: NamespaceId(), name: body.name, created: .now)
-                try await records.write { try $0.insert(namespace) }
+                try await records.write { transaction in
+                    try transaction.insert(namespace)
+                    transaction.record(.namespaceCreated, namespace.auditScope)
+                }
                 return .json(NamespaceView(namespace), status: .created)
             },
             APIRoute(.delete, "/v1/namespaces/{namespace}", needs: .right(.platformAdmin)) { request in
                 let name = try request.namespace()
                 let namespace = try await namespace(name)
-                try await changeAccess { try $0.delete(namespace) }
+                try await changeAccess { transaction in
+                    try transaction.delete(namespace)
+                    transaction.record(.namespaceDeleted, namespace.auditScope)
+                }
                 return .noContent
             },
         ]

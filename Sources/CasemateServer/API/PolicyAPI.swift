@@ -15,13 +15,7 @@ extension APIServices {
             APIRoute(.put, "/v1/namespaces/{namespace}/policy", needs: .right(.policyWrite)) { request in
                 let policy = try (try await request.json() as NewPolicy).policy
                 let namespace = try await namespace(try request.namespace())
-                let before = try await records.read { try $0.policy(of: namespace.id) }
-                try Self.mayList(policy.egress.allow, request.principal.rights, on: .namespace(namespace.id))
-                // With a range a name may lead into the machine's own network: as much as an address.
-                if let range = policy.egress.cidrs.first(where: { !before.egress.cidrs.contains($0) }) {
-                    try request.require(.egressAddress, on: .namespace(namespace.id), for: "to let names lead to \(range)")
-                }
-                try await set(policy, of: namespace, by: request.principal.subject)
+                try await set(policy, of: namespace, for: request)
                 return .json(PolicyView(policy))
             },
         ]
@@ -29,11 +23,32 @@ extension APIServices {
 }
 
 extension APIServices {
-    private func set(_ policy: NamespacePolicy, of namespace: Namespace, by subject: String) async throws {
+    /// What takes more than the right to write a policy.
+    private static func mayReplace(
+        _ before: NamespacePolicy, by policy: NamespacePolicy, of namespace: Namespace, _ request: APIRequest
+    ) throws(Problem) {
+        try mayList(policy.egress.allow, request.principal.rights, on: .namespace(namespace.id))
+        // With a range a name may lead into the machine's own network: as much as an address.
+        if let range = policy.egress.cidrs.first(where: { !before.egress.cidrs.contains($0) }) {
+            try request.require(.egressAddress, on: .namespace(namespace.id), for: "to let names lead to \(range)")
+        }
+        // Each call a record on the server's disk, which nobody ever deletes.
+        if policy.calls != .unrecorded, policy.calls != before.calls {
+            try request.require(.platformAdmin, on: .platform, for: "to have every call recorded")
+        }
+        // What the server can get with its own credentials is not a namespace's to hand out.
+        if let pattern = policy.secretSources.first(where: { !before.secretSources.contains($0) }) {
+            try request.require(.platformAdmin, on: .platform, for: "to let functions have \(pattern)")
+        }
+    }
+
+    private func set(_ policy: NamespacePolicy, of namespace: Namespace, for request: APIRequest) async throws {
         // In memory within the transaction, so that two changes end in the same order in both.
         do {
             try await records.write { transaction in
+                try Self.mayReplace(try transaction.policy(of: namespace.id), by: policy, of: namespace, request)
                 try transaction.set(policy, of: namespace.id)
+                transaction.record(.policyChanged, namespace.auditScope, ["policy": String(decoding: try policy.canonical, as: UTF8.self)])
                 policies.set(policy, of: namespace.id)
             }
         } catch {
@@ -45,7 +60,7 @@ extension APIServices {
         for function in functions { try await catalog.reload(function.id) }
         var failed: [String] = []
         for function in functions {
-            do { try await applyGrants(to: function.name, by: subject) } catch { failed.append("\(function.name)") }
+            do { try await applyGrants(to: function.name, by: request.principal.subject) } catch { failed.append("\(function.name)") }
         }
         guard failed.isEmpty else {
             throw Problem(.conflict, "the policy holds, but what it adds has not reached \(failed.joined(separator: ", ")); set it again")
@@ -55,11 +70,15 @@ extension APIServices {
 
 /// The body of a policy: the whole of it, what is left out is at its default.
 struct NewPolicy: StrictDecodable {
-    static let fields: Set<String> = ["development", "egress", "rate", "machines"]
+    static let fields: Set<String> = ["development", "egress", "rate", "machines", "calls", "refusesWeakSecrets", "secretSources"]
     var development: Bool?
     var egress: Egress?
     var rate: [String: String]?
     var machines: [String: [String]]?
+    /// Which calls the audit log has.
+    var calls: String?
+    var refusesWeakSecrets: Bool?
+    var secretSources: [String]?
 
     struct Egress: Decodable {
         var cidrs: [String]?
@@ -105,6 +124,24 @@ struct NewPolicy: StrictDecodable {
             }
             policy.rate = try rateLimits
             policy.machines = try machineLimits
+            if let calls {
+                guard let known = NamespacePolicy.CallRecords(rawValue: calls) else {
+                    throw Problem(.invalidRequest, "calls: unrecorded, recorded, or required (a call that can't be recorded does not run)")
+                }
+                policy.calls = known
+            }
+            policy.refusesWeakSecrets = refusesWeakSecrets ?? false
+            guard (secretSources ?? []).count <= Self.most else {
+                throw Problem(.invalidRequest, "secretSources has at most \(Self.most) entries")
+            }
+            policy.secretSources = try (secretSources ?? []).map { text throws(Problem) in
+                guard let pattern = SecretSourcePattern(text) else {
+                    throw Problem(
+                        .invalidRequest,
+                        "secretSources: \"\(text.prefix(60))\" is none; name one like aws-sm://prod/db, or all below: aws-sm://plant/*")
+                }
+                return pattern
+            }.sorted()
             policy.egress.allow = Array(Set(policy.egress.allow)).sorted()
             return policy
         }
@@ -176,6 +213,9 @@ struct PolicyView: Encodable, Sendable {
     var egress: Egress
     var rate: RateLimits
     var machines: NamespacePolicy.Machines
+    var calls: NamespacePolicy.CallRecords
+    var refusesWeakSecrets: Bool
+    var secretSources: [SecretSourcePattern]
 
     struct Egress: Encodable, Sendable {
         var cidrs: [String]
@@ -186,6 +226,9 @@ struct PolicyView: Encodable, Sendable {
         development = policy.development
         rate = policy.rate
         machines = policy.machines
+        calls = policy.calls
+        refusesWeakSecrets = policy.refusesWeakSecrets
+        secretSources = policy.secretSources
         egress = Egress(cidrs: policy.egress.cidrs.map(\.description), allow: policy.egress.allow.map(\.description))
     }
 }

@@ -3,6 +3,7 @@ import CasemateInvoke
 import CasemateModel
 import CasemateSandbox
 import CasemateStore
+import CasemateVault
 import Foundation
 import HTTPTypes
 
@@ -21,7 +22,8 @@ extension APIServices {
                 guard let (metrics, gauges) = await gateway.snapshot() else { throw Problem(.unavailable, "the gateway is not up") }
                 let text = MetricsText(
                     metrics: metrics, gauges: gauges, counters: counters, functions: catalog.catalog.count,
-                    egress: egress.network.totals.values, isWardenConnected: warden.isConnected)
+                    egress: egress.network.totals.values, isWardenConnected: warden.isConnected,
+                    audit: (audit.written, audit.isWritable), isVaultOpen: !vault.isSealed && vault.fault == nil)
                 return .text(text.rendered, contentType: "text/plain; version=0.0.4; charset=utf-8")
             },
             APIRoute(.get, "/v1/server", needs: .credential) { _ in

@@ -22,7 +22,10 @@ extension APIServices {
             },
             APIRoute(.delete, "/v1/namespaces/{namespace}/service-accounts/{account}", needs: .right(.namespaceAdmin)) { request in
                 let account = try await account(request)
-                try await changeAccess { try $0.delete(account) }
+                try await changeAccess { transaction in
+                    try transaction.delete(account)
+                    transaction.record(.accountDeleted, account.auditScope, ["account": account.subject])
+                }
                 return .noContent
             },
             APIRoute(.post, "/v1/namespaces/{namespace}/service-accounts/{account}/secret", needs: .right(.namespaceAdmin)) { request in
@@ -31,6 +34,9 @@ extension APIServices {
                 try await changeAccess { transaction in
                     try Self.mayActAs(account, request, transaction)
                     try transaction.setClientSecret(hash: fresh.hash.bytes, prefix: fresh.prefix, of: account.id)
+                    transaction.record(
+                        .credentialCreated, account.auditScope,
+                        ["account": account.subject, "kind": "client-secret", "prefix": fresh.prefix])
                 }
                 return .json(NewSecretView(clientId: account.id.text, clientSecret: fresh.text))
             },
@@ -43,8 +49,11 @@ extension APIServices {
                 request in
                 let account = try await account(request)
                 guard let id = KeyId(request.parameter("key")) else { throw Problem(.invalidRequest, "a key's id is a UUID") }
-                guard try await changeAccess({ try $0.deleteCredential(id, of: account.id) }) else {
-                    throw Problem(.notFound, "\(account.label) has no such key")
+                try await changeAccess { transaction in
+                    guard try transaction.deleteCredential(id, of: account.id) else {
+                        throw Problem(.notFound, "\(account.label) has no such key")
+                    }
+                    transaction.record(.credentialRevoked, account.auditScope, ["account": account.subject, "key": id.text])
                 }
                 return .noContent
             },
@@ -96,6 +105,8 @@ extension APIServices {
             guard try transaction.namespace(namespace.name)?.id == namespace.id else { throw Problem.unknown(namespace.name) }
             try request.require(.namespaceAdmin, on: .namespace(namespace.id), for: "this")
             try transaction.insert(account)
+            transaction.record(
+                .accountCreated, account.auditScope, ["account": account.subject, "role": grant.map { "\($0.permission)" } ?? "none"])
             if let grant { _ = try transaction.insert(try Self.grantable(grant, by: request.principal)) }
         }
         var view = AccountView(account, credentials: [])
@@ -124,6 +135,8 @@ extension APIServices {
                 throw Problem(.conflict, "\(account.label) has \(Self.mostKeys) keys already; revoke what is not needed")
             }
             try transaction.insert(stored)
+            transaction.record(
+                .credentialCreated, account.auditScope, ["account": account.subject, "kind": "key", "prefix": fresh.prefix, "key": id.text])
         }
         var view = KeyView(stored, id: id)
         view.key = fresh.text

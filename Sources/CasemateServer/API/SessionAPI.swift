@@ -13,6 +13,7 @@ extension APIServices {
                 if case .session = maker { throw Problem(.forbidden, "a function has the session of its call, and makes no other") }
                 guard maker.rights != .none else { throw Problem(.forbidden, "who may do nothing needs no session") }
                 let holder = try holder(of: body, maker, from: request.source)
+                try await audited(AuditEvent(.nonceCreated, ["for": holder.subject]))
                 let (session, nonce) = try prepared.prepare(for: holder, by: maker)
                 var view = SessionView(session)
                 view.nonce = nonce.text
@@ -33,13 +34,17 @@ extension APIServices {
             APIRoute(.delete, "/v1/sessions/{session}", needs: .credential) { request in
                 guard let id = SessionId(request.parameter("session")) else { throw Problem(.invalidRequest, "a session's id is a UUID") }
                 let principal = request.principal
-                if prepared.revoke(id, of: principal) { return .noContent }
+                if prepared.list(of: principal).contains(where: { $0.id == id }) {
+                    try await audited(AuditEvent(.signedOut, ["session": id.text, "of": principal.subject]))
+                    if prepared.revoke(id, of: principal) { return .noContent }
+                }
                 try await changeAccess { transaction in
                     let found = try transaction.signIns().lazy.compactMap { credentials.signIn($0) }.first { $0.principal.signIn == id }
                     guard let found,
                         found.principal.identity == principal.identity || request.principal.rights.has(.platformAdmin, on: .platform)
                     else { throw Problem(.notFound, "there is no such session of yours") }
                     _ = try transaction.deleteSignIn(id)
+                    transaction.record(.signedOut, .platform, ["session": id.text, "of": found.principal.subject])
                 }
                 return .noContent
             },

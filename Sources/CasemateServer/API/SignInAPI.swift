@@ -70,6 +70,7 @@ extension APIServices {
                 throw Problem(.unavailable, "too many people are signed in", retryAfterSeconds: 600)
             }
             try transaction.insert(signIn: stored)
+            transaction.record(AuditEvent(.signedIn, actor: credentials.person(token).subject, ["issuer": body.issuer.text]))
             credentials.replace(gone, by: stored)
         }
         return SignedInView(

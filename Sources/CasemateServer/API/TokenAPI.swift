@@ -45,6 +45,9 @@ extension APIServices {
                     // A token calls: nobody makes one who may not.
                     try request.require(.functionInvoke, on: resource, for: what)
                     try transaction.insert(stored)
+                    transaction.record(
+                        .tokenCreated, function?.auditScope ?? namespace.auditScope,
+                        ["prefix": stored.prefix, "expires": stored.expires?.rfc3339 ?? "never"])
                     credentials.replace([], by: stored)
                 }
                 guard var view = TokenView(stored, in: namespace, functions: function.map { [$0] } ?? []) else {
@@ -61,7 +64,10 @@ extension APIServices {
                 }
                 let gone = Problem(.notFound, "there is no such token in \(namespace.name)")
                 guard let found, request.principal.rights.has(.tokenWrite, on: found.resource) else { throw gone }
-                guard try await changeAccess({ try $0.deleteToken(id) }) else { throw gone }
+                try await changeAccess { transaction in
+                    guard try transaction.deleteToken(id) else { throw gone }
+                    transaction.record(.tokenRevoked, namespace.auditScope, ["token": id.text])
+                }
                 return .noContent
             },
         ]

@@ -1,6 +1,7 @@
 import CasemateDeploy
 import CasemateInvoke
 import CasemateLinux
+import CasemateAWS
 import CasemateModel
 import Yams
 
@@ -10,7 +11,8 @@ extension ServerSettings {
     public init(_ effective: SettingsTable.Effective) throws(Problem) {
         func fault(_ key: String, _ what: String) -> Problem {
             Problem(
-                .invalidRequest, "--\(key) \(effective.text(key)): \(what) (from \(effective.values[key]?.source.rawValue ?? "default"))")
+                .invalidRequest,
+                "--\(key) \(Self.masked(effective.text(key))): \(what) (from \(effective.values[key]?.source.rawValue ?? "default"))")
         }
         func optional(_ key: String) -> String? { effective.text(key).isEmpty ? nil : effective.text(key) }
         func number(_ key: String, _ range: ClosedRange<Int>) throws(Problem) -> Int {
@@ -83,8 +85,49 @@ extension ServerSettings {
         egressAuthorities = optional("egress-authorities")
         egressConnections = try number("egress-connections", 1...65_536)
         egressBytesPerHour = try number("egress-bytes-per-hour", 1 << 20...1 << 50)
+        keys = Self.list(effective.text("kek"))
+        for text in keys { if let what = Self.faultOfKey(text) { throw fault("kek", "\(text): \(what)") } }
+        let schemes = keys.map { $0.prefix { $0 != ":" } }
+        guard !keys.isEmpty else { throw fault("kek", "needs a provider") }
+        guard Set(schemes).count == schemes.count else {
+            throw fault("kek", "has two providers of one kind; a key file can simply be moved: stop, move it, start with its new path")
+        }
+        awsCredentials = optional("aws-credentials")
+        guard awsCredentials.map({ $0.hasPrefix("/") }) ?? true else { throw fault("aws-credentials", "must be an absolute path") }
+        awsProfile = effective.text("aws-profile")
+        awsRegion = optional("aws-region")
+        guard awsRegion.map({ Region($0) != nil }) ?? true else { throw fault("aws-region", "is no region, like eu-west-1") }
+        awsEndpoint = optional("aws-endpoint")
+        if let awsEndpoint {
+            do throws(AWSAddressError) { _ = try CasemateAWS.Endpoint(awsEndpoint) } catch { throw fault("aws-endpoint", "\(error)") }
+        }
+        keyEnvironment = [:]
+        for text in Self.list(effective.text("kek-environment")) {
+            let parts = text.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
+            guard parts.count == 2, let name = VariableName(parts[0]), !name.isReserved, !parts[0].hasPrefix("CASEMATE") else {
+                throw fault("kek-environment", "\(text) must be NAME=VALUE, of a library's own variable")
+            }
+            keyEnvironment[parts[0]] = parts[1]
+        }
+        secretFiles = optional("secret-files")
+        guard secretFiles.map({ $0.hasPrefix("/") }) ?? true else { throw fault("secret-files", "must be an absolute path") }
+        auditCheckpoints = Self.list(effective.text("audit-checkpoints"))
+        for text in auditCheckpoints {
+            if text.hasPrefix("s3://") {
+                do throws(AWSAddressError) { _ = try AWSAddress(text) } catch { throw fault("audit-checkpoints", "\(text): \(error)") }
+            } else if !text.hasPrefix("/") {
+                throw fault("audit-checkpoints", "\(text) must be an absolute path, or s3://BUCKET/PREFIX?region=REGION")
+            }
+        }
+        auditCheckpointSeconds = try number("audit-checkpoint-seconds", 1...86_400)
         securityContact = optional("security-contact")
         securityExpires = optional("security-expires")
+    }
+
+    /// A setting's value for people: a URL may hold a password.
+    public static func masked(_ value: String) -> String {
+        guard let start = value.firstRange(of: "//")?.upperBound, let end = value.lastIndex(of: "@"), start <= end else { return value }
+        return value[..<start] + "***" + value[end...]
     }
 
     /// What stands between commas.

@@ -25,6 +25,20 @@ public struct ServerSettings: Sendable, Equatable {
     public var egressConnections: Int
     public var egressAuthorities: String?
     public var egressBytesPerHour: Int
+    /// Providers of the key-encryption key.
+    public var keys: [String]
+    /// What the server shows to AWS: a file of shared credentials; nil for what `up` found in its environment.
+    public var awsCredentials: String?
+    public var awsProfile: String
+    public var awsRegion: String?
+    /// Of Secrets Manager, where it is not AWS's own.
+    public var awsEndpoint: String?
+    /// Variables for the library of a security module.
+    public var keyEnvironment: [String: String]
+    /// Below which values of `file://` references are.
+    public var secretFiles: String?
+    public var auditCheckpoints: [String]
+    public var auditCheckpointSeconds: Int
     public var securityContact: String?
     public var securityExpires: String?
 

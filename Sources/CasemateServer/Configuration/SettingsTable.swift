@@ -38,6 +38,22 @@ public enum SettingsTable {
         Setting(key: "egress-connections", fallback: "256", help: "connections to the world that one function may have at once"),
         Setting(key: "egress-bytes-per-hour", fallback: "10737418240", help: "bytes that one function may move to and from the world"),
         Setting(key: "egress-authorities", fallback: "", help: "PEM file of CAs, besides the system's, for the hosts of injected secrets"),
+        Setting(
+            key: "kek", fallback: "file",
+            help:
+                "where the key-encryption key is: file, file:///PATH, aws-kms://REGION/KEY, pkcs11:…; comma between: the first wraps, the others open what they wrapped before"
+        ),
+        Setting(
+            key: "aws-credentials", fallback: "", help: "file of AWS credentials; default: AWS_ACCESS_KEY_ID and so on, as up finds them"),
+        Setting(key: "aws-profile", fallback: "default", help: "which of that file's profiles"),
+        Setting(key: "aws-region", fallback: "", help: "region of aws-sm:// references that name none"),
+        Setting(key: "aws-endpoint", fallback: "", help: "URL of Secrets Manager, where it is not AWS's own"),
+        Setting(
+            key: "kek-environment", fallback: "",
+            help: "NAME=VALUE, comma between: variables for the library of a security module (SOFTHSM2_CONF)"),
+        Setting(key: "secret-files", fallback: "", help: "folder below which secrets of file:// references are"),
+        Setting(key: "audit-checkpoints", fallback: "", help: "second places for the audit log's checkpoints, comma between"),
+        Setting(key: "audit-checkpoint-seconds", fallback: "60", help: "how often a checkpoint is written, if anything was recorded"),
         Setting(key: "security-contact", fallback: "", help: "mailto: or https: for /.well-known/security.txt"),
         Setting(key: "security-expires", fallback: "", help: "RFC 3339 date for it; default: a year from the start"),
     ]

@@ -13,6 +13,8 @@ struct MetricsText {
     let functions: Int
     let egress: EgressTotals.Values
     let isWardenConnected: Bool
+    let audit: (written: Int, isWritable: Bool)
+    let isVaultOpen: Bool
 
     var rendered: String {
         var out = Page()
@@ -56,6 +58,9 @@ struct MetricsText {
         }
         out.gauge("casemate_functions", "Functions there are.", functions)
         out.gauge("casemate_warden_connected", "1 while the warden answers.", isWardenConnected ? 1 : 0)
+        out.counter("casemate_audit_records_total", "Records written to the audit log since the start.", audit.written)
+        out.gauge("casemate_audit_writable", "1 while the audit log can be written.", audit.isWritable ? 1 : 0)
+        out.gauge("casemate_vault_open", "1 while the vault is not sealed and its key can be had, as far as is known.", isVaultOpen ? 1 : 0)
         out.gauge("process_resident_memory_bytes", "Resident memory of the server's process.", Self.residentBytes)
         out.gauge("process_open_fds", "Open descriptors of the server's process.", Self.openDescriptors)
         return out.text

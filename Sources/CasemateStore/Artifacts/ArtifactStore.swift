@@ -49,10 +49,14 @@ public final class ArtifactStore: Sendable {
             try Files.writeAll(fd, bytes, naming: "an upload")
         }
 
-        /// Makes it durable and gives it its name. Answers the digest.
-        public func finish() throws -> String {
+        /// Makes it durable.
+        /// - Parameter record: is given the digest; where it throws, nothing is stored.
+        /// - Returns: the digest, by which the archive is there from now on.
+        public func finish(_ record: (String) async throws -> Void = { _ in }) async throws -> String {
             let digest = hash.finalize().map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
-            guard fsync(fd) == 0, rename(path, folder + "/" + digest) == 0 else { throw SystemError.last("storing an upload") }
+            guard fsync(fd) == 0 else { throw SystemError.last("storing an upload") }
+            try await record(digest)
+            guard rename(path, folder + "/" + digest) == 0 else { throw SystemError.last("storing an upload") }
             finished = true
             uploads.note(digest, by: subject)
             return digest

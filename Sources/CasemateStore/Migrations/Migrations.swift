@@ -160,6 +160,34 @@ enum Migrations {
                     CREATE INDEX consents_revision ON consents (revision_id);
                     """)
         }
+        migrator.registerMigration("7 vault") { db in
+            try db.execute(
+                sql: """
+                    ALTER TABLE functions ADD COLUMN key_id TEXT NOT NULL DEFAULT '';
+                    CREATE INDEX functions_key ON functions (key_id);
+                    ALTER TABLE secrets ADD COLUMN fingerprint TEXT NOT NULL DEFAULT '';
+                    ALTER TABLE secrets ADD COLUMN weaknesses TEXT NOT NULL DEFAULT '';
+                    CREATE TABLE former_secrets (
+                        function_id TEXT NOT NULL REFERENCES functions(id) ON DELETE CASCADE,
+                        name TEXT NOT NULL, version INTEGER NOT NULL, sealed BLOB NOT NULL, updated INTEGER NOT NULL,
+                        fingerprint TEXT NOT NULL, weaknesses TEXT NOT NULL, replaced INTEGER NOT NULL,
+                        PRIMARY KEY (function_id, name, version)
+                    ) STRICT;
+                    CREATE TABLE retired_keys (key_id TEXT PRIMARY KEY NOT NULL, retired INTEGER NOT NULL) STRICT;
+                    CREATE TABLE vault (one INTEGER PRIMARY KEY CHECK (one = 1), is_sealed INTEGER NOT NULL) STRICT;
+                    INSERT INTO vault VALUES (1, 0);
+                    """)
+        }
+        migrator.registerMigration("8 alerts") { db in
+            try db.execute(
+                sql: """
+                    CREATE TABLE alerts (
+                        id TEXT PRIMARY KEY NOT NULL, namespace_id TEXT REFERENCES namespaces(id) ON DELETE CASCADE,
+                        kinds TEXT NOT NULL, url TEXT NOT NULL, may_reach_private INTEGER NOT NULL, cursor INTEGER NOT NULL,
+                        created INTEGER NOT NULL, created_by TEXT NOT NULL
+                    ) STRICT;
+                    """)
+        }
         return migrator
     }()
 }

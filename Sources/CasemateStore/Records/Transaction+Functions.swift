@@ -25,12 +25,20 @@ extension Transaction {
         try Row.fetchOne(db, sql: Self.selectFunction + " WHERE f.id = ?", arguments: [id.text]).map(Function.init(row:))
     }
 
+    /// - Throws: `.conflict` where the key that wraps its data key was retired meanwhile.
     public func insert(_ function: Function) throws {
+        guard try !isRetired(function.wrappedDataKey.keyId) else {
+            throw Problem(.conflict, "the vault's key was rotated meanwhile; try again")
+        }
         try db.execute(
-            sql: "INSERT INTO functions VALUES (?, ?, ?, ?, ?, ?, ?, 0)",
+            sql: """
+                INSERT INTO functions (id, namespace_id, name, active_revision, wrapped_data_key, key_id, created, updated)
+                VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+                """,
             arguments: [
                 function.id.text, function.namespaceId.text, function.name.function.text, function.activeRevision?.text,
-                Data(function.wrappedDataKey), function.created.milliseconds, function.updated.milliseconds,
+                Data(function.wrappedDataKey.bytes), function.wrappedDataKey.keyId, function.created.milliseconds,
+                function.updated.milliseconds,
             ])
     }
 
@@ -102,7 +110,8 @@ extension Function {
         self.init(
             id: id, namespaceId: namespaceId, name: FunctionName(namespace: namespace, function: label),
             activeRevision: (row["active_revision"] as String?).flatMap { RevisionId($0) },
-            wrappedDataKey: [UInt8](row["wrapped_data_key"] as Data), created: Timestamp(milliseconds: row["created"]),
+            wrappedDataKey: WrappedKey(keyId: row["key_id"], bytes: [UInt8](row["wrapped_data_key"] as Data)),
+            created: Timestamp(milliseconds: row["created"]),
             updated: Timestamp(milliseconds: row["updated"]))
     }
 }

@@ -16,6 +16,17 @@ public struct EgressGrant: Hashable, Sendable {
     }
 }
 
+extension NamespacePolicy {
+    /// JSON with sorted keys.
+    public var canonical: Data {
+        get throws {
+            let encoder = JSONEncoder()
+            encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+            return try encoder.encode(self)
+        }
+    }
+}
+
 extension Transaction {
     public func policies() throws -> [NamespaceId: NamespacePolicy] {
         var found: [NamespaceId: NamespacePolicy] = [:]
@@ -29,10 +40,8 @@ extension Transaction {
     public func policy(of namespace: NamespaceId) throws -> NamespacePolicy { try policies()[namespace] ?? NamespacePolicy() }
 
     public func set(_ policy: NamespacePolicy, of namespace: NamespaceId) throws {
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
         try db.execute(
-            sql: "INSERT OR REPLACE INTO namespace_policies VALUES (?, ?)", arguments: [namespace.text, try encoder.encode(policy)])
+            sql: "INSERT OR REPLACE INTO namespace_policies VALUES (?, ?)", arguments: [namespace.text, try policy.canonical])
     }
 
     /// Sorted by name.

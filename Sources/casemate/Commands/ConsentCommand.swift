@@ -56,6 +56,7 @@ struct TrustSheetItem: Decodable {
     var identity: [String]
     var egress: [String]?
     var secrets: [String]?
+    var secretsInResponse: String?
     var yourRights: [String]
     var willHave: [String]
     var consented: String?
@@ -74,6 +75,7 @@ struct TrustSheetItem: Decodable {
         row("access", [access], none: "")
         if let egress { row("may reach", egress, none: "nothing: it has no network") }
         if let secrets { row("secrets", secrets, none: "none") }
+        if secretsInResponse == "allow" { row("", ["it may answer with them"], none: "") }
         row("proves itself", identity.map { "to \($0)" }, none: "to nobody")
         row(
             "for its caller",

@@ -29,6 +29,7 @@ struct FunctionCommand: AsyncParsableCommand {
         var activeRevision: Int?
         var updated: String
         var secrets: [String]?
+        var secretsInResponse: String?
         var revisions: [Revision]?
     }
 
@@ -67,7 +68,8 @@ struct FunctionCommand: AsyncParsableCommand {
                 Terminal.line("\(item.namespace)/\(item.name)  \(item.url)")
                 Terminal.line("  access     \(item.access ?? "-")")
                 Terminal.line("  runtime    \(item.runtime ?? "-")  signature \(item.signature ?? "-")")
-                Terminal.line("  secrets    \((item.secrets ?? []).joined(separator: ", "))")
+                let mode = item.secretsInResponse == "allow" ? "  (it may answer with them)" : ""
+                Terminal.line("  secrets    \((item.secrets ?? []).joined(separator: ", "))\(mode)")
                 Terminal.table(
                     ["", "REVISION", "BUNDLE", "CREATED", "BY"],
                     (item.revisions ?? []).map {
@@ -133,109 +135,5 @@ struct FunctionCommand: AsyncParsableCommand {
                 Terminal.line("\(function) runs revision \(item.number) again")
             }
         }
-    }
-}
-
-struct SecretCommand: AsyncParsableCommand {
-    static let configuration = CommandConfiguration(
-        commandName: "secret", abstract: "Set, list and delete secrets. A value is never given back.",
-        subcommands: [Set.self, List.self, Delete.self])
-
-    struct Set: AsyncParsableCommand {
-        static let configuration = CommandConfiguration(
-            abstract: "Set a secret's value, from a prompt or from standard input.",
-            discussion: """
-                printf %s "$VALUE" | casemate secret set plant/ingest API_KEY
-                casemate secret set plant/ingest CERT < cert.pem
-
-                One line feed at the very end of a single line is taken for the shell's and cut. Running instances with the old value are \
-                replaced; no call fails meanwhile. A value is never taken from the command line, where other users could read it.
-                """)
-        @Argument(help: "NAMESPACE/FUNCTION") var function: FunctionName
-        @Argument(help: "The name the function reads.") var name: VariableName
-        @OptionGroup var output: OutputOptions
-
-        struct View: Decodable {
-            var version: Int
-            var warnings: [String]
-        }
-
-        func run() async throws {
-            let value = try Self.read(name)
-            try await APIClient.with { client in
-                let bytes = try await client.send(
-                    .PUT, "\(function.apiPath)/secrets/\(name)", body: .bytes(.init(bytes: value)), type: "application/octet-stream")
-                if output.json { return Terminal.write(bytes + [10]) }
-                let view = try JSONDecoder().decode(View.self, from: Data(bytes))
-                for warning in view.warnings { Terminal.error("warning: \(warning)") }
-                Terminal.line("\(function) has \(name), version \(view.version)")
-            }
-        }
-
-        private static func read(_ name: VariableName) throws -> [UInt8] {
-            var value: [UInt8]
-            if isatty(0) == 1 {
-                value = try NoEcho.prompt("value of \(name) (not shown): ")
-            } else {
-                value = [UInt8](FileHandle.standardInput.readDataToEndOfFile())
-                if value.last == 10, value.dropLast().firstIndex(of: 10) == nil { value.removeLast() }
-            }
-            guard !value.isEmpty else { throw CommandFailure("the value is empty; nothing was changed", code: 2) }
-            guard value.count <= 65_536 else { throw CommandFailure("a secret is at most 65536 bytes", code: 2) }
-            return value
-        }
-    }
-
-    struct Item: Decodable {
-        var name: String
-        var version: Int
-        var updated: String
-    }
-
-    struct List: AsyncParsableCommand {
-        static let configuration = CommandConfiguration(abstract: "List the names of a function's secrets.")
-        @Argument(help: "NAMESPACE/FUNCTION") var function: FunctionName
-        @OptionGroup var output: OutputOptions
-
-        func run() async throws {
-            try await APIClient.with { client in
-                let bytes = try await client.jsonBytes(.GET, "\(function.apiPath)/secrets")
-                if output.json { return Terminal.write(bytes + [10]) }
-                let items = try JSONDecoder().decode([String: [Item]].self, from: Data(bytes))["secrets"] ?? []
-                Terminal.table(["NAME", "VERSION", "UPDATED"], items.map { [$0.name, "\($0.version)", $0.updated] })
-            }
-        }
-    }
-
-    struct Delete: AsyncParsableCommand {
-        static let configuration = CommandConfiguration(abstract: "Delete a secret.")
-        @Argument(help: "NAMESPACE/FUNCTION") var function: FunctionName
-        @Argument var name: VariableName
-        @OptionGroup var output: OutputOptions
-
-        func run() async throws {
-            try await APIClient.with { client in
-                _ = try await client.send(.DELETE, "\(function.apiPath)/secrets/\(name)")
-                try output.done("\(function) has no \(name) any more", ["deleted": "\(function)/\(name)"])
-            }
-        }
-    }
-}
-
-/// A line typed without showing it.
-enum NoEcho {
-    static func prompt(_ text: String) throws -> [UInt8] {
-        var before = termios()
-        tcgetattr(0, &before)
-        var silent = before
-        silent.c_lflag &= ~tcflag_t(ECHO)
-        FileHandle.standardError.write(Data(text.utf8))
-        tcsetattr(0, TCSAFLUSH, &silent)
-        defer {
-            tcsetattr(0, TCSAFLUSH, &before)
-            FileHandle.standardError.write(Data("\n".utf8))
-        }
-        guard let line = readLine(strippingNewline: true) else { throw CommandFailure("no value was typed; nothing was changed", code: 2) }
-        return Array(line.utf8)
     }
 }

@@ -159,8 +159,7 @@ struct ConfigCommand: AsyncParsableCommand {
         func run() async throws {
             let effective = try options.effective()
             _ = try ServerOptions.settings(effective)
-            // An index may be named with a password.
-            let rows = effective.values.mapValues { (value: Self.masked($0.value), source: $0.source) }.sorted { $0.key < $1.key }
+            let rows = effective.values.mapValues { (value: ServerSettings.masked($0.value), source: $0.source) }.sorted { $0.key < $1.key }
             if output.json {
                 let encoder = JSONEncoder()
                 encoder.outputFormatting = [.sortedKeys, .prettyPrinted, .withoutEscapingSlashes]
@@ -169,10 +168,6 @@ struct ConfigCommand: AsyncParsableCommand {
                 return Terminal.write([UInt8](try encoder.encode(object)) + [10])
             }
             Terminal.table(["SETTING", "VALUE", "FROM"], rows.map { [$0.key, $0.value.value, $0.value.source.rawValue] })
-        }
-
-        private static func masked(_ value: String) -> String {
-            value.replacingOccurrences(of: "//[^/@ ]*@", with: "//***@", options: .regularExpression)
         }
     }
 }

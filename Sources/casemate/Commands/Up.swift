@@ -58,6 +58,29 @@ struct ServerOptions: ParsableArguments {
     var logRetentionDays: Int?
     @Option(help: "Bytes of log kept per function (67108864).")
     var logBytesPerFunction: Int?
+    @Option(
+        help:
+            "Where the key-encryption key is: file, file:///PATH, aws-kms://REGION/KEY or pkcs11:…; comma between: the first wraps, the others open what they wrapped before (file)."
+    )
+    var kek: String?
+    @Option(help: "File of AWS credentials (AWS_ACCESS_KEY_ID and so on, as up finds them).")
+    var awsCredentials: String?
+    @Option(help: "Which of that file's profiles (default).")
+    var awsProfile: String?
+    @Option(help: "Region of aws-sm:// references that name none.")
+    var awsRegion: String?
+    @Option(help: "URL of Secrets Manager, where it is not AWS's own.")
+    var awsEndpoint: String?
+    @Option(help: "NAME=VALUE, comma between: variables for the library of a security module.")
+    var kekEnvironment: String?
+    @Option(help: "Folder below which secrets of file:// references are.")
+    var secretFiles: String?
+    @Option(
+        help:
+            "Second places for the audit log's checkpoints, comma between: files that are only added to, s3://BUCKET/PREFIX?region=REGION.")
+    var auditCheckpoints: String?
+    @Option(help: "How often a checkpoint is written, if anything was recorded, in seconds (60).")
+    var auditCheckpointSeconds: Int?
     @Option(help: "mailto: or https: for /.well-known/security.txt.")
     var securityContact: String?
     @Option(help: "RFC 3339 date for it; default a year from the start.")
@@ -77,6 +100,10 @@ struct ServerOptions: ParsableArguments {
             ("log-level", logLevel),
             ("max-request-bytes", maxRequestBytes.map(String.init)), ("max-response-bytes", maxResponseBytes.map(String.init)),
             ("log-retention-days", logRetentionDays.map(String.init)), ("log-bytes-per-function", logBytesPerFunction.map(String.init)),
+            ("kek", kek), ("aws-credentials", awsCredentials.map(Self.absolute)), ("aws-profile", awsProfile), ("aws-region", awsRegion),
+            ("aws-endpoint", awsEndpoint), ("kek-environment", kekEnvironment), ("secret-files", secretFiles.map(Self.absolute)),
+            ("audit-checkpoints", auditCheckpoints),
+            ("audit-checkpoint-seconds", auditCheckpointSeconds.map(String.init)),
             ("security-contact", securityContact), ("security-expires", securityExpires),
         ]
         return Dictionary(uniqueKeysWithValues: given.compactMap { entry in entry.1.map { (entry.0, $0) } })
@@ -154,7 +181,8 @@ struct Up: AsyncParsableCommand {
         close(pair[1])
         close(null)
 
-        var environment = ["PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C.UTF-8", "TZ=UTC"]
+        // A crash's report would hold registers, and what memory they point to.
+        var environment = ["PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C.UTF-8", "TZ=UTC", "SWIFT_BACKTRACE=enable=no"]
         // The server has no pip to ask.
         if settings.indexURL == nil {
             let index = try HostPip.index()
@@ -176,7 +204,11 @@ struct Up: AsyncParsableCommand {
         if let clientFile { add(.clientConfiguration, "\(clientFile)") }
         if let tls { add(.tls, "\(tls.descriptor)") }
         if let authorities { add(.authorities, "\(authorities)") }
-        for fd in [pair[0], clientFile, tls?.descriptor, authorities].compactMap({ $0 }) { cl_set_cloexec(fd, 0) }
+        let credentials = try ServiceCredentials.handOn()
+        let aws = try CloudCredentials.handOn()
+        if let aws { add(.aws, "\(aws)") }
+        if let credentials { add(.credentials, "\(credentials)") }
+        for fd in [pair[0], clientFile, tls?.descriptor, authorities, credentials, aws].compactMap({ $0 }) { cl_set_cloexec(fd, 0) }
         guard let executable = Installation.executable else { throw CommandFailure("the executable's own path is not known") }
         let failure = withCStrings([executable, "serve"]) { argv in withCStrings(environment) { cl_exec(executable, argv, $0) } }
         throw SystemError("starting the server", errno: -failure)

@@ -20,8 +20,8 @@ struct ManifestAcceptedTests {
                 capabilities: [other/lookup:logs:read, plant/lookup:function:invoke]
                 identity: ["https://sts.example.com", "api://plant"]
                 egress: []
-                secrets: [TOKEN, API_KEY, {name: DB}]
-                secretsInResponse: redact
+                secrets: [TOKEN, API_KEY, {name: DB}, {name: URL_KEY, from: "aws-sm://prod/db?stage=AWSPREVIOUS"}]
+                secretsInResponse: block
                 inputSchema: ""
                 dependencies: {policy: strict, index: "", packages: {}}
                 gate: {}
@@ -43,11 +43,15 @@ struct ManifestAcceptedTests {
                 uniqueKeysWithValues: [
                     "REGION": "north", "DEBUG": "true", "N": "1", "EMPTY": "", "LINES": "a\tb\nc", "URL": "http://x/?a=1&b=*c",
                 ].map { (VariableName($0)!, $1) }),
-            secrets: ["API_KEY", "DB", "TOKEN"].map { VariableName($0)! },
+            secrets: ["API_KEY", "DB", "TOKEN", "URL_KEY"].map { VariableName($0)! },
             limits: .init(
                 memoryInBytes: 1 << 30, cpuInMillicores: 250, timeoutInMilliseconds: 500, tmpInBytes: 64 << 20, pids: 128, concurrency: 4),
             scale: .init(max: 100, idleInMilliseconds: 3_600_000, min: 2))
         zebra.capabilities = ["other/lookup:logs:read", "plant/lookup:invoke"].map { Capability($0)! }
+        zebra.references = [
+            SecretReference(name: VariableName("URL_KEY")!, from: ExternalSecret("aws-sm://prod/db?stage=AWSPREVIOUS")!)
+        ]
+        zebra.secretsInResponse = .block
         zebra.audiences = ["api://plant", "https://sts.example.com"]
         let expected = Manifest(
             namespace: NamespaceName("plant"),

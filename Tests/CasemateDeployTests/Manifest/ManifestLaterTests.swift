@@ -12,8 +12,6 @@ struct ManifestLaterTests {
         .line6("callers: plant/ingest", "callers takes a list, not a single value; write it as [\"plant/ingest\"]"),
         .line6("callers: [~]", "callers has an empty entry; remove it"),
         .line6("egress: [*.example.com:443]", "a value can't start with * or &; write it in quotes"),
-        .line6("secretsInResponse: block", "secretsInResponse \"block\" is not available yet; remove it"),
-        .line6("secretsInResponse: allow", "secretsInResponse \"allow\" is not available yet; remove it"),
         .line6("secretsInResponse: blok", "unknown secretsInResponse \"blok\"; did you mean \"block\"?"),
         .line6("inputSchema: schema.json", "inputSchema is not available yet; remove it"),
         .line6("inputSchema: /schema.json", "inputSchema \"/schema.json\" is not relative; \(schema)"),

@@ -45,18 +45,25 @@ struct ManifestSecrecyTests {
         .line6("secrets: [LD_X]", "the name LD_X is reserved for the platform; choose another name"),
         .line6("secrets: [[A]]", "a secret must be a name; write it as API_KEY"),
         .line6("secrets: [A, B, A]", "the secret A is given again, first on line 6; keep one of them"),
-        .line6("secrets: [{name: DB, from: \"aws-sm://prod/db\"}]", "secret.from is not available yet; remove it"),
-        .line6("secrets: [{name: DB, from: hunter2}]", "secret.from names no secret elsewhere; write it as \"aws-sm://prod/db\""),
+        .line6(
+            "secrets: [{name: DB, from: hunter2}]",
+            "secret.from names no secret elsewhere; write it as \"aws-sm://prod/db\", \"file://plant/db\" or \"credential://db\""),
+        .line6(
+            "secrets: [{name: DB, from: \"vault://hunter2\"}]",
+            "secret.from names no secret elsewhere; write it as \"aws-sm://prod/db\", \"file://plant/db\" or \"credential://db\""),
+        .line6(
+            "secrets: [{name: DB, from: \"file://../hunter2\"}]",
+            "secret.from names no secret elsewhere; write it as \"aws-sm://prod/db\", \"file://plant/db\" or \"credential://db\""),
         .line6("secrets: [{name: DB, form: x}]", "unknown key \"form\"; did you mean \"from\"?"),
         .line6(
-            "secrets: [{from: \"aws-sm://prod/db\"}]", "this secret has no name; add name: API_KEY",
-            "secret.from is not available yet; remove it"),
+            "secrets: [{from: \"aws-sm://prod/db\"}]", "this secret has no name; add name: API_KEY"),
         .line6(
             "secrets: [{name: T, deliver: inject, host: api.example.com, header: Authorization, format: \"Bearer {}\"}]",
             "T goes to api.example.com:443, which egress does not list; add \"api.example.com:443\" to egress"),
         .line6(
             "secrets: [{name: T, deliver: injct, host: a b, header: a b, format: hunter2}]",
-            "unknown deliver \"injct\"; did you mean \"inject\"?", "secret.host is no host name; write it as api.example.com",
+            "secret.deliver is not \"inject\"; write it as inject, or remove the line",
+            "secret.host is no host name; write it as api.example.com",
             "secret.header is no header field's name; write it as Authorization",
             "secret.format does not hold {} once; write it as \"Bearer {}\""),
         .line6("secrets: [{name: T, host: a.b, header: X}]", "this secret has no deliver; add deliver: inject"),

@@ -14,9 +14,11 @@ from casemate_runtime.dependencies import Tool, install
 from casemate_runtime.faults import Fault, ProtocolError
 from casemate_runtime.frames import BUILD, BUILT, WARM, Channel, decode_fields
 from casemate_runtime.requirements import FILE, read
+from casemate_runtime.trust import BUNDLE, trust
 from casemate_runtime.unpack import unpack
 
 _INDEX, _POLICY, _LOCK, _UNPACK_LIMIT = 8, 9, 10, 11
+_AUTHORITY = 14
 _DEFAULT_LIMIT: Final = 500 * 1024 * 1024
 _MOST_MISTAKES: Final = 50
 # Where other people's code lies in a source: packages vendored for Scaleway.
@@ -73,7 +75,12 @@ class Builder:
         if not requirements:
             return None
         index, kept = _text(fields, _INDEX), _text(fields, _LOCK)
-        lock = install(self._tool, self._out / ".scratch", requirements, target, index, strict, kept)
+        tool = self._tool
+        if authority := fields.get(_AUTHORITY, [b""])[-1]:
+            # The index's credentials are put in on the way out; what does that is trusted for this build.
+            trust(authority, tool.certificates)
+            tool = tool._replace(certificates=BUNDLE)
+        lock = install(tool, self._out / ".scratch", requirements, target, index, strict, kept)
         # Console scripts name the build's interpreter and are not what a function calls; the other is uv's own.
         shutil.rmtree(target / "bin", ignore_errors=True)
         (target / ".lock").unlink(missing_ok=True)

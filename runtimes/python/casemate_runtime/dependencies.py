@@ -10,7 +10,6 @@ import shutil
 import subprocess
 from pathlib import Path
 from typing import Final, NamedTuple
-from urllib.parse import unquote, urlsplit
 
 from casemate_runtime.faults import Fault
 from casemate_runtime.requirements import FILE, Requirement, normalised, read, write
@@ -59,7 +58,7 @@ def _uv(tool: Tool, scratch: Path, index: str, command: str, *arguments: str) ->
         "NO_COLOR": "1",
         "SSL_CERT_FILE": tool.certificates,
         "UV_CACHE_DIR": str(scratch / "cache"),
-        "UV_DEFAULT_INDEX": index,  # not an argument: it may hold credentials
+        "UV_DEFAULT_INDEX": index,
         "UV_LINK_MODE": "copy",
         "UV_NO_CONFIG": "1",
         "UV_NO_PROGRESS": "1",
@@ -78,20 +77,14 @@ def _uv(tool: Tool, scratch: Path, index: str, command: str, *arguments: str) ->
     except OSError as error:
         raise Fault("dependencies-failed", f"uv can't be started: {error.strerror}") from None
     if ran.returncode:
-        output = masked(ran.stdout.decode("utf-8", "replace"), index)
+        output = masked(ran.stdout.decode("utf-8", "replace"))
         body = output.encode()[-_LONGEST_OUTPUT:].decode("utf-8", "ignore")
         raise Fault("dependencies-failed", summary(output) or f"uv ended with status {ran.returncode}", body=body)
 
 
-def masked(output: str, index: str) -> str:
-    """Without the index's credentials, in whichever form a tool may print them."""
-    output = re.sub(r"//[^/@\s]*@", "//***@", output)
-    address = urlsplit(index)
-    for secret in (address.password, address.username):
-        for form in {secret or "", unquote(secret or "")}:
-            if len(form) > 3:
-                output = output.replace(form, "***")
-    return output
+def masked(output: str) -> str:
+    """Without what a URL of the author's may hold before its host."""
+    return re.sub(r"//[^/@\s]*@", "//***@", output)
 
 
 def summary(output: str) -> str:
@@ -100,7 +93,9 @@ def summary(output: str) -> str:
     starts = [at for at, line in enumerate(lines) if line.startswith("error:")]
     meaning = lines[starts[0] :] if starts else lines[-3:]
     hints = [at for at, line in enumerate(meaning) if line.startswith("hint:")]
-    text = " ".join(line for line in meaning[: hints[0] if hints else None] if line)
+    # Without this one it would seem that there were no such package.
+    refused = next((line.removeprefix("hint: ") for line in meaning if line.startswith("hint: An index URL")), "")
+    text = refused or " ".join(line for line in meaning[: hints[0] if hints else None] if line)
     text = text.removeprefix("error: ").replace(" cause: ", ": ")
     return text if len(text) <= _LONGEST_MESSAGE else f"{text[: _LONGEST_MESSAGE - 1]}…"
 

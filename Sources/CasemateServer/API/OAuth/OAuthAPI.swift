@@ -52,6 +52,7 @@ extension APIServices {
             try transaction.deleteExpiredAccessTokens(at: now.advanced(byMilliseconds: -86_400_000))
             let gone = try transaction.keepNewest(Self.mostAccessTokens - 1, .accessToken, of: account.id)
             try transaction.insert(stored)
+            transaction.record(AuditEvent(.tokenIssued, account.auditScope, actor: account.subject, ["prefix": stored.prefix]))
             credentials.replace(gone, by: stored)
         }
         return AccessTokenView(accessToken: fresh.text, expiresIn: Self.accessTokenSeconds)

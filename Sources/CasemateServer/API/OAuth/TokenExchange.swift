@@ -35,6 +35,7 @@ extension APIServices {
         guard seconds > 0, case .valid = issuers.verify(text) else {
             throw OAuthError(.invalidRequest, "the subject token is about to end, or says too much to be put into another")
         }
+        try await audited(AuditEvent(.tokenExchanged, function.auditScope, actor: holder.subject, ["seconds": "\(seconds)"]))
         return AccessTokenView(accessToken: text, expiresIn: seconds, issuedTokenType: Self.accessToken, scope: "fn:\(name)")
     }
 

@@ -1,0 +1,41 @@
+import CasemateModel
+import CasemateStore
+import CasemateVault
+
+/// Opens stored secrets for the gate's checks, which need their values. Each use stands in the audit log before it happens.
+struct StoredSecrets {
+    let vault: Vault
+    let sources: SecretSources
+    let audit: AuditLog
+    let records: Records
+
+    /// - Parameter purpose: for the record, in a few words.
+    /// - Throws: `.auditUnavailable`; `VaultError`.
+    func open(_ sealed: [SealedSecret], of function: Function, for purpose: String) async throws -> [OpenedSecret] {
+        guard !sealed.isEmpty else { return [] }
+        let names = AuditEvent.listed("secrets", sealed.map { "\($0.name)@\($0.version)" })
+        try await record(AuditEvent(.secretUsed, function.auditScope, names.merging(["for": purpose]) { $1 }))
+        do { return try await vault.open(function.wrappedDataKey, of: function.id).open(sealed) } catch {
+            // The key may have been rotated since the row was read.
+            guard let newer = try await records.read({ try $0.function(function.id) })?.wrappedDataKey, newer != function.wrappedDataKey
+            else {
+                throw error
+            }
+            return try await vault.open(newer, of: function.id).open(sealed)
+        }
+    }
+
+    /// Values that are kept elsewhere.
+    /// - Throws: `.auditUnavailable`; `SecretSourceError`.
+    func resolve(_ references: [SecretReference], in namespace: Namespace, for purpose: String) async throws -> [OpenedSecret] {
+        guard !references.isEmpty else { return [] }
+        guard !vault.isSealed else { throw VaultError.sealed }
+        let names = AuditEvent.listed("secrets", references.map { "\($0.name)@\($0.from.scheme)" })
+        try await record(AuditEvent(.secretUsed, namespace.auditScope, names.merging(["for": purpose]) { $1 }))
+        return try await sources.resolve(references)
+    }
+
+    private func record(_ event: AuditEvent) async throws {
+        do { try await audit.append(AuditContext.current?.completing(event) ?? event) } catch { throw Problem.auditUnavailable }
+    }
+}

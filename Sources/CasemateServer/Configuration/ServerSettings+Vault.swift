@@ -1,0 +1,44 @@
+import CasemateAWS
+import CasemateVault
+import Glibc
+
+extension ServerSettings {
+    /// Whether `text` can stand in the setting `kek`.
+    /// - Returns: what is wrong, for people; nil for nothing.
+    static func faultOfKey(_ text: String) -> String? {
+        if text == "file" || text.hasPrefix("file:///") { return nil }
+        if text.hasPrefix("aws-kms:") {
+            do throws(AWSAddressError) {
+                guard case .kms = try AWSAddress(text) else { return "must be aws-kms://REGION/KEY" }
+                return nil
+            } catch { return "\(error)" }
+        }
+        guard text.hasPrefix("pkcs11:") else {
+            return "must be file, file:///PATH, aws-kms://REGION/KEY, or pkcs11:token=…;object=…?module-path=…&pin-source=…"
+        }
+        do throws(PKCS11AddressError) {
+            _ = try PKCS11KeyProvider(text)
+            return nil
+        } catch {
+            return "\(error)"
+        }
+    }
+
+    /// The vault with the providers of the setting `kek`.
+    /// - Parameters:
+    ///   - folder: where the file of the embedded default is.
+    ///   - mayCreate: whether a key that is not there may be made: on a new server alone.
+    public func vault(folder: String, mayCreate: Bool, isSealed: Bool = false, aws: CredentialSource) throws -> Vault {
+        // A security module's library reads its own variables, of which this process has none otherwise.
+        for (name, value) in keyEnvironment { setenv(name, value, 1) }
+        let providers = try keys.enumerated().map { index, text -> any KeyProvider in
+            let mayCreate = mayCreate && index == 0
+            if text.hasPrefix("aws-kms:"), case .kms(let address) = try AWSAddress(text) {
+                return try KMSKeyring(address, credentials: aws)
+            }
+            if text.hasPrefix("pkcs11:") { return try PKCS11KeyProvider(text, mayCreate: mayCreate) }
+            return try FileKeyring(path: text == "file" ? folder + "/kek" : String(text.dropFirst("file://".count)), mayCreate: mayCreate)
+        }
+        return Vault(providers: providers, isSealed: isSealed)
+    }
+}
