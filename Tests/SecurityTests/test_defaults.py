@@ -56,7 +56,10 @@ def test_AZR_11_a_new_identity_may_do_nothing_and_a_new_namespace_allows_nothing
         assert nobody.api(method, path).status == 403, path
     assert nobody.call("defaults/other").status == 404
     policy = server.api("GET", "/v1/namespaces/defaults/policy").json()
-    assert policy == {"development": False, "egress": {"allow": [], "cidrs": []}, "rate": {}, "machines": {}}
+    assert policy == {
+        "development": False, "egress": {"allow": [], "cidrs": []}, "rate": {}, "machines": {},
+        "calls": "unrecorded", "refusesWeakSecrets": False, "secretSources": [],
+    }  # fmt: skip
     assert server.api("GET", server.function_path("defaults/other") + "/egress").json()["allowed"] == []
 
 

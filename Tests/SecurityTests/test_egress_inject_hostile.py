@@ -21,7 +21,7 @@ PUBLIC = "93.184.216.34"
 HOST, PLAIN, DEAD = "host.example.com", "plain.example.com", "dead.example.com"
 # Ports of this test's own services.
 SILENT, SLOW, DEAF, STORE = 8451, 8452, 8453, 8454
-KEY = "correct-horse-battery-staple-7"
+KEY = "correct-horse-battery-staple-7q2k"
 OTHER_KEY = "another-value-of-this-function"
 MIB = 1 << 20
 
@@ -333,7 +333,7 @@ def test_nor_while_the_handler_is_loaded_at_the_deployment(walled: Server, hosts
     assert not any(arrival.heads for arrival in hosts.arrivals_at(port=80))
 
 
-PASSWORD = "Hunter2-in-a-Name-9"
+PASSWORD = "Hunter2-in-a-Name-9x4k"
 
 
 @tells
