@@ -44,6 +44,7 @@ class Options:
     idle_seconds: float = 20
     direct_calls: int = 2000
     large_calls: int = 60
+    sealed: int = 10_000
     wakes: int = 5
 
     def quick(self) -> None:
@@ -51,7 +52,7 @@ class Options:
         self.cold, self.timed, self.empty, self.burst = 8, 5, 3, 8
         self.idle_functions, self.warm_functions = 5, 10
         self.deployed, self.deployed_base, self.idle_seconds = 30, 10, 5
-        self.direct_calls, self.large_calls, self.wakes = 200, 10, 1
+        self.direct_calls, self.large_calls, self.wakes, self.sealed = 200, 10, 1, 100
 
 
 @dataclass

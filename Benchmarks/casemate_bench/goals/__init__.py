@@ -1,6 +1,6 @@
 """The goals, in the order in which they are measured. Each group has servers of its own, so that none disturbs another."""
 
-from casemate_bench.goals import allocations, burst, cold, deploying, egress, identity, imports, isolated, many, memory, redaction, shim, warm
+from casemate_bench.goals import allocations, burst, cold, deploying, egress, identity, imports, isolated, many, memory, redaction, shim, vault, warm
 from casemate_bench.options import Group
 
 GROUPS = (
@@ -16,6 +16,7 @@ GROUPS = (
     Group(("P11", "P13"), "many deployed functions", many.run),
     Group(("P12",), "deploying", deploying.run),
     Group(("P14",), "redaction", redaction.run),
+    Group(("V1", "V2"), "the vault and the audit log", vault.run),
     Group(("W1", "W2", "W3", "W4"), "the network wall", egress.run),
     Group(("P15",), "a function that imports pandas", imports.run),
 )
