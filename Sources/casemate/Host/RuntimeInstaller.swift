@@ -1,3 +1,4 @@
+import CArchive  // Its header has `struct stat` too: which one Swift takes depends on the build.
 import CasemateLinux
 import Crypto
 import Foundation
