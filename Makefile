@@ -44,7 +44,7 @@ recipes: ## the cookbook's handlers by themselves
 
 journeys: ## the real server, over HTTP, as root
 	.build/debug/casemate runtime install python3.11
-	$(JOURNEYS) -n 2 --dist loadfile -m "not alone" Tests
+	$(JOURNEYS) -n 3 --dist loadfile -m "not alone" Tests
 	$(JOURNEYS) -m alone Tests
 
 check: layers format ## layers, format
