@@ -347,6 +347,17 @@ def test_of_many_alike_some_are_kept_and_the_number_of_the_others(walled: Server
     assert kept + left_out == tries and 50 <= kept <= 50 + 10 * (took + 1) + 1, f"{kept} and {left_out} in {took:.1f} s"
 
 
+def test_a_policy_s_record_tells_what_changed_however_long_its_lists_are(walled: Server) -> None:
+    walled.namespace("lists")
+    hosts = [f"{'a' * 50}{number}.example.com:443" for number in range(100)]
+    policy = {"egress": {"allow": hosts}, "secretSources": ["aws-sm://lists/*"], "calls": "recorded", "machines": {"signers": []}}
+    assert walled.api("PUT", "/v1/namespaces/lists/policy", policy).status == 200
+    details = [record for record in records(walled, "policy.changed") if record["namespace"] == "lists"][-1]["details"]
+    told = " ".join(details[name] for name in sorted(details))
+    assert all(text in told.split() for text in ("calls=recorded", "machines", "+secretSources:aws-sm://lists/*", f"+egress.allow:{hosts[0]}"))
+    assert told.count("+egress.allow") + int(details["changedLeftOut"]) == len(hosts)
+
+
 # ---------------------------------------------------------------- who reads it
 
 

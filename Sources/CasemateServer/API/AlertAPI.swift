@@ -80,7 +80,8 @@ extension APIServices {
             try transaction.insert(alert)
             transaction.record(
                 .alertCreated, namespace?.auditScope ?? .platform,
-                ["alert": alert.id.text, "host": AlertView.host(of: alert.url), "events": kinds.map(\.text).joined(separator: " ")])
+                AuditEvent.listed("events", kinds.map(\.text)).merging(
+                    ["alert": alert.id.text, "host": AlertView.host(of: alert.url)]) { $1 })
         }
         await alerts.begin(alert)
         var view = AlertView(alert, state: AlertDispatcher.AlertState())

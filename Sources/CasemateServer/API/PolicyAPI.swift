@@ -49,13 +49,36 @@ extension APIServices {
         }
     }
 
+    /// What is another now, what matters most first: no long list pushes it out of the record.
+    private static func changes(_ before: NamespacePolicy, _ after: NamespacePolicy) -> [String] {
+        func list<T: Equatable>(_ name: String, _ old: [T], _ new: [T]) -> [String] {
+            new.filter { !old.contains($0) }.map { "+\(name):\($0)" } + old.filter { !new.contains($0) }.map { "-\(name):\($0)" }
+        }
+        var changes: [String] = []
+        if before.calls != after.calls { changes.append("calls=\(after.calls.rawValue)") }
+        if before.refusesWeakSecrets != after.refusesWeakSecrets { changes.append("refusesWeakSecrets=\(after.refusesWeakSecrets)") }
+        if before.development != after.development { changes.append("development=\(after.development)") }
+        if before.rate != after.rate { changes.append("rate") }
+        // No list lets all of them, an empty one none.
+        let (machines, now) = (before.machines, after.machines)
+        if (machines.signers == nil) != (now.signers == nil) || (machines.capabilities == nil) != (now.capabilities == nil) {
+            changes.append("machines")
+        }
+        changes += list("secretSources", before.secretSources, after.secretSources)
+        changes += list("egress.cidrs", before.egress.cidrs, after.egress.cidrs)
+        changes += list("machines.signers", before.machines.signers ?? [], after.machines.signers ?? [])
+        changes += list("machines.capabilities", before.machines.capabilities ?? [], after.machines.capabilities ?? [])
+        return changes + list("egress.allow", before.egress.allow, after.egress.allow)
+    }
+
     private func set(_ policy: NamespacePolicy, of namespace: Namespace, for request: APIRequest) async throws {
         // In memory within the transaction, so that two changes end in the same order in both.
         do {
             try await records.write { transaction in
-                try Self.mayReplace(try transaction.policy(of: namespace.id), by: policy, of: namespace, request)
+                let before = try transaction.policy(of: namespace.id)
+                try Self.mayReplace(before, by: policy, of: namespace, request)
                 try transaction.set(policy, of: namespace.id)
-                transaction.record(.policyChanged, namespace.auditScope, ["policy": String(decoding: try policy.canonical, as: UTF8.self)])
+                transaction.record(.policyChanged, namespace.auditScope, AuditEvent.listed("changed", Self.changes(before, policy)))
                 policies.set(policy, of: namespace.id)
             }
         } catch {
