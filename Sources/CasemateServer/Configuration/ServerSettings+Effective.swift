@@ -10,9 +10,11 @@ extension ServerSettings {
     /// - Throws: `.invalidRequest` naming the setting, what is wrong, and what to do.
     public init(_ effective: SettingsTable.Effective) throws(Problem) {
         func fault(_ key: String, _ what: String) -> Problem {
-            Problem(
+            // What a security module's library reads may be secret.
+            let shown = key == "kek-environment" ? "***" : Self.masked(effective.text(key))
+            return Problem(
                 .invalidRequest,
-                "--\(key) \(Self.masked(effective.text(key))): \(what) (from \(effective.values[key]?.source.rawValue ?? "default"))")
+                "--\(key) \(shown): \(what) (from \(effective.values[key]?.source.rawValue ?? "default"))")
         }
         func optional(_ key: String) -> String? { effective.text(key).isEmpty ? nil : effective.text(key) }
         func number(_ key: String, _ range: ClosedRange<Int>) throws(Problem) -> Int {
@@ -86,7 +88,7 @@ extension ServerSettings {
         egressConnections = try number("egress-connections", 1...65_536)
         egressBytesPerHour = try number("egress-bytes-per-hour", 1 << 20...1 << 50)
         keys = Self.list(effective.text("kek"))
-        for text in keys { if let what = Self.faultOfKey(text) { throw fault("kek", "\(text): \(what)") } }
+        for text in keys { if let what = Self.faultOfKey(text) { throw fault("kek", "\(Self.masked(text)): \(what)") } }
         let schemes = keys.map { $0.prefix { $0 != ":" } }
         guard !keys.isEmpty else { throw fault("kek", "needs a provider") }
         guard Set(schemes).count == schemes.count else {
@@ -105,7 +107,7 @@ extension ServerSettings {
         for text in Self.list(effective.text("kek-environment")) {
             let parts = text.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
             guard parts.count == 2, let name = VariableName(parts[0]), !name.isReserved, !parts[0].hasPrefix("CASEMATE") else {
-                throw fault("kek-environment", "\(text) must be NAME=VALUE, of a library's own variable")
+                throw fault("kek-environment", "\(parts[0].prefix(60)) must be NAME=VALUE, of a library's own variable")
             }
             keyEnvironment[parts[0]] = parts[1]
         }
@@ -124,8 +126,9 @@ extension ServerSettings {
         securityExpires = optional("security-expires")
     }
 
-    /// A setting's value for people: a URL may hold a password.
-    public static func masked(_ value: String) -> String {
+    /// A setting's value for people: a URL may hold a password, and one of a security module its PIN, though that is refused.
+    public static func masked(_ text: String) -> String {
+        let value = text.replacing(#/pin-value=[^&;,]*/#, with: "pin-value=***")
         guard let start = value.firstRange(of: "//")?.upperBound, let end = value.lastIndex(of: "@"), start <= end else { return value }
         return value[..<start] + "***" + value[end...]
     }
