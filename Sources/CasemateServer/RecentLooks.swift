@@ -16,8 +16,8 @@ final class RecentLooks: Sendable {
     func isFirst(by identity: String, at function: FunctionId, now: UInt64 = Monotonic.now) -> Bool {
         looks.withLock { looks in
             let look = Look(identity: identity, function: function)
-            if let last = looks[look], now - last < Self.window { return false }
-            if looks.count >= Self.most { looks = looks.filter { now - $0.value < Self.window } }
+            if let last = looks[look], Monotonic.elapsed(from: last, to: now) < Self.window { return false }
+            if looks.count >= Self.most { looks = looks.filter { Monotonic.elapsed(from: $0.value, to: now) < Self.window } }
             if looks.count < Self.most { looks[look] = now }
             return true
         }

@@ -43,6 +43,14 @@ struct IssuerKeysTests {
         #expect(name(state.decide(at: at(6 * 3600 + 1))) == "fetch first")
     }
 
+    @Test("who looked at the clock before the keys came uses them, too")
+    func earlierLook() async throws {
+        var state = IssuerKeys()
+        state.began(at: at(0))
+        state.ended(try await someKeys(), at: at(2))
+        #expect(name(state.decide(at: at(1))) == "use")
+    }
+
     @Test("an issuer that can't be had is asked four times at once; then its tokens have to wait")
     func down() {
         var state = IssuerKeys()

@@ -30,8 +30,9 @@ struct IssuerKeys: Sendable {
     }
 
     mutating func decide(at now: UInt64) -> Decision {
-        guard let keys, now - fetched < Self.longestOutage else { return isFetching || mayFetch(now) ? .fetchFirst : .unavailable }
-        return .use(keys, fetches: now - fetched >= Self.fresh && mayFetch(now))
+        let age = Monotonic.elapsed(from: fetched, to: now)
+        guard let keys, age < Self.longestOutage else { return isFetching || mayFetch(now) ? .fetchFirst : .unavailable }
+        return .use(keys, fetches: age >= Self.fresh && mayFetch(now))
     }
 
     mutating func mayFetch(_ now: UInt64) -> Bool { !isFetching && !bucket.isEmpty(at: now) }

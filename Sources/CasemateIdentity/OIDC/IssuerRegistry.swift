@@ -97,7 +97,9 @@ public final class IssuerRegistry: Sendable {
             if let entry = state.verified[hash], state.isInForce(entry, at: now) {
                 return entry.token.isValid(at: time) ? .valid(entry.token) : .refused("it has expired")
             }
-            if let refused = state.refused, refused.hash == hash, now - refused.at < 500_000_000 { return .refused(refused.why) }
+            if let refused = state.refused, refused.hash == hash, Monotonic.elapsed(from: refused.at, to: now) < 500_000_000 {
+                return .refused(refused.why)
+            }
             return nil
         }
         if let known { return known }

@@ -8,6 +8,9 @@ public enum Monotonic {
         clock_gettime(CLOCK_MONOTONIC, &time)
         return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
     }
+
+    /// Nothing where `now` was read before: another thread may have come between a look at the clock and the lock.
+    public static func elapsed(from earlier: UInt64, to now: UInt64) -> UInt64 { now > earlier ? now - earlier : 0 }
 }
 
 extension Timestamp {

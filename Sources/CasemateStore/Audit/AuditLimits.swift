@@ -40,14 +40,15 @@ struct AuditLimits {
             // Looking through all of them is not for every event.
             if now >= swept + Self.second {
                 swept = now
-                buckets = buckets.filter { $0.value.suppressed > 0 || now - $0.value.last < 10 * Self.second }
+                buckets = buckets.filter { $0.value.suppressed > 0 || Monotonic.elapsed(from: $0.value.last, to: now) < 10 * Self.second }
             }
             if buckets.count >= Self.mostKeys { key.subject = "" }
         }
         let isShared = key.subject.isEmpty
         var bucket =
             buckets[key] ?? Bucket(last: now, scope: isShared ? .platform : event.scope, source: isShared ? nil : event.source)
-        bucket.tokens = min(Self.atOnce, bucket.tokens + Double(now - bucket.last) / Double(Self.second) * Self.perSecond)
+        bucket.tokens = min(
+            Self.atOnce, bucket.tokens + Double(Monotonic.elapsed(from: bucket.last, to: now)) / Double(Self.second) * Self.perSecond)
         bucket.last = now
         defer { buckets[key] = bucket }
         guard bucket.tokens >= 1 else {
