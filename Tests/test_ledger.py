@@ -28,7 +28,9 @@ def test_every_row_names_a_test_that_exists_or_is_a_document() -> None:
         known |= set(re.findall(r"^def (test_\w+)", file.read_text(), re.M))
     for row in rows():
         if row[4] == "planned":
-            assert row[3] == "none yet" and row[2].startswith("planned: "), f"{row[0]} is planned: it says why, and names no test"
+            assert row[3] == "none yet" and row[2].startswith(
+                "planned: "
+            ), f"{row[0]} is planned: it says why, and names no test"
             continue
         named = re.findall(r"\b(test_\w+)\b(?!\.py)", row[3])
         assert named or "document" in row[3] or "Tests" in row[3], f"{row[0]} names no test"

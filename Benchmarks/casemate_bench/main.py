@@ -56,11 +56,16 @@ which stops all that was started.
 def parsed(arguments: list[str] | None) -> argparse.Namespace:
     goals = "\n".join(f"  {', '.join(group.ids):<10} {group.title}" for group in GROUPS)
     parser = argparse.ArgumentParser(
-        prog="bench", description=ABOUT, formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog=EXAMPLES.format(goals=goals, pins=", ".join((*PINNED, BJOERN)), lambda_=LAMBDA))
+        prog="bench",
+        description=ABOUT,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog=EXAMPLES.format(goals=goals, pins=", ".join((*PINNED, BJOERN)), lambda_=LAMBDA),
+    )
     own = Options()
     parser.add_argument("--only", metavar="P1,P5", help="these goals alone")
-    parser.add_argument("--rounds", type=count, metavar="N", help=f"rounds of each comparison, and runs of P1 and P2 ({own.rounds})")
+    parser.add_argument(
+        "--rounds", type=count, metavar="N", help=f"rounds of each comparison, and runs of P1 and P2 ({own.rounds})"
+    )
     parser.add_argument("--seconds", type=count, metavar="N", help=f"of each load by wrk ({own.seconds})")
     parser.add_argument("--quick", action="store_true", help="small counts everywhere, to see that it works")
     parser.add_argument("--json", action="store_true", help="print the results as JSON instead of a table")
@@ -126,14 +131,20 @@ def measure(bench: Bench, group: Group) -> str | None:
 def machine() -> dict[str, object]:
     model = re.search(r"^model name\s*:\s*(.*)$", Path("/proc/cpuinfo").read_text(), re.M)
     return {
-        "when": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "cores": os.cpu_count(), "cpu": model[1] if model else "",
-        "kernel": platform.release(), "memoryKiB": int(Path("/proc/meminfo").read_text().split()[1]), "load": os.getloadavg(),
-        "peers": [*PINNED, BJOERN], "peersInterpreter": interpreter(),
+        "when": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "cores": os.cpu_count(),
+        "cpu": model[1] if model else "",
+        "kernel": platform.release(),
+        "memoryKiB": int(Path("/proc/meminfo").read_text().split()[1]),
+        "load": os.getloadavg(),
+        "peers": [*PINNED, BJOERN],
+        "peersInterpreter": interpreter(),
     }
 
 
 def stop_in_order() -> None:
     """The first signal unwinds everything, which stops what was started; further ones must not cut that short."""
+
     def first(number: int, frame: FrameType | None) -> None:
         for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(each, lambda *_: print("bench: stopping what was started", file=sys.stderr, flush=True))
@@ -162,14 +173,18 @@ def main(arguments: list[str] | None = None) -> int:
     bench.say(f"bench: {bench.binary}")
     load, cores = os.getloadavg()[0], os.cpu_count() or 1
     if load > cores / 2:
-        bench.say(f"bench: this machine is busy (load {load:.1f} on {cores} cores): ratios will scatter, and absolute figures mean nothing")
+        bench.say(
+            f"bench: this machine is busy (load {load:.1f} on {cores} cores): ratios will scatter, and absolute figures mean nothing"
+        )
     stop_in_order()
     wrong: list[str] = []
     begin = time.monotonic()
     try:
         for group in GROUPS:
             if bench.wants(*group.ids):
-                bench.say(f"{', '.join(each for each in group.ids if bench.wants(each))}: {group.title} ({time.monotonic() - begin:.0f} s)")
+                bench.say(
+                    f"{', '.join(each for each in group.ids if bench.wants(each))}: {group.title} ({time.monotonic() - begin:.0f} s)"
+                )
                 if failed := measure(bench, group):
                     wrong.append(f"{', '.join(group.ids)}: {failed}")
     except KeyboardInterrupt:
@@ -185,7 +200,9 @@ def main(arguments: list[str] | None = None) -> int:
     if asked.json:
         print(path.read_text(), end="")
     else:
-        print(f"\nMedian [min..max] over {options.rounds} rounds; ratios are paired per round. Ratios count, absolute figures do not.\n")
+        print(
+            f"\nMedian [min..max] over {options.rounds} rounds; ratios are paired per round. Ratios count, absolute figures do not.\n"
+        )
         print(table.text(bench.rows))
         print(f"\nwritten to {path.relative_to(ROOT)}")
     for each in wrong:

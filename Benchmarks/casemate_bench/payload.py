@@ -37,6 +37,8 @@ def check(body: bytes, number: int | None = None, who: str = "") -> None:
         answer = json.loads(body)
     except ValueError:
         answer = None
-    right = isinstance(answer, dict) and answer.get("ok") is True and answer.get("n") == 22 and answer.get("echo") == DATA
+    right = (
+        isinstance(answer, dict) and answer.get("ok") is True and answer.get("n") == 22 and answer.get("echo") == DATA
+    )
     if not right or (number is not None and answer.get("function") != number):
         raise Wrong(f"{who}: a wrong body: {body[:200]!r}")

@@ -25,7 +25,12 @@ from casemate_bench.payload import BODY, check
 
 # With uvloop and httptools uvicorn is twice as quick as without: the ceiling is the quick one.
 PINNED = (
-    "uvicorn==0.54.0", "uvloop==0.23.0", "httptools==0.9.0", "granian==2.8.7", "gunicorn==27.0.1", "flask==3.1.3",
+    "uvicorn==0.54.0",
+    "uvloop==0.23.0",
+    "httptools==0.9.0",
+    "granian==2.8.7",
+    "gunicorn==27.0.1",
+    "flask==3.1.3",
     "functions-framework==3.10.2",
 )
 BJOERN = "bjoern==3.2.2"
@@ -48,6 +53,7 @@ def interpreter() -> str:
 
 def need(*packages: str) -> bool:
     """Installs missing Debian packages; whether they are there."""
+
     def is_missing(package: str) -> bool:
         ran = subprocess.run(["dpkg-query", "-W", "-f", "${db:Status-Status}", package], capture_output=True, text=True)
         return ran.stdout != "installed"
@@ -108,20 +114,66 @@ class Peers:
     # -- the catalogue
 
     def uvicorn(self) -> Peer:
-        return self._tool(UVICORN, "uvicorn", "--loop", "uvloop", "--http", "httptools", "--no-access-log", "--log-level", "error",
-                          "--port", "{port}", "asgi_app:app")
+        return self._tool(
+            UVICORN,
+            "uvicorn",
+            "--loop",
+            "uvloop",
+            "--http",
+            "httptools",
+            "--no-access-log",
+            "--log-level",
+            "error",
+            "--port",
+            "{port}",
+            "asgi_app:app",
+        )
 
     def granian(self) -> Peer:
-        return self._tool(GRANIAN, "granian", "--interface", "asgi", "--host", "127.0.0.1", "--port", "{port}", "--no-access-log",
-                          "--log-level", "error", "asgi_app:app")
+        return self._tool(
+            GRANIAN,
+            "granian",
+            "--interface",
+            "asgi",
+            "--host",
+            "127.0.0.1",
+            "--port",
+            "{port}",
+            "--no-access-log",
+            "--log-level",
+            "error",
+            "asgi_app:app",
+        )
 
     def flask(self) -> Peer:
-        return self._tool(FLASK, "gunicorn", "--log-level=error", "-w", "1", "-k", "gthread", "--threads", "8", "-b",
-                          "127.0.0.1:{port}", "flask_app:app")
+        return self._tool(
+            FLASK,
+            "gunicorn",
+            "--log-level=error",
+            "-w",
+            "1",
+            "-k",
+            "gthread",
+            "--threads",
+            "8",
+            "-b",
+            "127.0.0.1:{port}",
+            "flask_app:app",
+        )
 
     def functions_framework(self) -> Peer:
-        return self._tool(FRAMEWORK, "functions-framework", "--target", "handle", "--source", str(PEER_APPS / "framework_app.py"),
-                          "--host", "127.0.0.1", "--port", "{port}")
+        return self._tool(
+            FRAMEWORK,
+            "functions-framework",
+            "--target",
+            "handle",
+            "--source",
+            str(PEER_APPS / "framework_app.py"),
+            "--host",
+            "127.0.0.1",
+            "--port",
+            "{port}",
+        )
 
     def fission(self, specialised: bool = True) -> Peer:
         """With a module that echoes, or still generic, as it waits in Fission's pool."""
@@ -159,7 +211,9 @@ class Peer:
         self.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.stop()
 
     def listen(self) -> None:
@@ -171,7 +225,14 @@ class Peer:
         with self._log.open("wb") as log:
             # A session of its own: what it starts is stopped with it.
             self._process = subprocess.Popen(
-                command, cwd=PEER_APPS, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+                command,
+                cwd=PEER_APPS,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
         try:
             if not wait_for_port(self.port, self._process):
                 raise NotMeasured(f"{self.name} did not start: {tail(self._log, 300).strip()}")
@@ -241,4 +302,3 @@ def _group_lives(group: int) -> bool:
     except (ProcessLookupError, PermissionError):
         return False
     return True
-

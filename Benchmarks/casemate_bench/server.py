@@ -78,18 +78,36 @@ class Server:
             raise
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.dispose()
 
     def start(self) -> None:
         (self.folder / "cli.yaml").unlink(missing_ok=True)  # names the ports of the start before
-        command = [str(self._bench.binary), "up", "--data", str(self.data), "--listen", "127.0.0.1:0", "--gateway", "127.0.0.1:0"]
+        command = [
+            str(self._bench.binary),
+            "up",
+            "--data",
+            str(self.data),
+            "--listen",
+            "127.0.0.1:0",
+            "--gateway",
+            "127.0.0.1:0",
+        ]
         self._said = []
         with (self.folder / "log").open("a") as log:
             # A session of its own: Ctrl-C reaches us alone, and we stop it in order.
             self._process = subprocess.Popen(
-                [*command, *self._options], env=self.environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log,
-                text=True, cwd="/", start_new_session=True)
+                [*command, *self._options],
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                cwd="/",
+                start_new_session=True,
+            )
         assert self._process.stdout
         threading.Thread(target=self._said.extend, args=(self._process.stdout,), daemon=True).start()
         end = time.monotonic() + _START_SECONDS
@@ -132,7 +150,9 @@ class Server:
             self.stop()
         finally:
             with contextlib.suppress(OSError):
-                shutil.copy(self.folder / "log", WORK / "server.log")  # of the last server, for whoever looks for a reason
+                shutil.copy(
+                    self.folder / "log", WORK / "server.log"
+                )  # of the last server, for whoever looks for a reason
             shutil.rmtree(self.folder, ignore_errors=True)
 
     def restart(self) -> None:
@@ -169,24 +189,38 @@ class Server:
 
     def functions_sandboxes(self) -> list[list[int]]:
         """Those that have a bundle attached; the others wait in the pool."""
-        return [pids for pids in self.sandboxes().values() if any(Path(f"/proc/{pid}/root/fn/src").is_dir() for pid in pids)]
+        return [
+            pids for pids in self.sandboxes().values() if any(Path(f"/proc/{pid}/root/fn/src").is_dir() for pid in pids)
+        ]
 
     # -- the command line and the API
 
     @property
     def environment(self) -> dict[str, str]:
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("CASEMATE_") or name == "CASEMATE_LIBEXEC"}
+        kept = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith("CASEMATE_") or name == "CASEMATE_LIBEXEC"
+        }
         return {**kept, "CASEMATE_CONFIG": str(self.folder / "cli.yaml")}
 
     def try_cli(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [str(self._bench.binary), *arguments], env=self.environment, capture_output=True, text=True, stdin=subprocess.DEVNULL,
-            cwd=self.folder, timeout=900)
+            [str(self._bench.binary), *arguments],
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            cwd=self.folder,
+            timeout=900,
+        )
 
     def cli(self, *arguments: str) -> str:
         ran = self.try_cli(*arguments)
         if ran.returncode:
-            raise Wrong(f"casemate {' '.join(arguments)}: exit {ran.returncode}: {ran.stdout[-1500:]}{ran.stderr[-1500:]}")
+            raise Wrong(
+                f"casemate {' '.join(arguments)}: exit {ran.returncode}: {ran.stdout[-1500:]}{ran.stderr[-1500:]}"
+            )
         return ran.stdout
 
     def api(self, method: str, path: str, body: bytes | None = None) -> bytes:
@@ -265,8 +299,12 @@ class Server:
     def connection(self) -> Connection:
         return Connection(self._gateway)
 
-    def wire(self, function: str, body: bytes = BODY, headers: Mapping[str, str] | None = None, query: str = "") -> bytes:
-        return request(f"/f/{self.NAMESPACE}/{function}{query}", body, {**JSON, "X-Auth-Token": self.token, **(headers or {})})
+    def wire(
+        self, function: str, body: bytes = BODY, headers: Mapping[str, str] | None = None, query: str = ""
+    ) -> bytes:
+        return request(
+            f"/f/{self.NAMESPACE}/{function}{query}", body, {**JSON, "X-Auth-Token": self.token, **(headers or {})}
+        )
 
     def target(self, function: str) -> Target:
         headers = {**JSON, "X-Auth-Token": self.token}
@@ -277,7 +315,9 @@ def _refusal(ran: subprocess.CompletedProcess[str]) -> str:
     try:
         found = json.loads(ran.stdout)["functions"]
         refused = next(each for each in found if each["status"] not in ("deployed", "unchanged"))
-        return f"{refused['function']}, {refused.get('stage')}: {refused.get('problem')} {refused.get('diagnostics') or ''}".strip()[:600]
+        return f"{refused['function']}, {refused.get('stage')}: {refused.get('problem')} {refused.get('diagnostics') or ''}".strip()[
+            :600
+        ]
     except (ValueError, LookupError, StopIteration):
         return " ".join((ran.stdout + ran.stderr).split())[-600:]
 

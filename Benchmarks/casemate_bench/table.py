@@ -43,7 +43,9 @@ class Row:
     def goal_text(self) -> str:
         if self.goal is None:
             return ""
-        return f"{'≥' if self.at_least else '≤'} {number(self.goal)}{'x' if self.goal_is == 'ratio' else ' ' + self.unit}"
+        return (
+            f"{'≥' if self.at_least else '≤'} {number(self.goal)}{'x' if self.goal_is == 'ratio' else ' ' + self.unit}"
+        )
 
     @property
     def mark(self) -> str:
@@ -115,10 +117,17 @@ def text(rows: list[Row]) -> str:
         if row.note:
             notes.append(f"  {row.identity}: {row.note}")
         goal = f"{row.goal_text} {row.mark}".strip()
-        body.append((
-            row.identity, row.what, f"{spread(row.values)} {row.unit}".strip(), spread(row.ratios), row.ratio_to or "", goal,
-            str(row.count) if row.count else "",
-        ))
+        body.append(
+            (
+                row.identity,
+                row.what,
+                f"{spread(row.values)} {row.unit}".strip(),
+                spread(row.ratios),
+                row.ratio_to or "",
+                goal,
+                str(row.count) if row.count else "",
+            )
+        )
     shown = [line for line in body if not line[2].startswith("not measured")]
     widths = [max(len(line[column]) for line in (*shown, head)) for column in range(len(head))]
     widths[1] = max(widths[1], *(len(line[1]) for line in body)) if body else widths[1]

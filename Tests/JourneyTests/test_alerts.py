@@ -103,7 +103,10 @@ def test_an_alert_from_its_making_to_its_end_on_the_command_line(walled: Server,
     url = receiver.url("/line?token=in-the-address")
     code, out, err = walled.cli("alert", "add", "--event", "egress.denied", "--event", "secret.*", "--url", url)
     assert code == 0, err
-    found = re.search(r"alert ([0-9a-f-]{36}) sends (\d+) kinds of events to 127\.0\.0\.1:\d+\n +secret +(whsec_\S+)  \(shown once", out)
+    found = re.search(
+        r"alert ([0-9a-f-]{36}) sends (\d+) kinds of events to 127\.0\.0\.1:\d+\n +secret +(whsec_\S+)  \(shown once",
+        out,
+    )
     assert found and found[2] == "10", out
     id_, secret = found[1], found[3]
     assert walled.cli("alert", "test", id_)[0] == 0
@@ -133,7 +136,9 @@ def test_an_event_is_a_cloud_event_with_the_record_in_it(walled: Server, alerts:
     told = delivery.json()
     assert told["specversion"] == "1.0" and told["type"] == "casemate.secret.set" and told["subject"] == "hooks/told"
     assert told["source"] and told["id"] and told.get("datacontenttype", "application/json") == "application/json"
-    assert all(re.fullmatch(r"[a-z0-9]+", name) for name in told), "names of attributes are lower-case letters and digits (CloudEvents 1.0, 3.1)"
+    assert all(
+        re.fullmatch(r"[a-z0-9]+", name) for name in told
+    ), "names of attributes are lower-case letters and digits (CloudEvents 1.0, 3.1)"
     record = records(walled, "secret.set", "hooks/told")[-1]
     assert told["data"] == record and record["request"] == request
     assert told["time"] == record["time"]
@@ -160,7 +165,11 @@ def test_only_the_kinds_that_were_asked_for_are_sent(walled: Server, alerts: Any
     assert walled.api("POST", "/v1/namespaces/hooks/tokens", {}).status == 201
     assert walled.api("GET", "/v1/namespaces/hooks/functions/kinds/logs").status in (200, 404)
     assert wait_until(lambda: len(whole.got) == 3 and len(sets.got) == 1, 5)
-    assert [delivery.json()["type"] for delivery in whole.got] == ["casemate.secret.set", "casemate.secret.deleted", "casemate.token.created"]
+    assert [delivery.json()["type"] for delivery in whole.got] == [
+        "casemate.secret.set",
+        "casemate.secret.deleted",
+        "casemate.token.created",
+    ]
     assert [delivery.json()["type"] for delivery in sets.got] == ["casemate.secret.deleted"]
 
 
@@ -170,14 +179,18 @@ def test_no_more_than_five_a_second_are_sent_in_the_order_in_which_they_happened
     assert wait_until(lambda: len(alert.got) >= 16, 10), f"{len(alert.got)} of 16"
     assert [delivery.record["request"] for delivery in alert.got] == expected
     times = [delivery.at for delivery in alert.got]
-    assert all(later - first > 0.9 for first, later in zip(times, times[10:])), " ".join(f"{time - times[0]:.2f}" for time in times)
+    assert all(later - first > 0.9 for first, later in zip(times, times[10:])), " ".join(
+        f"{time - times[0]:.2f}" for time in times
+    )
     assert len({delivery.id for delivery in alert.got}) == 16
 
 
 # ---------------------------------------------------------------- what is not taken
 
 
-def test_what_is_answered_with_500_is_tried_again_with_the_same_id_and_holds_back_what_follows(walled: Server, receiver: Receiver, alerts: Any) -> None:
+def test_what_is_answered_with_500_is_tried_again_with_the_same_id_and_holds_back_what_follows(
+    walled: Server, receiver: Receiver, alerts: Any
+) -> None:
     alert = alerts("secret.set")
     receiver.answers(alert.path, status(500), status(503), status(200))
     expected = [event(walled), event(walled)]
@@ -214,7 +227,9 @@ def test_a_redirect_is_not_followed_and_counts_as_not_taken(walled: Server, rece
     assert receiver.got("/elsewhere") == []
 
 
-def test_receivers_that_hang_trickle_or_never_stop_keep_nobody_else_waiting(walled: Server, receiver: Receiver, alerts: Any) -> None:
+def test_receivers_that_hang_trickle_or_never_stop_keep_nobody_else_waiting(
+    walled: Server, receiver: Receiver, alerts: Any
+) -> None:
     bad = {behaviour.__name__: alerts("secret.set") for behaviour in (hangs, trickles, endless)}
     for behaviour in (hangs, trickles, endless):
         receiver.answers(bad[behaviour.__name__].path, behaviour)
@@ -231,7 +246,9 @@ def test_receivers_that_hang_trickle_or_never_stop_keep_nobody_else_waiting(wall
     assert memory_in_kib(walled.pid) - before < 64 * 1024, "an endless answer is kept in memory"
 
 
-def test_a_test_of_a_receiver_that_refuses_or_hangs_ends_and_says_so(walled: Server, receiver: Receiver, alerts: Any, hanging: Future[Any]) -> None:
+def test_a_test_of_a_receiver_that_refuses_or_hangs_ends_and_says_so(
+    walled: Server, receiver: Receiver, alerts: Any, hanging: Future[Any]
+) -> None:
     refusing = alerts("vault.sealed")
     receiver.answers(refusing.path, status(410))
     code, _, err = walled.cli("alert", "test", refusing.id)
@@ -257,7 +274,9 @@ def test_a_kill_and_a_restart_lose_no_event(walled: Server, receiver: Receiver, 
     assert wait_until(lambda: alert.ids == expected, 10), f"{len(alert.ids)} of 4"
     again = next(delivery for delivery in alert.got[before:] if delivery.record["request"] == expected[0])
     assert again.id == first.id and again.json()["id"] == first.json()["id"]
-    assert [delivery.record["request"] for delivery in alert.got[before:]] == expected, "what was taken is not sent again"
+    assert [
+        delivery.record["request"] for delivery in alert.got[before:]
+    ] == expected, "what was taken is not sent again"
     walled.stop()
     walled.start()
     time.sleep(0.5)
@@ -293,9 +312,15 @@ def test_an_alert_of_a_namespace_gets_its_events_alone(walled: Server, alerts: A
     assert ours.ids == [mine] and len(ours.got) == 1
 
 
-def test_alerts_take_event_subscribe_and_are_seen_where_they_belong(walled: Server, subscriber: Account, alerts: Any) -> None:
+def test_alerts_take_event_subscribe_and_are_seen_where_they_belong(
+    walled: Server, subscriber: Account, alerts: Any
+) -> None:
     walled.namespace("other")
-    whole, theirs, ours = alerts("secret.set"), alerts("secret.set", namespace="other"), alerts("secret.set", namespace="hooks")
+    whole, theirs, ours = (
+        alerts("secret.set"),
+        alerts("secret.set", namespace="other"),
+        alerts("secret.set", namespace="hooks"),
+    )
     order = {"events": ["secret.set"], "url": "https://hooks.example.com/x"}
     assert subscriber.api("POST", "/v1/alerts", order).status == 403
     assert subscriber.api("GET", "/v1/alerts").status == 403
@@ -303,7 +328,9 @@ def test_alerts_take_event_subscribe_and_are_seen_where_they_belong(walled: Serv
     assert subscriber.api("DELETE", f"/v1/namespaces/other/alerts/{theirs.id}").status == 404
     for alert in (whole, theirs):
         for method, more in (("DELETE", ""), ("POST", "/test")):
-            assert subscriber.api(method, f"/v1/namespaces/hooks/alerts/{alert.id}{more}").status == 404, "not through one's own namespace"
+            assert (
+                subscriber.api(method, f"/v1/namespaces/hooks/alerts/{alert.id}{more}").status == 404
+            ), "not through one's own namespace"
     shown = subscriber.api("GET", "/v1/namespaces/hooks/alerts").json()["alerts"]
     assert [entry["id"] for entry in shown] == [ours.id]
     nobody = account(walled, "hooks", ("developer", "hooks"), ("operator", "hooks"))
@@ -348,7 +375,9 @@ def test_an_address_that_is_not_public_is_never_reached_for_whoever_is_no_admini
         event(walled)
         assert subscriber.api("POST", f"/v1/namespaces/hooks/alerts/{id_}/test").status >= 400
         assert subscriber.api("DELETE", f"/v1/namespaces/hooks/alerts/{id_}").status == 204
-        assert not url[8:].startswith(("127.0.0.1", "10.", "192.", "169.", "localhost/")), "a plain private address should be refused at once"
+        assert not url[8:].startswith(
+            ("127.0.0.1", "10.", "192.", "169.", "localhost/")
+        ), "a plain private address should be refused at once"
     else:
         assert answer.status in (400, 403, 422), answer.text
         assert problem(answer)
@@ -366,22 +395,30 @@ def test_what_is_no_https_address_is_refused(walled: Server, subscriber: Account
     assert "user:password" not in answer.text
 
 
-def test_a_public_name_that_leads_to_a_private_address_is_not_reached(walled: Server, subscriber: Account, world: World) -> None:
+def test_a_public_name_that_leads_to_a_private_address_is_not_reached(
+    walled: Server, subscriber: Account, world: World
+) -> None:
     for number, address in enumerate(["127.0.0.1", "10.50.0.9", "169.254.169.254", "192.168.0.7"]):
         name = f"rebound{number}.example.com"
         world.dns[name] = [A(address)]
-        answer = subscriber.api("POST", "/v1/namespaces/hooks/alerts", {"events": ["secret.deleted"], "url": f"https://{name}/x"})
+        answer = subscriber.api(
+            "POST", "/v1/namespaces/hooks/alerts", {"events": ["secret.deleted"], "url": f"https://{name}/x"}
+        )
         assert answer.status == 201, f"a name is looked up when something is sent: {answer.text}"
         where = f"/v1/namespaces/hooks/alerts/{answer.json()['id']}"
         tested = subscriber.api("POST", f"{where}/test")
-        assert tested.status >= 400 and address not in tested.text, f"{tested.status} {tested.text}: whoever asks is not told what a name leads to"
+        assert (
+            tested.status >= 400 and address not in tested.text
+        ), f"{tested.status} {tested.text}: whoever asks is not told what a name leads to"
         assert subscriber.api("DELETE", where).status == 204
     world.assert_untouched()
 
 
 def test_a_public_address_is_reached_by_the_one_who_may(walled: Server, subscriber: Account, world: World) -> None:
     world.dns["hooks.example.com"] = [A(PUBLIC)]
-    answer = subscriber.api("POST", "/v1/namespaces/hooks/alerts", {"events": ["secret.deleted"], "url": "https://hooks.example.com/x"})
+    answer = subscriber.api(
+        "POST", "/v1/namespaces/hooks/alerts", {"events": ["secret.deleted"], "url": "https://hooks.example.com/x"}
+    )
     assert answer.status == 201, answer.text
     where = f"/v1/namespaces/hooks/alerts/{answer.json()['id']}"
     tested = subscriber.api("POST", f"{where}/test")
@@ -394,7 +431,9 @@ def test_a_public_address_is_reached_by_the_one_who_may(walled: Server, subscrib
 # ---------------------------------------------------------------- what is refused
 
 
-@pytest.mark.parametrize("events", [["secret.st"], ["secret"], ["*"], [""], ["secret.set", "nothing.at-all"], ["secret.*.x"], ["SECRET.SET"]])
+@pytest.mark.parametrize(
+    "events", [["secret.st"], ["secret"], ["*"], [""], ["secret.set", "nothing.at-all"], ["secret.*.x"], ["SECRET.SET"]]
+)
 def test_a_kind_that_is_none_is_refused_and_named(walled: Server, receiver: Receiver, events: list[str]) -> None:
     answer = walled.api("POST", "/v1/alerts", {"events": events, "url": receiver.url("/x")})
     assert answer.status == 400, answer.text
@@ -436,7 +475,11 @@ def test_no_alert_of_a_namespace_ends_the_server_or_keeps_it_from_starting(netwo
     try:
         server.start()
         attacker = account(server, "attack", ("event:subscribe", "attack"), ("secret:write", "attack"))
-        made = attacker.api("POST", "/v1/namespaces/attack/alerts", {"events": ["secret.set"], "url": f"https://hooks.example.com:{port}/x"})
+        made = attacker.api(
+            "POST",
+            "/v1/namespaces/attack/alerts",
+            {"events": ["secret.set"], "url": f"https://hooks.example.com:{port}/x"},
+        )
         if made.status == 201:
             with contextlib.suppress(OSError, http.client.HTTPException):
                 put(server, "attack/f", value())

@@ -17,7 +17,12 @@ ANSWERS = handler("import os\ndef handle(data, secrets):\n    return {k: v[::-1]
 @pytest.fixture(scope="module")
 def aws() -> Iterator[Moto]:
     with moto() as server:
-        server("secretsmanager", "create_secret", Name="aws/db", SecretString=json.dumps({"user": "u", "password": "first-pass-9k2m"}))
+        server(
+            "secretsmanager",
+            "create_secret",
+            Name="aws/db",
+            SecretString=json.dumps({"user": "u", "password": "first-pass-9k2m"}),
+        )
         server("secretsmanager", "create_secret", Name="other/db", SecretString="not-for-this-namespace")
         yield server
 
@@ -27,7 +32,12 @@ def server(aws: Moto) -> Iterator[Server]:
     options = [
         *("--kek", f"aws-kms://{REGION}/alias/casemate?endpoint={aws.url}"),
         *("--aws-endpoint", aws.url, "--aws-region", REGION),
-        *("--audit-checkpoints", f"s3://casemate-test/audit?region={REGION}&endpoint={aws.url}", "--audit-checkpoint-seconds", "1"),
+        *(
+            "--audit-checkpoints",
+            f"s3://casemate-test/audit?region={REGION}&endpoint={aws.url}",
+            "--audit-checkpoint-seconds",
+            "1",
+        ),
     ]
     with Server(options=options, environment=aws.environment) as server:
         server.namespace("aws")
@@ -50,7 +60,9 @@ def test_a_data_key_is_wrapped_by_kms_and_opens_for_a_cold_start(server: Server,
     assert not (server.data / "server/kek").exists(), "a key that nothing is wrapped by was made"
 
 
-def test_S13_while_kms_does_not_answer_warm_functions_go_on_cold_ones_are_refused_and_all_recovers(server: Server, aws: Moto) -> None:
+def test_S13_while_kms_does_not_answer_warm_functions_go_on_cold_ones_are_refused_and_all_recovers(
+    server: Server, aws: Moto
+) -> None:
     server.secret("aws/cold", "VALUE", SECRET)
     server.deploy("aws", "cold", ANSWERS, {"secrets": ["VALUE"]})
     server.deploy("aws", "none", handler("def handle(data):\n    return 1\n"))
@@ -99,7 +111,10 @@ def test_a_reference_takes_the_servers_policy_not_the_namespaces(server: Server)
 def test_a_manifest_does_not_say_to_whom_the_servers_credentials_are_shown(server: Server) -> None:
     policy(server, ["aws-sm://*"])
     outcome = server.try_deploy(
-        "aws", "elsewhere", ANSWERS, {"secrets": [{"name": "DB", "from": "aws-sm://aws/db?endpoint=http://127.0.0.1:1"}]}
+        "aws",
+        "elsewhere",
+        ANSWERS,
+        {"secrets": [{"name": "DB", "from": "aws-sm://aws/db?endpoint=http://127.0.0.1:1"}]},
     )
     assert outcome.code != 0, outcome.said
 
@@ -107,14 +122,28 @@ def test_a_manifest_does_not_say_to_whom_the_servers_credentials_are_shown(serve
 def test_AZR_9_a_changed_value_reaches_calls_and_the_old_one_stays_redacted(server: Server, aws: Moto) -> None:
     policy(server, ["aws-sm://aws/*"])
     leaks = handler("def handle(data, secrets):\n    return secrets['DB'] + ' ' + data['guess']\n")
-    server.deploy("aws", "turns", leaks, {"secrets": [{"name": "DB", "from": "aws-sm://aws/db?key=password"}], "scale": {"idle": "1h"}})
+    server.deploy(
+        "aws",
+        "turns",
+        leaks,
+        {"secrets": [{"name": "DB", "from": "aws-sm://aws/db?key=password"}], "scale": {"idle": "1h"}},
+    )
     assert server.call("aws/turns", body={"guess": ""}).json() == "[secret:DB] "
-    aws("secretsmanager", "put_secret_value", SecretId="aws/db", SecretString=json.dumps({"password": "second-pass-4j8w"}))
+    aws(
+        "secretsmanager",
+        "put_secret_value",
+        SecretId="aws/db",
+        SecretString=json.dumps({"password": "second-pass-4j8w"}),
+    )
     both = {"guess": "first-pass-9k2m second-pass-4j8w"}
-    assert wait_until(lambda: server.call("aws/turns", body=both).json() == "[secret:DB] [secret:DB] [secret:DB]", 45, every=1)
+    assert wait_until(
+        lambda: server.call("aws/turns", body=both).json() == "[secret:DB] [secret:DB] [secret:DB]", 45, every=1
+    )
 
 
-def test_AZR_9_while_secrets_manager_does_not_answer_warm_functions_go_on_and_cold_ones_are_refused(server: Server, aws: Moto) -> None:
+def test_AZR_9_while_secrets_manager_does_not_answer_warm_functions_go_on_and_cold_ones_are_refused(
+    server: Server, aws: Moto
+) -> None:
     policy(server, ["aws-sm://aws/*"])
     keys = {"secrets": [{"name": "DB", "from": "aws-sm://aws/db?key=password"}]}
     for name in ("warm", "away"):
@@ -134,7 +163,10 @@ def test_AZR_9_while_secrets_manager_does_not_answer_warm_functions_go_on_and_co
 
 def test_checkpoints_lie_in_the_bucket_each_for_itself_and_fit_the_log(server: Server, aws: Moto, tmp_path) -> None:
     def objects() -> list[str]:
-        return [entry["Key"] for entry in aws("s3", "list_objects_v2", Bucket="casemate-test", Prefix="audit/").get("Contents", [])]
+        return [
+            entry["Key"]
+            for entry in aws("s3", "list_objects_v2", Bucket="casemate-test", Prefix="audit/").get("Contents", [])
+        ]
 
     before = len(objects())
     server.secret("aws/keeps", "MORE", "another-value-8d2k")
@@ -148,7 +180,10 @@ def test_checkpoints_lie_in_the_bucket_each_for_itself_and_fit_the_log(server: S
 
 
 def test_neither_a_credential_nor_a_value_is_in_any_file_or_process(server: Server, aws: Moto) -> None:
-    words = [value.encode() for value in (SECRET, "first-pass-9k2m", "second-pass-4j8w", aws.environment["AWS_SECRET_ACCESS_KEY"])]
+    words = [
+        value.encode()
+        for value in (SECRET, "first-pass-9k2m", "second-pass-4j8w", aws.environment["AWS_SECRET_ACCESS_KEY"])
+    ]
     for path in server.data.rglob("*"):
         if path.is_file():
             content = path.read_bytes()

@@ -43,7 +43,9 @@ class Backup:
     out: str = ""
 
     def restore(self, file: Path, data: Path, *options: str, kek: Path | None = None) -> tuple[int, str]:
-        code, out, err = self.server.cli("restore", str(file), "--data", str(data), *(options or ("--kek-file", str(kek or self.kek))))
+        code, out, err = self.server.cli(
+            "restore", str(file), "--data", str(data), *(options or ("--kek-file", str(kek or self.kek)))
+        )
         return code, out + err
 
     def place(self) -> Path:
@@ -81,20 +83,31 @@ def backup() -> Iterator[Backup]:
             tried.append(value())
             return put(server, "b/busy", tried[-1]).status
 
-        with Steady({"calls": lambda: server.call("b/kept", body={}), "busy": lambda: server.call("b/busy", body={}), "changes": change}) as clients:
+        with Steady(
+            {
+                "calls": lambda: server.call("b/kept", body={}),
+                "busy": lambda: server.call("b/busy", body={}),
+                "changes": change,
+            }
+        ) as clients:
             time.sleep(0.4)
             code, made.out = make(server, made.file)
             assert code == 0, made.out
             time.sleep(0.2)
         made.seen = {name: clients.of(name) for name in clients.parts}
-        made.hidden |= {f"value {number} of busy": text for number, text in enumerate(tried)} | {"value of kept": made.values["b/kept"]}
+        made.hidden |= {f"value {number} of busy": text for number, text in enumerate(tried)} | {
+            "value of kept": made.values["b/kept"]
+        }
         made.kek.write_bytes(kek(server).read_bytes())
         yield made
 
 
 def members(file: Path) -> dict[str, bytes]:
     with tarfile.open(file) as archive:
-        return {entry.name: (archive.extractfile(entry) or io.BytesIO()).read() if entry.isfile() else b"" for entry in archive}
+        return {
+            entry.name: (archive.extractfile(entry) or io.BytesIO()).read() if entry.isfile() else b""
+            for entry in archive
+        }
 
 
 # ---------------------------------------------------------------- making one
@@ -132,8 +145,15 @@ def test_a_backup_has_neither_a_plaintext_nor_the_key_nor_logs_nor_the_administr
     for own in ("signing.key", "token.key", "audit.key", "webhook.key"):
         assert_absent(whole, (backup.server.data / "server" / own).read_bytes(), f"the backup ({own})")
     names = "\n".join(found)
-    assert "casemate.db" in names and "audit/audit-0000000001.jsonl" in names and "artifacts/" in names and "bundles/" in names
-    assert not [name for name in found if "/logs/" in name or "admin.key" in name or name.endswith(("/kek", "ca.key", "ca.pem"))]
+    assert (
+        "casemate.db" in names
+        and "audit/audit-0000000001.jsonl" in names
+        and "artifacts/" in names
+        and "bundles/" in names
+    )
+    assert not [
+        name for name in found if "/logs/" in name or "admin.key" in name or name.endswith(("/kek", "ca.key", "ca.pem"))
+    ]
 
 
 def test_a_backup_is_recorded_and_leaves_no_copy_behind(backup: Backup) -> None:
@@ -142,7 +162,9 @@ def test_a_backup_is_recorded_and_leaves_no_copy_behind(backup: Backup) -> None:
     left = [file.name for file in (backup.server.data / "server").iterdir() if "backup" in file.name]
     assert [name for name in left if any((backup.server.data / "server" / name).rglob("*"))] == []
     own = {"casemate.db", "casemate.db-wal", "casemate.db-shm"}
-    copies = [file for file in backup.server.data.rglob("*.db*") if file.name not in own or file.parent.name != "server"]
+    copies = [
+        file for file in backup.server.data.rglob("*.db*") if file.name not in own or file.parent.name != "server"
+    ]
     assert copies == []
 
 
@@ -172,7 +194,9 @@ def test_a_backup_that_can_not_be_written_leaves_nothing_behind(backup: Backup) 
     nowhere = backup.server.folder / "not-there" / "x.tar.gz"
     code, said = make(backup.server, nowhere)
     assert code != 0 and "not-there" in said and not nowhere.parent.exists()
-    code, said = backup.server.cli("backup", "--data", str(backup.server.folder / "no-data"), str(backup.server.folder / "none.tar.gz"))[0:3:2]
+    code, said = backup.server.cli(
+        "backup", "--data", str(backup.server.folder / "no-data"), str(backup.server.folder / "none.tar.gz")
+    )[0:3:2]
     assert code != 0 and said and not (backup.server.folder / "none.tar.gz").exists()
 
 
@@ -194,8 +218,13 @@ def test_a_restored_server_has_functions_secrets_tokens_and_keys_as_they_were(ba
     assert restored.call("b/kept", body={}).json() == backup.values["b/kept"][:4]
     assert restored.call("b/busy", body={}).status == 200
     assert restored.call("b/kept", body={}, token=backup.hidden["token"]).status == 200, "tokens go on"
-    assert restored.api("POST", path("b/kept", what="/verify"), backup.values["b/kept"].encode()).json()["matches"] is True
-    assert restored.api("GET", "/.well-known/jwks.json").json() == backup.server.api("GET", "/.well-known/jwks.json").json()
+    assert (
+        restored.api("POST", path("b/kept", what="/verify"), backup.values["b/kept"].encode()).json()["matches"] is True
+    )
+    assert (
+        restored.api("GET", "/.well-known/jwks.json").json()
+        == backup.server.api("GET", "/.well-known/jwks.json").json()
+    )
     assert len(restored.api("GET", "/v1/alerts").json()["alerts"]) == 1
     restored.deploy("b", "after", TELLS, {"secrets": []})
 
@@ -204,17 +233,25 @@ def test_a_restored_server_s_database_is_that_of_one_moment(backup: Backup, rest
     told = max(int(record["details"]["version"]) for record in records(restored, "secret.set", "b/busy"))
     there = restored.api("GET", path("b/busy")).json()["versions"][0]["version"]
     assert there <= told, "each change is recorded before it counts, and so it is in the backup"
-    recorded = [record for record in records(backup.server, "secret.set", "b/busy") if int(record["details"]["version"]) <= there]
+    recorded = [
+        record
+        for record in records(backup.server, "secret.set", "b/busy")
+        if int(record["details"]["version"]) <= there
+    ]
     assert len(recorded) == there
 
 
-def test_a_restored_server_has_a_new_administrator_s_key_and_refuses_the_old_one(backup: Backup, restored: Server) -> None:
+def test_a_restored_server_has_a_new_administrator_s_key_and_refuses_the_old_one(
+    backup: Backup, restored: Server
+) -> None:
     assert restored.key != backup.server.key
     assert restored.api("GET", "/v1/whoami", key=backup.server.key).status == 401
     assert restored.api("GET", "/v1/whoami").status == 200
 
 
-def test_a_restored_server_s_audit_log_goes_on_where_it_was_and_says_that_it_was_restored(backup: Backup, restored: Server) -> None:
+def test_a_restored_server_s_audit_log_goes_on_where_it_was_and_says_that_it_was_restored(
+    backup: Backup, restored: Server
+) -> None:
     code, out, err = restored.cli("audit", "verify")
     assert code == 0, out + err
     mine, theirs = audit_log.lines(audit_log.folder(restored)), audit_log.lines(audit_log.folder(backup.server))
@@ -233,7 +270,10 @@ def test_restored_files_have_their_owners_and_modes(restored: Server) -> None:
     for name in ("casemate.db", "kek", "signing.key", "token.key", "audit.key", "webhook.key"):
         found = (server / name).stat()
         assert (found.st_uid, found.st_mode & 0o777) == (owner.st_uid, 0o600), name
-    assert ((restored.data / "admin.key").stat().st_mode & 0o777, (restored.data / "admin.key").stat().st_uid) == (0o600, 0)
+    assert ((restored.data / "admin.key").stat().st_mode & 0o777, (restored.data / "admin.key").stat().st_uid) == (
+        0o600,
+        0,
+    )
 
 
 # ---------------------------------------------------------------- what is refused
@@ -250,13 +290,17 @@ def packed(entries: list[tuple[tarfile.TarInfo, bytes]]) -> bytes:
 
 def entries(file: Path) -> list[tuple[tarfile.TarInfo, bytes]]:
     with tarfile.open(file) as archive:
-        return [(entry, (archive.extractfile(entry) or io.BytesIO()).read() if entry.isfile() else b"") for entry in archive]
+        return [
+            (entry, (archive.extractfile(entry) or io.BytesIO()).read() if entry.isfile() else b"") for entry in archive
+        ]
 
 
 Entries = list[tuple[tarfile.TarInfo, bytes]]
 
 
-def extra(name: str, kind: bytes = tarfile.REGTYPE, target: str = "", before: bool = False) -> Callable[[Entries], Entries]:
+def extra(
+    name: str, kind: bytes = tarfile.REGTYPE, target: str = "", before: bool = False
+) -> Callable[[Entries], Entries]:
     def change(all_: Entries) -> Entries:
         entry = tarfile.TarInfo(name)
         entry.type, entry.linkname, entry.mode = kind, target, 0o600
@@ -269,7 +313,9 @@ def extra(name: str, kind: bytes = tarfile.REGTYPE, target: str = "", before: bo
 def with_content(part: str, change: Callable[[bytes], bytes]) -> Callable[[Entries], Entries]:
     def changed(all_: Entries) -> Entries:
         assert any(part in entry.name for entry, _ in all_), part
-        return [(entry, change(content) if part in entry.name and entry.isfile() else content) for entry, content in all_]
+        return [
+            (entry, change(content) if part in entry.name and entry.isfile() else content) for entry, content in all_
+        ]
 
     return changed
 
@@ -370,7 +416,9 @@ def test_an_archive_that_was_only_packed_anew_is_taken(backup: Backup) -> None:
     assert code == 0, said
 
 
-@pytest.mark.parametrize("part,mode", [("src/handler.py", 0o4755), ("src/handler.py", 0o666), ("casemate.db", 0o644), ("keys.json", 0o644)])
+@pytest.mark.parametrize(
+    "part,mode", [("src/handler.py", 0o4755), ("src/handler.py", 0o666), ("casemate.db", 0o644), ("keys.json", 0o644)]
+)
 def test_another_mode_in_the_archive_is_refused_or_of_no_effect(backup: Backup, part: str, mode: int) -> None:
     data = backup.place()
     file = data.parent.with_suffix(".tar.gz")
@@ -378,7 +426,9 @@ def test_another_mode_in_the_archive_is_refused_or_of_no_effect(backup: Backup, 
     code, said = backup.restore(file, data)
     if code == 0:
         assert [str(found) for found in data.rglob("*") if found.is_file() and found.stat().st_mode & 0o7022] == []
-        assert [str(found) for found in (data / "server").rglob("*") if found.is_file() and found.stat().st_mode & 0o077] == []
+        assert [
+            str(found) for found in (data / "server").rglob("*") if found.is_file() and found.stat().st_mode & 0o077
+        ] == []
     else:
         assert_nothing_left(data)
 
@@ -394,7 +444,11 @@ def test_an_archive_that_was_cut_is_refused_and_nothing_is_left_behind(backup: B
     assert_nothing_left(data)
 
 
-@pytest.mark.parametrize("content", [b"\0" * 100, b"no archive at all\n" * 50, gzip.compress(b"x" * 5000), gzip.compress(b"\0" * (64 << 20))], ids=["zeros", "text", "gzip", "bomb"])
+@pytest.mark.parametrize(
+    "content",
+    [b"\0" * 100, b"no archive at all\n" * 50, gzip.compress(b"x" * 5000), gzip.compress(b"\0" * (64 << 20))],
+    ids=["zeros", "text", "gzip", "bomb"],
+)
 def test_what_is_no_backup_is_refused(backup: Backup, content: bytes) -> None:
     data = backup.place()
     file = data.parent.with_suffix(".tar.gz")
@@ -450,7 +504,9 @@ def test_a_folder_that_is_a_server_s_own_is_not_written_over(backup: Backup) -> 
     before = (backup.server.data / "admin.key").read_text()
     code, said = backup.restore(backup.file, backup.server.data)
     assert code != 0 and str(backup.server.data) in said
-    assert (backup.server.data / "admin.key").read_text() == before and backup.server.call("b/kept", body={}).status == 200
+    assert (backup.server.data / "admin.key").read_text() == before and backup.server.call(
+        "b/kept", body={}
+    ).status == 200
 
 
 # ---------------------------------------------------------------- what deleting means

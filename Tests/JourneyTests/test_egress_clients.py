@@ -27,7 +27,14 @@ DB_PORT, CACHE_PORT, STORE_PORT, GIT_PORT = 5433, 6380, 8443, 8444
 LIMITS = {"timeout": "60s", "memory": "512MiB", "tmp": "128MiB"}
 light = ClientProbe(
     "clients/light",
-    egress=[f"{API}:443", f"{API}:80", f"{API}:{ECHO}", f"{DB}:{DB_PORT}", f"{CACHE}:{CACHE_PORT}", f"{GIT}:{GIT_PORT}"],
+    egress=[
+        f"{API}:443",
+        f"{API}:80",
+        f"{API}:{ECHO}",
+        f"{DB}:{DB_PORT}",
+        f"{CACHE}:{CACHE_PORT}",
+        f"{GIT}:{GIT_PORT}",
+    ],
     limits=LIMITS,
 )
 heavy = ClientProbe("clients/heavy", egress=[f"{STORE}:{STORE_PORT}"], limits=LIMITS)

@@ -124,11 +124,26 @@ def test_what_was_refused_is_suggested_in_a_namespace_for_development_alone(fres
     assert said.code != 0 and "development" in said.said
     fresh.api("PUT", "/v1/namespaces/grants/policy", {"development": True})
     said = cli(fresh, "egress", "grants/score", "--suggest")
-    assert said.code == 0 and said.out.splitlines() == ["egress:", f'  - "{GRANTED}:443"', f'  - "{LISTED}:443"'], said.said
+    assert said.code == 0 and said.out.splitlines() == [
+        "egress:",
+        f'  - "{GRANTED}:443"',
+        f'  - "{LISTED}:443"',
+    ], said.said
 
 
 @pytest.mark.parametrize(
-    "target", ["10.0.0.1", "[::1]:443", "example.com", "*:443", "*.com:443", "api.casemate.internal:443", "a..b:1", "example.com:0", "example.com:443%00"]
+    "target",
+    [
+        "10.0.0.1",
+        "[::1]:443",
+        "example.com",
+        "*:443",
+        "*.com:443",
+        "api.casemate.internal:443",
+        "a..b:1",
+        "example.com:0",
+        "example.com:443%00",
+    ],
 )
 def test_what_is_no_entry_is_granted_to_nobody(fresh: Server, target: str) -> None:
     deploy(fresh)

@@ -39,7 +39,9 @@ class KeyedProbe(ClientProbe):
 
 KEYS: dict[str, Any] = {
     "egress": [f"{API}:443"],
-    "secrets": [{"name": "API_KEY", "deliver": "inject", "host": API, "header": "Authorization", "format": "Bearer {}"}],
+    "secrets": [
+        {"name": "API_KEY", "deliver": "inject", "host": API, "header": "Authorization", "format": "Bearer {}"}
+    ],
     "limits": {"timeout": "60s", "memory": "512MiB", "tmp": "128MiB"},
 }
 light = KeyedProbe("keyed/light", **KEYS)
@@ -283,9 +285,15 @@ def finds_authorities() -> dict[str, Any]:
     import requests
 
     settings = requests.Session().merge_environment_settings("https://api.example.com", {}, False, None, None)
-    paths = {name: os.environ.get(name) for name in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "AWS_CA_BUNDLE")}
+    paths = {
+        name: os.environ.get(name)
+        for name in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "AWS_CA_BUNDLE")
+    }
     known = {entry["serialNumber"] for entry in ssl.create_default_context().get_ca_certs()}
-    system = {entry["serialNumber"] for entry in ssl.create_default_context(cafile="/etc/ssl/certs/ca-certificates.crt").get_ca_certs()}
+    system = {
+        entry["serialNumber"]
+        for entry in ssl.create_default_context(cafile="/etc/ssl/certs/ca-certificates.crt").get_ca_certs()
+    }
     return {"paths": paths, "requests": settings["verify"], "more": len(known - system), "less": len(system - known)}
 
 

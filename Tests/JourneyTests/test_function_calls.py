@@ -102,7 +102,12 @@ def test_a_function_that_is_listed_calls_another_by_its_name(pair: Server) -> No
 
 
 def test_who_calls_cannot_be_forged_and_no_credential_is_handed_on(pair: Server) -> None:
-    forged = {"Casemate-Caller": "plant/other", "X-Forwarded-For": "1.2.3.4", "X-Auth-Token": "t" * 40, "Authorization": "Bearer x"}
+    forged = {
+        "Casemate-Caller": "plant/other",
+        "X-Forwarded-For": "1.2.3.4",
+        "X-Auth-Token": "t" * 40,
+        "Authorization": "Bearer x",
+    }
     seen = json.loads(asks(pair, headers=forged)["body"])["headers"]
     assert seen["casemate-caller"] == "calls/caller" and seen["x-forwarded-for"] == "unknown"
     assert "x-auth-token" not in seen and "authorization" not in seen
@@ -122,7 +127,12 @@ def test_a_function_that_is_not_listed_reaches_no_other(pair: Server) -> None:
     pair.deploy("calls", "stranger", CALLER)
     pair.deploy("strangers", "caller", CALLER)
     for function in ("calls/stranger", "strangers/caller"):
-        for host in ("callee.calls.internal", "absent.calls.internal", "callee.calls.internal.", "CALLEE.CALLS.INTERNAL"):
+        for host in (
+            "callee.calls.internal",
+            "absent.calls.internal",
+            "callee.calls.internal.",
+            "CALLEE.CALLS.INTERNAL",
+        ):
             found = asks(pair, function, host=host)
             assert "Name or service not known" in found.get("error", ""), f"{function} to {host}: {found}"
     deploy_callee(pair, "calls/caller", access="public")
@@ -143,9 +153,18 @@ def test_a_connection_is_checked_with_each_request(pair: Server) -> None:
     right, wrong = one.format("a", "callee.calls.internal"), one.format("b", "caller.calls.internal")
     assert asks(pair, raw=right)["raw"].startswith("HTTP/1.1 201")
     other = "GET {} HTTP/1.1\r\nHost: callee.calls.internal\r\n\r\n"
-    for raw in (wrong, one.format("", "evil.example.org"), other.format("*"), other.format("http://caller.calls.internal/"), "GET / HTTP/1.1\r\n\r\n", "GET / HTTP/1.1\r\nHost: a\r\nHost: callee.calls.internal\r\n\r\n"):
+    for raw in (
+        wrong,
+        one.format("", "evil.example.org"),
+        other.format("*"),
+        other.format("http://caller.calls.internal/"),
+        "GET / HTTP/1.1\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a\r\nHost: callee.calls.internal\r\n\r\n",
+    ):
         assert asks(pair, raw=raw)["raw"].startswith("HTTP/1.1 400"), raw
-    assert asks(pair, raw=one.format("f/calls/caller", "callee.calls.internal"))["raw"].startswith("HTTP/1.1 201"), "its path is the callee's"
+    assert asks(pair, raw=one.format("f/calls/caller", "callee.calls.internal"))["raw"].startswith(
+        "HTTP/1.1 201"
+    ), "its path is the callee's"
 
 
 def test_what_the_callee_answers_is_what_the_caller_gets(pair: Server) -> None:
@@ -157,7 +176,9 @@ def test_what_the_callee_answers_is_what_the_caller_gets(pair: Server) -> None:
 
 @pytest.mark.case("N8")
 def test_a_loop_ends(server: Server) -> None:
-    server.deploy("calls", "loop", LOOP, {"callers": ["calls/loop"], "scale": {"max": 30}, "limits": {"timeout": "60s"}})
+    server.deploy(
+        "calls", "loop", LOOP, {"callers": ["calls/loop"], "scale": {"max": 30}, "limits": {"timeout": "60s"}}
+    )
     answer = server.call("calls/loop", body={}, timeout=90)
     assert answer.status == 200 and answer.json() == 16, answer.text
     server.assert_serving()
@@ -170,7 +191,9 @@ def test_a_loop_ends_that_goes_on_behind_the_answers(server: Server) -> None:
     assert server.call("calls/on", body={"step": 0}).json() == 0
 
     def steps() -> list[int]:
-        return sorted(int(line["message"].split()[1]) for line in server.logs("calls/on") if line["message"].startswith("step"))
+        return sorted(
+            int(line["message"].split()[1]) for line in server.logs("calls/on") if line["message"].startswith("step")
+        )
 
     assert wait_until(lambda: steps() == list(range(17)), 20), steps()
     time.sleep(1)
@@ -180,7 +203,12 @@ def test_a_loop_ends_that_goes_on_behind_the_answers(server: Server) -> None:
 @pytest.mark.case("N8")
 def test_a_function_that_was_deleted_calls_no_more(server: Server) -> None:
     """Its last call goes on to its end."""
-    server.deploy("calls", "counted", handler("def handle(data):\n    print('called', flush=True)\n"), {"callers": ["calls/leaving"]})
+    server.deploy(
+        "calls",
+        "counted",
+        handler("def handle(data):\n    print('called', flush=True)\n"),
+        {"callers": ["calls/leaving"]},
+    )
     source = handler("""
         import time
         import urllib.error
@@ -212,7 +240,9 @@ def test_a_function_that_was_deleted_calls_no_more(server: Server) -> None:
 
 def test_a_deployment_shows_who_may_call_from_now_on(server: Server) -> None:
     def change(*callers: str, **more: Any) -> Any:
-        return server.deploy("calls", "shown", CALLEE, {"callers": list(callers), "signature": "scaleway", **more}).get("callers")
+        return server.deploy("calls", "shown", CALLEE, {"callers": list(callers), "signature": "scaleway", **more}).get(
+            "callers"
+        )
 
     assert change("calls/one", "calls/two") == {"added": ["calls/one", "calls/two"], "removed": []}
     assert change("calls/two", "other/three") == {"added": ["other/three"], "removed": ["calls/one"]}

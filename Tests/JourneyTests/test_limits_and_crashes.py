@@ -273,7 +273,9 @@ def test_a_long_body_is_handed_on_while_it_comes_and_a_sender_who_leaves_harms_n
     import socket
     import urllib.parse
 
-    source = handler("import hashlib\ndef handle(event, context):\n    return hashlib.sha256(event['body'].encode()).hexdigest()\n")
+    source = handler(
+        "import hashlib\ndef handle(event, context):\n    return hashlib.sha256(event['body'].encode()).hexdigest()\n"
+    )
     server.deploy("limits", "long-body", source, {"scale": {"max": 1}, "limits": {"memory": "512MiB"}})
     body = ("0123456789abcde\n" * 64 * 5 * 1024).encode()
     import hashlib
@@ -335,13 +337,17 @@ def test_a_caller_who_reads_its_answer_slowly_does_not_stop_the_next_call_of_the
     import socket
     import urllib.parse
 
-    source = handler("def handle(event, context):\n    return 'x' * (event['queryStringParameters'].get('n') and 8 << 20 or 1)\n")
+    source = handler(
+        "def handle(event, context):\n    return 'x' * (event['queryStringParameters'].get('n') and 8 << 20 or 1)\n"
+    )
     server.deploy("limits", "slow-reader", source, {"scale": {"max": 1}, "limits": {"timeout": "20s"}})
     assert server.call("limits/slow-reader", body={}).body == b"x"
     parts = urllib.parse.urlsplit(server.gateway_url)
     with socket.create_connection((parts.hostname, parts.port), timeout=20) as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
-        client.sendall(f"GET /f/limits/slow-reader?n=1 HTTP/1.1\r\nHost: x\r\nX-Auth-Token: {server.key}\r\n\r\n".encode())
+        client.sendall(
+            f"GET /f/limits/slow-reader?n=1 HTTP/1.1\r\nHost: x\r\nX-Auth-Token: {server.key}\r\n\r\n".encode()
+        )
         time.sleep(1)
         got = 0
         while got < 8 << 20:

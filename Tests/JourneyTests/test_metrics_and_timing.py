@@ -76,7 +76,12 @@ def test_metrics_are_well_formed_and_count_calls_refusals_and_limits(timed: Serv
     for _ in range(3):
         assert timed.call("timed/echo", body={}).status == 200
     timed.call("timed/echo", key=None, body={})
-    timed.deploy("timed", "slow", handler("import time\ndef handle(data):\n    time.sleep(9)\n"), {"limits": {"timeout": "200ms"}})
+    timed.deploy(
+        "timed",
+        "slow",
+        handler("import time\ndef handle(data):\n    time.sleep(9)\n"),
+        {"limits": {"timeout": "200ms"}},
+    )
     assert timed.call("timed/slow", body={}).status == 504
     assert timed.call("timed/echo", body=b"x" * (7 << 20)).status == 413
     after = page()
@@ -97,7 +102,9 @@ def test_metrics_are_well_formed_and_count_calls_refusals_and_limits(timed: Serv
 def test_no_metric_has_a_name_a_secret_or_a_text_of_a_user(timed: Server) -> None:
     value = "metric-secret-8f2c6a"
     timed.secret("timed/unmistakable-name", "UNMISTAKABLE_KEY", value)
-    source = handler("def handle(data, secrets):\n    raise RuntimeError('unmistakable text ' + secrets['UNMISTAKABLE_KEY'])\n")
+    source = handler(
+        "def handle(data, secrets):\n    raise RuntimeError('unmistakable text ' + secrets['UNMISTAKABLE_KEY'])\n"
+    )
     timed.deploy("timed", "unmistakable-name", source, {"secrets": ["UNMISTAKABLE_KEY"]})
     assert timed.call("timed/unmistakable-name", body={}).status == 500
     text = timed.api("GET", "/metrics").text
@@ -127,7 +134,11 @@ def test_metrics_need_their_right(timed: Server) -> None:
             "import threading, time\ndef handle(data):\n    for _ in range(999):\n        threading.Thread(target=time.sleep, args=(3,), daemon=True).start()\n",
             {"limits": {"pids": 16}},
         ),
-        ("out-of-memory", "def handle(data):\n    return len(bytearray(b'x') * (900 << 20))\n", {"limits": {"memory": "64MiB"}}),
+        (
+            "out-of-memory",
+            "def handle(data):\n    return len(bytearray(b'x') * (900 << 20))\n",
+            {"limits": {"memory": "64MiB"}},
+        ),
     ],
 )
 def test_each_limit_has_its_own_reason_in_the_answer_the_log_and_the_metrics(
@@ -136,7 +147,9 @@ def test_each_limit_has_its_own_reason_in_the_answer_the_log_and_the_metrics(
     label = "memory" if limit == "out-of-memory" else limit
 
     def count() -> float:
-        found = re.search(rf'^casemate_limit_breaches_total{{limit="{label}"}} (\d+)', timed.api("GET", "/metrics").text, re.M)
+        found = re.search(
+            rf'^casemate_limit_breaches_total{{limit="{label}"}} (\d+)', timed.api("GET", "/metrics").text, re.M
+        )
         return float(found[1]) if found else 0
 
     before = count()

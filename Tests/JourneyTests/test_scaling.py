@@ -98,7 +98,10 @@ def test_a_heavy_handler_is_loaded_once_more_while_it_works_so_that_a_second_cal
     starts = frozen.status()["coldStarts"]
     with ThreadPoolExecutor(1) as pool:
         slow = pool.submit(frozen.call, "scale/spare", body={"s": 4})
-        assert wait_until(lambda: frozen.status()["coldStarts"] == starts + 1 and metric(frozen, "casemate_instances_starting") == 0, 3)
+        assert wait_until(
+            lambda: frozen.status()["coldStarts"] == starts + 1 and metric(frozen, "casemate_instances_starting") == 0,
+            3,
+        )
         quick = frozen.call("scale/spare", body={}, headers={"Casemate-Timing": "1"})
         assert quick.status == 200 and "import" not in quick.headers["server-timing"]
         assert frozen.status()["coldStarts"] == starts + 1
@@ -130,11 +133,15 @@ def test_a_new_secret_value_reaches_a_function_that_was_frozen(frozen: Server) -
 def test_frozen_instances_beyond_the_memory_budget_end_the_least_recent_first() -> None:
     with Server(options=("--frozen-bytes", str(48 << 20))) as server:
         server.namespace("budget")
-        source = handler("import time\ntime.sleep(0.4)\nKEPT = bytearray(b'x' * (20 << 20))\ndef handle(data):\n    return 1\n")
+        source = handler(
+            "import time\ntime.sleep(0.4)\nKEPT = bytearray(b'x' * (20 << 20))\ndef handle(data):\n    return 1\n"
+        )
         for name in ("a", "b", "c"):
             server.deploy("budget", name, source, {"scale": {"max": 1, "idle": "1s"}})
             assert wait_until(lambda: metric(server, "casemate_instances_frozen") >= 1, 10)
-        assert wait_until(lambda: metric(server, "casemate_instances") == metric(server, "casemate_instances_frozen") > 0, 10)
+        assert wait_until(
+            lambda: metric(server, "casemate_instances") == metric(server, "casemate_instances_frozen") > 0, 10
+        )
         assert metric(server, "casemate_instances_frozen_bytes") <= 48 << 20
         starts = server.status()["coldStarts"]
         assert server.call("budget/c", body={}).json() == 1
@@ -195,7 +202,9 @@ def test_C2_a_killed_warden_leaves_no_frozen_process_behind(who: str) -> None:
             # Nobody is left who could thaw: the next start does it.
             assert wait_until(lambda: not server.is_running(), 10)
             server.start()
-        assert wait_until(lambda: not any(Path(f"/proc/{pid}/status").exists() for pid in asleep), 5), "it died with its warden"
+        assert wait_until(
+            lambda: not any(Path(f"/proc/{pid}/status").exists() for pid in asleep), 5
+        ), "it died with its warden"
         assert wait_until(lambda: server.call("killed/heavy", body={}).status == 200, 15)
 
 

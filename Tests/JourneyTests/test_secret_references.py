@@ -144,7 +144,9 @@ def test_a_function_whose_only_secret_is_kept_elsewhere_runs_with_its_value(else
 
 
 @pytest.mark.guarantee("AZR-9")
-def test_AZR_9_a_value_from_a_file_is_given_to_the_function_and_redacted_like_any_other(elsewhere: Server, places: Places) -> None:
+def test_AZR_9_a_value_from_a_file_is_given_to_the_function_and_redacted_like_any_other(
+    elsewhere: Server, places: Places
+) -> None:
     text = places.put("plant/db", value(24))
     deployed(elsewhere, "r/db", "file://plant/db")
     answer = elsewhere.call("r/db", body={"text": text + " " + text.encode().hex()})
@@ -189,7 +191,9 @@ def test_a_reference_works_for_a_scaleway_function_and_for_one_that_never_gets_t
     if name == "inject":
         secret |= {"deliver": "inject", "host": "api.example.com", "header": "Authorization", "format": "Bearer {}"}
         keys["egress"] = ["api.example.com:443"]
-    source = handler("import os\ndef handle(event, context):\n    return {'length': len(os.environ['DB']), 'text': event['body']}\n")
+    source = handler(
+        "import os\ndef handle(event, context):\n    return {'length': len(os.environ['DB']), 'text': event['body']}\n"
+    )
     elsewhere.deploy("r", f"as-{name}", source, {"secrets": [secret], **keys})
     found = elsewhere.call(f"r/as-{name}", body=text.encode(), headers={"Content-Type": "text/plain"}).json()
     assert found["text"] == "[secret:DB]"
@@ -208,9 +212,20 @@ def test_without_an_entry_in_the_policy_nothing_is_had(elsewhere: Server, places
 
 
 @pytest.mark.parametrize(
-    "reference", ["file://plant2/db", "file://plant", "file://plan/db", "file://plantx", "credential://db2", "credential://d", "credential://db/x"]
+    "reference",
+    [
+        "file://plant2/db",
+        "file://plant",
+        "file://plan/db",
+        "file://plantx",
+        "credential://db2",
+        "credential://d",
+        "credential://db/x",
+    ],
 )
-def test_I9_what_only_looks_like_an_entry_of_the_policy_is_not_had(elsewhere: Server, places: Places, reference: str) -> None:
+def test_I9_what_only_looks_like_an_entry_of_the_policy_is_not_had(
+    elsewhere: Server, places: Places, reference: str
+) -> None:
     places.put("plant2/db", value())
     outcome = refer(elsewhere, "r/like", reference)
     assert outcome.code == 1 and outcome.first["problemType"] == "/problems/forbidden", outcome.said
@@ -238,7 +253,9 @@ def test_I9_what_only_looks_like_an_entry_of_the_policy_is_not_had(elsewhere: Se
         "",
     ],
 )
-def test_a_reference_of_another_form_is_refused_with_the_right_one_and_never_quoted(elsewhere: Server, reference: str) -> None:
+def test_a_reference_of_another_form_is_refused_with_the_right_one_and_never_quoted(
+    elsewhere: Server, reference: str
+) -> None:
     outcome = refer(elsewhere, "r/form", reference)
     assert outcome.code == 2 and "casemate.yaml:7" in outcome.err and "file://plant/db" in outcome.err, outcome.said
     if len(reference) > 8 and reference not in ("file://plant/db\n", "FILE://plant/db"):
@@ -261,7 +278,11 @@ def test_S17_a_value_that_is_written_into_the_manifest_is_refused_and_never_echo
 def test_a_place_that_the_server_is_not_set_up_for_is_named_so(elsewhere: Server) -> None:
     allow(elsewhere, "cloud", "aws-sm://*")
     outcome = refer(elsewhere, "cloud/f", "aws-sm://prod/db")
-    assert outcome.code == 1 and "aws-sm" in outcome.first["problem"] and outcome.first["problemType"] == "/problems/unavailable"
+    assert (
+        outcome.code == 1
+        and "aws-sm" in outcome.first["problem"]
+        and outcome.first["problemType"] == "/problems/unavailable"
+    )
 
 
 def test_a_server_without_such_a_folder_says_so_when_a_function_is_deployed(server: Server) -> None:
@@ -269,7 +290,9 @@ def test_a_server_without_such_a_folder_says_so_when_a_function_is_deployed(serv
     for reference in ("file://plant/db", "credential://db"):
         outcome = refer(server, "no-places/f", reference)
         assert outcome.code == 1 and outcome.first["problemType"] == "/problems/unavailable"
-        assert "secret-files" in outcome.first["problem"] or "LoadCredential" in outcome.first["problem"], outcome.first["problem"]
+        assert (
+            "secret-files" in outcome.first["problem"] or "LoadCredential" in outcome.first["problem"]
+        ), outcome.first["problem"]
 
 
 @pytest.fixture(scope="module")
@@ -281,7 +304,9 @@ def policy(owner: Account, *patterns: str, **more: Any) -> int:
     return owner.api("PUT", "/v1/namespaces/owned/policy", {"secretSources": list(patterns), **more}).status
 
 
-def test_only_the_administrator_of_the_server_adds_entries_and_the_namespace_s_own_may_drop_them(elsewhere: Server, owner: Account) -> None:
+def test_only_the_administrator_of_the_server_adds_entries_and_the_namespace_s_own_may_drop_them(
+    elsewhere: Server, owner: Account
+) -> None:
     assert policy(owner, "file://plant/*") == 403
     assert policy(owner) == 200
     allow(elsewhere, "owned", "file://plant/db", "file://plant2/*")
@@ -294,7 +319,19 @@ def test_only_the_administrator_of_the_server_adds_entries_and_the_namespace_s_o
 
 @pytest.mark.parametrize(
     "pattern",
-    ["*", "file:*", "file://plant*", "file://*/db", "file://plant/**", "file://plant/../*", "file://plant/db?x=1", "file://", "vault://*", "FILE://*", 7],
+    [
+        "*",
+        "file:*",
+        "file://plant*",
+        "file://*/db",
+        "file://plant/**",
+        "file://plant/../*",
+        "file://plant/db?x=1",
+        "file://",
+        "vault://*",
+        "FILE://*",
+        7,
+    ],
 )
 def test_an_entry_of_another_form_is_refused(elsewhere: Server, pattern: Any) -> None:
     elsewhere.namespace("forms")
@@ -343,7 +380,13 @@ def lay(places: Places, what: str) -> None:
     else:
         place.unlink(missing_ok=True)
     (places.outside / "value").write_text("outside-the-folder-1")
-    contents = {"too large": b"x" * 65_537, "empty": b"", "a line end alone": b"\n", "NUL": b"before\0after-it", "Latin-1": b"caf\xe9-and-more"}
+    contents = {
+        "too large": b"x" * 65_537,
+        "empty": b"",
+        "a line end alone": b"\n",
+        "NUL": b"before\0after-it",
+        "Latin-1": b"caf\xe9-and-more",
+    }
     links = {
         "a link out": str(places.outside / "value"),
         "a relative link out": "../../outside/value",
@@ -421,7 +464,9 @@ def test_one_line_end_at_the_end_of_a_single_line_is_cut_and_nothing_else(
     assert lain().json()["length"] == length
 
 
-def test_a_value_that_can_t_be_had_ends_a_deployment_with_the_reference_and_no_path(elsewhere: Server, places: Places) -> None:
+def test_a_value_that_can_t_be_had_ends_a_deployment_with_the_reference_and_no_path(
+    elsewhere: Server, places: Places
+) -> None:
     outcome = refer(elsewhere, "r/not-there", "file://plant/not-there")
     assert outcome.code == 1 and outcome.first["problemType"] == "/problems/secret-unavailable"
     assert "file://plant/not-there" in outcome.first["problem"] and str(places.files) not in outcome.said
@@ -435,10 +480,16 @@ def test_links_within_the_folder_are_followed_as_kubernetes_makes_them(elsewhere
     (plant / "..data").symlink_to("..2026_01")
     (plant / "mounted").symlink_to("..data/mounted")
     deployed(elsewhere, "r/mounted", "file://plant/mounted")
-    assert elsewhere.call("r/mounted", body={"text": text}).json() == {"length": 31, "last": text[-1], "text": "[secret:DB]"}
+    assert elsewhere.call("r/mounted", body={"text": text}).json() == {
+        "length": 31,
+        "last": text[-1],
+        "text": "[secret:DB]",
+    }
 
 
-def test_a_link_within_the_folder_leads_to_no_place_that_the_policy_does_not_allow(elsewhere: Server, places: Places) -> None:
+def test_a_link_within_the_folder_leads_to_no_place_that_the_policy_does_not_allow(
+    elsewhere: Server, places: Places
+) -> None:
     places.put("plant2/theirs", "of-another-tenant-2")
     (places.files / "plant" / "to-theirs").symlink_to("../plant2/theirs")
     outcome = refer(elsewhere, "r/linked", "file://plant/to-theirs")
@@ -460,10 +511,14 @@ def test_a_sealed_vault_hands_out_no_value_from_elsewhere_either(elsewhere: Serv
     assert elsewhere.call("r/sealed", body={}).json()["length"] == 23
 
 
-def test_a_deployment_in_a_sealed_vault_hands_out_no_value_from_elsewhere_either(elsewhere: Server, places: Places) -> None:
+def test_a_deployment_in_a_sealed_vault_hands_out_no_value_from_elsewhere_either(
+    elsewhere: Server, places: Places
+) -> None:
     places.put("plant/sealed", value(23))
     allow(elsewhere, "fresh", "file://plant/*")
-    source = {"handler.py": "import os\nraise ValueError('had %d characters' % len(os.environ.get('DB', '')))\ndef handle(event, context): ...\n"}
+    source = {
+        "handler.py": "import os\nraise ValueError('had %d characters' % len(os.environ.get('DB', '')))\ndef handle(event, context): ...\n"
+    }
     keys = {"secrets": [{"name": "DB", "from": "file://plant/sealed"}], "signature": "scaleway"}
     assert elsewhere.api("POST", "/v1/vault/seal").status == 200
     try:
@@ -475,7 +530,9 @@ def test_a_deployment_in_a_sealed_vault_hands_out_no_value_from_elsewhere_either
 
 
 @pytest.mark.case("S14")
-def test_S14_a_stored_value_that_a_reference_took_the_place_of_is_still_redacted(elsewhere: Server, places: Places) -> None:
+def test_S14_a_stored_value_that_a_reference_took_the_place_of_is_still_redacted(
+    elsewhere: Server, places: Places
+) -> None:
     before, after = "stored-" + value(), places.put("plant/moved", value(25))
     assert put(elsewhere, "r/moved", before, "DB").status == 200
     elsewhere.deploy("r", "moved", TELLS, {"secrets": ["DB"]})
@@ -485,7 +542,9 @@ def test_S14_a_stored_value_that_a_reference_took_the_place_of_is_still_redacted
     assert answer.json() == {"length": 25, "last": after[-1], "text": "[secret:DB] [secret:DB]"}
 
 
-def test_a_source_that_holds_a_value_from_elsewhere_is_refused_like_one_with_a_stored_value(elsewhere: Server, places: Places) -> None:
+def test_a_source_that_holds_a_value_from_elsewhere_is_refused_like_one_with_a_stored_value(
+    elsewhere: Server, places: Places
+) -> None:
     text = places.put("plant/in-source", value(30))
     source = handler(f"KEY = '{text}'\n" + TELLS["handler.py"])
     outcome = refer(elsewhere, "r/in-source", "file://plant/in-source", source)
@@ -503,7 +562,9 @@ def aged(elsewhere: Server, aging: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.guarantee("AZR-9")
-def test_a_value_that_changed_elsewhere_reaches_calls_within_half_a_minute(elsewhere: Server, aged: dict[str, Any]) -> None:
+def test_a_value_that_changed_elsewhere_reaches_calls_within_half_a_minute(
+    elsewhere: Server, aged: dict[str, Any]
+) -> None:
     assert aged.get("after", 99) < 38
     for name in ("changing", "isolated"):
         new = aged[name + " new"]
@@ -527,7 +588,9 @@ def test_AZR_9_what_runs_goes_on_when_its_source_is_gone_and_what_would_start_is
     assert noted and noted[0]["outcome"] == "failed"
 
 
-def test_the_log_of_a_function_that_runs_does_not_say_that_it_can_t_start(elsewhere: Server, aged: dict[str, Any]) -> None:
+def test_the_log_of_a_function_that_runs_does_not_say_that_it_can_t_start(
+    elsewhere: Server, aged: dict[str, Any]
+) -> None:
     first = elsewhere.messages("r/kept-up")[0]
     assert "can't start" not in first, first
 
@@ -539,7 +602,9 @@ def test_AZR_9_a_source_that_is_back_is_used_by_itself(elsewhere: Server, places
     assert found and elsewhere.call("r/leaving", body={}).json() == {"length": 27, "last": text[-1], "text": None}
 
 
-def test_a_function_that_is_kept_up_recovers_too_when_its_source_is_back(elsewhere: Server, places: Places, aged: dict[str, Any]) -> None:
+def test_a_function_that_is_kept_up_recovers_too_when_its_source_is_back(
+    elsewhere: Server, places: Places, aged: dict[str, Any]
+) -> None:
     elsewhere.call("r/kept-up", body={"die": True})
     assert elsewhere.call("r/kept-up", body={}).status == 503
     places.put("plant/kept-up", value(29))

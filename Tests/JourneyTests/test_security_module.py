@@ -35,8 +35,24 @@ class Token:
 
     def keys(self) -> int:
         done = subprocess.run(
-            ["pkcs11-tool", "--module", MODULE, "--token-label", "casemate", "--login", "--pin", self.pin, "--list-objects", "--type", "secrkey"],
-            env={**os.environ, "SOFTHSM2_CONF": str(self.folder / "softhsm2.conf")}, capture_output=True, text=True, timeout=30, check=True,
+            [
+                "pkcs11-tool",
+                "--module",
+                MODULE,
+                "--token-label",
+                "casemate",
+                "--login",
+                "--pin",
+                self.pin,
+                "--list-objects",
+                "--type",
+                "secrkey",
+            ],
+            env={**os.environ, "SOFTHSM2_CONF": str(self.folder / "softhsm2.conf")},
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=True,
         )
         return done.stdout.count("label:")
 
@@ -54,8 +70,21 @@ def token() -> Iterator[Token]:
     (folder / "tokens").mkdir(mode=0o700)
     (folder / "softhsm2.conf").write_text(f"directories.tokendir = {folder / 'tokens'}\nobjectstore.backend = file\n")
     subprocess.run(
-        ["softhsm2-util", "--init-token", "--free", "--label", "casemate", "--so-pin", secrets.token_hex(8), "--pin", made.pin],
-        env={**os.environ, "SOFTHSM2_CONF": str(folder / "softhsm2.conf")}, capture_output=True, timeout=30, check=True,
+        [
+            "softhsm2-util",
+            "--init-token",
+            "--free",
+            "--label",
+            "casemate",
+            "--so-pin",
+            secrets.token_hex(8),
+            "--pin",
+            made.pin,
+        ],
+        env={**os.environ, "SOFTHSM2_CONF": str(folder / "softhsm2.conf")},
+        capture_output=True,
+        timeout=30,
+        check=True,
     )
     (folder / "pin").write_text(made.pin + "\n")
     (folder / "pin").chmod(0o600)
@@ -94,7 +123,9 @@ def test_a_rotation_makes_a_key_in_the_token_and_destroys_the_old_one(server: Se
     assert server.call("hsm/keeps", body={}).json() == (VALUE + "-2")[::-1]
 
 
-def test_S13_while_the_token_is_away_warm_functions_go_on_and_cold_ones_are_refused(server: Server, token: Token) -> None:
+def test_S13_while_the_token_is_away_warm_functions_go_on_and_cold_ones_are_refused(
+    server: Server, token: Token
+) -> None:
     server.secret("hsm/cold", "VALUE", VALUE)
     server.deploy("hsm", "cold", ANSWERS, {"secrets": ["VALUE"]})
     assert server.call("hsm/keeps", body={}).status == 200
@@ -150,7 +181,11 @@ def test_a_wrong_address_is_told_before_anything_starts(address: str, says: str)
     from support.casemate_fixture import binary, clean_environment
 
     done = subprocess.run(
-        [binary(), "config", "show", "--kek", address], env=clean_environment(), capture_output=True, text=True, timeout=30
+        [binary(), "config", "show", "--kek", address],
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
+        timeout=30,
     )
     assert done.returncode == 2
     assert says in done.stderr

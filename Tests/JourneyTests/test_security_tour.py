@@ -43,7 +43,13 @@ def test_the_tour_works_by_copy_and_paste(server: Server) -> None:
     assert len(blocks) > 15
     environment = server.cli_environment(PATH=f"{binary().parent}:/usr/bin:/bin")
     shell = subprocess.Popen(
-        ["bash"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT, env=environment
+        ["bash"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        cwd=ROOT,
+        env=environment,
     )
     try:
         said: list[str] = []
@@ -54,7 +60,9 @@ def test_the_tour_works_by_copy_and_paste(server: Server) -> None:
             rest = iter(said)
             for line in block.splitlines():
                 wanted = pattern(line)
-                assert any(wanted.search(found) for found in rest), f"{line!r} is not what follows in\n" + "\n".join(said)
+                assert any(wanted.search(found) for found in rest), f"{line!r} is not what follows in\n" + "\n".join(
+                    said
+                )
         assert not (server.folder / "sign-in.json").exists()
         assert server.api("GET", "/v1/namespaces/tour/functions").status == 404
     finally:

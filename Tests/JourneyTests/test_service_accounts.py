@@ -21,7 +21,8 @@ def token_request(server: Server, form: dict[str, str] | list[tuple[str, str]] |
 
 def sign_in(server: Server, client: Account) -> str:
     answer = token_request(
-        server, {"grant_type": "client_credentials", "client_id": client.client_id, "client_secret": client.client_secret}
+        server,
+        {"grant_type": "client_credentials", "client_id": client.client_id, "client_secret": client.client_secret},
     )
     assert answer.status == 200, answer.text
     return str(answer.json()["access_token"])
@@ -80,7 +81,8 @@ def test_a_client_secret_leads_to_an_access_token_in_both_forms(machines: Server
     basic = base64.b64encode(f"{client.client_id}:{client.client_secret}".encode()).decode()
     for answer in (
         token_request(
-            machines, {"grant_type": "client_credentials", "client_id": client.client_id, "client_secret": client.client_secret}
+            machines,
+            {"grant_type": "client_credentials", "client_id": client.client_id, "client_secret": client.client_secret},
         ),
         token_request(machines, {"grant_type": "client_credentials"}, Authorization=f"Basic {basic}"),
     ):
@@ -136,7 +138,9 @@ def test_another_clients_secret_an_unknown_client_and_a_wrong_secret_are_alike(m
         (one.client_id, other.client_secret), (one.client_id, "cmc_wrong"), ("00000000-0000-4000-8000-000000000000", one.client_secret),
         ("no uuid", "x"), (one.name, one.client_secret),
     ):  # fmt: skip
-        answer = token_request(machines, {"grant_type": "client_credentials", "client_id": client_id, "client_secret": secret})
+        answer = token_request(
+            machines, {"grant_type": "client_credentials", "client_id": client_id, "client_secret": secret}
+        )
         answers.add((answer.status, answer.text))
     assert len(answers) == 1
     assert answers.pop()[0] == 401
@@ -168,7 +172,10 @@ def test_what_is_no_token_request_gets_the_error_that_oauth_clients_know(
 ) -> None:
     client = account(machines, "machines")
     if isinstance(form, dict):
-        form = {name: value.replace("CLIENT", client.client_id).replace("SECRET", client.client_secret) for name, value in form.items()}
+        form = {
+            name: value.replace("CLIENT", client.client_id).replace("SECRET", client.client_secret)
+            for name, value in form.items()
+        }
     answer = token_request(machines, form, **headers)  # type: ignore[arg-type]
     assert (answer.status, answer.json().get("error")) == (status, error), answer.text
     assert set(answer.json()) == {"error", "error_description"}
@@ -191,7 +198,9 @@ def test_when_a_token_or_key_was_last_used_is_shown(machines: Server) -> None:
         tokens = machines.api("GET", "/v1/namespaces/machines/tokens").json()["tokens"]
         accounts = machines.api("GET", "/v1/namespaces/machines/service-accounts").json()["serviceAccounts"]
         mine = next(item for item in accounts if item["name"] == client.name)
-        return next(item for item in tokens if item["id"] == token["id"]).get("lastUsed"), mine["keys"][0].get("lastUsed")
+        return next(item for item in tokens if item["id"] == token["id"]).get("lastUsed"), mine["keys"][0].get(
+            "lastUsed"
+        )
 
     assert used() == (None, None)
     assert machines.call("machines/one", token=token["token"]).status == 200
@@ -212,13 +221,24 @@ def test_an_access_token_and_a_key_survive_a_restart_of_the_server() -> None:
 
 @pytest.mark.parametrize(
     "body",
-    [{}, {"name": "No"}, {"name": ""}, {"name": "x", "role": "root"}, {"name": "x", "role": 1}, {"name": "x", "more": 1}, {"name": "a" * 64}],
+    [
+        {},
+        {"name": "No"},
+        {"name": ""},
+        {"name": "x", "role": "root"},
+        {"name": "x", "role": 1},
+        {"name": "x", "more": 1},
+        {"name": "a" * 64},
+    ],
 )
 def test_an_account_that_makes_no_sense_is_refused(machines: Server, body: dict[str, object]) -> None:
     answer = machines.api("POST", "/v1/namespaces/machines/service-accounts", body)
     assert answer.status in (400, 422)
     problem(answer)
-    names = [item["name"] for item in machines.api("GET", "/v1/namespaces/machines/service-accounts").json()["serviceAccounts"]]
+    names = [
+        item["name"]
+        for item in machines.api("GET", "/v1/namespaces/machines/service-accounts").json()["serviceAccounts"]
+    ]
     assert "x" not in names
 
 
@@ -240,7 +260,10 @@ def test_the_command_line_says_what_to_write(machines: Server) -> None:
         (("grant", "service-account:machines/x", "root", "--on", "machines"), "developer"),
         (("grant", "service-account:machines/x", "viewer"), "--platform"),
         (("grant", "machines/x", "viewer", "--on", "machines"), "service-account:NAMESPACE/NAME"),
-        (("grant", "service-account:machines/absent", "viewer", "--on", "machines"), "there is no service-account:machines/absent"),
+        (
+            ("grant", "service-account:machines/absent", "viewer", "--on", "machines"),
+            "there is no service-account:machines/absent",
+        ),
         (("who-can", "everything", "machines"), "function:invoke"),
         (("service-account", "create", "Bad", "--namespace", "machines"), "name"),
         (("service-account", "key", "revoke", "machines/x", "1"), "service-account list"),

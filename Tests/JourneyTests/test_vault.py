@@ -45,7 +45,10 @@ def test_the_list_has_fingerprints_that_are_alike_for_the_same_value_of_one_secr
     another = vault.secret("v/prints", "KEY2", same)["fingerprint"]
     assert first == third and len({first, second, elsewhere, another}) == 4
     shown = vault.cli_json("secret", "list", "v/prints")["secrets"]
-    assert {(entry["name"], entry["version"], entry["fingerprint"]) for entry in shown} == {("KEY", 3, first), ("KEY2", 1, another)}
+    assert {(entry["name"], entry["version"], entry["fingerprint"]) for entry in shown} == {
+        ("KEY", 3, first),
+        ("KEY2", 1, another),
+    }
     _, table, _ = vault.cli("secret", "list", "v/prints")
     assert first in table and "FINGERPRINT" in table
     assert_absent(table + str(shown), same, "the list", hashed=True)
@@ -55,7 +58,9 @@ def test_a_secret_made_again_under_the_same_name_of_another_function_has_other_f
     same = value()
     first = vault.secret("v/again", "KEY", same)["fingerprint"]
     assert vault.cli("function", "delete", "v/again")[0] == 0
-    assert vault.secret("v/again", "KEY", same)["fingerprint"] != first, "a key of its own for each function that is made"
+    assert (
+        vault.secret("v/again", "KEY", same)["fingerprint"] != first
+    ), "a key of its own for each function that is made"
     assert [entry["version"] for entry in versions(vault, "v/again")] == [1]
 
 
@@ -77,7 +82,9 @@ def test_verify_tells_by_its_exit_code_whether_the_value_is_this_one(vault: Serv
     vault.secret("v/verified", "KEY", mine)
     code, out, err = vault.cli("secret", "verify", "v/verified", "KEY", input=mine)
     assert (code, err) == (0, "") and "version 1" in out
-    assert vault.cli("secret", "verify", "v/verified", "KEY", input=mine + "\n")[0] == 0, "what an editor adds is cut, as set does"
+    assert (
+        vault.cli("secret", "verify", "v/verified", "KEY", input=mine + "\n")[0] == 0
+    ), "what an editor adds is cut, as set does"
     code, out, err = vault.cli("secret", "verify", "v/verified", "KEY", input=mine[:-1])
     assert (code, out) == (1, "") and "another value" in err
     code, out, _ = vault.cli("secret", "verify", "v/verified", "KEY", "--json", input=mine + "x")
@@ -134,7 +141,19 @@ def test_rollback_gives_the_one_before_or_a_numbered_one_as_a_new_version_and_no
     assert code == 2 and "no earlier version 9" in err and "24 hours" in err
 
 
-@pytest.mark.parametrize("body", [b"", b"[]", b"null", b'{"version":"1"}', b'{"version":1.5}', b'{"version":1e400}', b'{"to":1}', b'{"version":1,"version":2}'])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"[]",
+        b"null",
+        b'{"version":"1"}',
+        b'{"version":1.5}',
+        b'{"version":1e400}',
+        b'{"to":1}',
+        b'{"version":1,"version":2}',
+    ],
+)
 def test_rollback_refuses_what_is_no_version_with_400(vault: Server, body: bytes) -> None:
     vault.secret("v/odd", "KEY", value())
     vault.secret("v/odd", "KEY", value())
@@ -158,7 +177,9 @@ def test_a_policy_that_refuses_weak_values_refuses_to_go_back_to_one(vault: Serv
     assert put(vault, "strict/f", value()).status == 200
     assert vault.api("PUT", "/v1/namespaces/strict/policy", {"refusesWeakSecrets": True}).status == 200
     refused = put(vault, "strict/f", "tiger8")
-    assert refused.status == 422 and problem(refused)["type"] == "/problems/weak-secret" and "tiger8" not in refused.text
+    assert (
+        refused.status == 422 and problem(refused)["type"] == "/problems/weak-secret" and "tiger8" not in refused.text
+    )
     assert vault.api("POST", path("strict/f", what="/rollback"), {"version": 1}).status == 422
 
 
@@ -245,7 +266,9 @@ def turned(vault: Server) -> dict[str, Any]:
 @pytest.mark.case("S14")
 @pytest.mark.guarantee("SCW-9")
 @pytest.mark.parametrize("way", WAYS)
-def test_S14_a_new_value_reaches_every_call_5_s_after_the_answer_and_no_call_fails_meanwhile(turned: dict[str, Any], way: str) -> None:
+def test_S14_a_new_value_reaches_every_call_5_s_after_the_answer_and_no_call_fails_meanwhile(
+    turned: dict[str, Any], way: str
+) -> None:
     seen = turned["seen"][way]
     failed = [answer for _, answer in seen if isinstance(answer, Exception) or answer.status != 200]
     assert not failed, f"{len(failed)} of {len(seen)}: {failed[0]}"

@@ -27,7 +27,9 @@ def own() -> Iterator[Server]:
             assert put(server, f"c/{name}", "x" * length).status == 200
             server.deploy("c", name, LENGTH, KEY)
         with ThreadPoolExecutor(4) as pool:
-            answers = list(pool.map(lambda number: put(server, f"c/many-{number}", value_of(number)).status, range(MANY)))
+            answers = list(
+                pool.map(lambda number: put(server, f"c/many-{number}", value_of(number)).status, range(MANY))
+            )
         assert answers == [200] * MANY
         yield server
 
@@ -55,16 +57,23 @@ def all_open(server: Server) -> None:
     assert [server.call(f"c/{name}", body={}).json() for name in ("f", "g")] == [20, 30], "cold starts"
     with ThreadPoolExecutor(4) as pool:
         answers = list(
-            pool.map(lambda number: server.api("POST", path(f"c/many-{number}", what="/verify"), value_of(number).encode()), range(0, MANY, 3))
+            pool.map(
+                lambda number: server.api("POST", path(f"c/many-{number}", what="/verify"), value_of(number).encode()),
+                range(0, MANY, 3),
+            )
         )
-    assert all(answer.status == 200 and answer.json()["matches"] for answer in answers), [a.text for a in answers if a.status != 200][:2]
+    assert all(answer.status == 200 and answer.json()["matches"] for answer in answers), [
+        a.text for a in answers if a.status != 200
+    ][:2]
 
 
 # ---------------------------------------------------------------- the database
 
 
 @pytest.mark.parametrize("way", ["removed", "emptied"])
-def test_a_server_whose_database_is_gone_while_its_keys_are_there_does_not_start_with_a_new_one(own: Server, way: str) -> None:
+def test_a_server_whose_database_is_gone_while_its_keys_are_there_does_not_start_with_a_new_one(
+    own: Server, way: str
+) -> None:
     if own.is_running():
         own.stop()
     copy = Copy(own)
@@ -104,7 +113,9 @@ def test_it_starts_again_with_what_was_put_back(up: Server) -> None:
 
 @pytest.mark.case("S13")
 @pytest.mark.parametrize("after", [0.02, 0.07])
-def test_S13_a_kill_in_the_middle_of_a_rotation_loses_nothing_and_the_next_one_ends_it(up: Server, after: float) -> None:
+def test_S13_a_kill_in_the_middle_of_a_rotation_loses_nothing_and_the_next_one_ends_it(
+    up: Server, after: float
+) -> None:
     assert up.api("POST", "/v1/vault/rotate").status == 202
     time.sleep(after)
     up.kill()
@@ -139,7 +150,9 @@ def test_rotations_that_fail_never_destroy_a_key_that_something_is_wrapped_by(up
         tables.wrap("g", wrapped)
     up.start()
     answer = up.call("c/g", body={})
-    assert answer.status == 200, f"its row is as it was, and the key that was promised to be kept is gone: {answer.text}"
+    assert (
+        answer.status == 200
+    ), f"its row is as it was, and the key that was promised to be kept is gone: {answer.text}"
 
 
 def test_one_data_key_whose_key_is_gone_does_not_keep_the_others_from_being_wrapped_anew(up: Server) -> None:

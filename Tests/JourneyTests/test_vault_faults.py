@@ -58,7 +58,10 @@ def kind(server: Server, function: str) -> str:
     """`ok` with the function's own values, else the problem's type."""
     answer = server.call(f"f/{function}", body={})
     if answer.status == 200:
-        assert answer.json() == {"KEY": f"{function[0]}1", "KEY2": f"{function[0]}2"}, f"{function} has other values: {answer.text}"
+        assert answer.json() == {
+            "KEY": f"{function[0]}1",
+            "KEY2": f"{function[0]}2",
+        }, f"{function} has other values: {answer.text}"
         return "ok"
     details = problem(answer)
     assert answer.status == 503 and str(server.data) not in answer.text, answer.text
@@ -114,7 +117,9 @@ def test_S13_a_link_in_the_key_s_place_is_not_followed(up: Server) -> None:
 
 
 @pytest.mark.case("S13")
-def test_S13_a_server_whose_key_is_missing_at_its_start_serves_what_needs_none_and_recovers_by_itself(up: Server) -> None:
+def test_S13_a_server_whose_key_is_missing_at_its_start_serves_what_needs_none_and_recovers_by_itself(
+    up: Server,
+) -> None:
     up.stop()
     away = up.folder / "kek-away"
     os.rename(kek(up), away)
@@ -165,7 +170,9 @@ def test_with_another_key_the_vault_does_not_say_that_it_is_open(wrong: dict[str
 
 def test_with_another_key_no_new_data_key_is_wrapped(wrong: dict[str, Any]) -> None:
     assert wrong["rotated"] == 503, "a rotation puts one more key into the wrong file"
-    assert wrong["made"] == 503 or wrong["compared"].status == 200, f"set was answered with 200, and the value is lost: {wrong['compared'].text}"
+    assert (
+        wrong["made"] == 503 or wrong["compared"].status == 200
+    ), f"set was answered with 200, and the value is lost: {wrong['compared'].text}"
 
 
 # ---------------------------------------------------------------- what is sealed was changed
@@ -223,7 +230,9 @@ def test_a_rotation_says_whose_data_key_does_not_open_and_keeps_the_old_key_for_
 def changed_functions(server: Server) -> list[str]:
     found = []
     for namespace in ("f", "other"):
-        found += [entry["name"] for entry in server.api("GET", f"/v1/namespaces/{namespace}/functions").json()["functions"]]
+        found += [
+            entry["name"] for entry in server.api("GET", f"/v1/namespaces/{namespace}/functions").json()["functions"]
+        ]
     return found
 
 

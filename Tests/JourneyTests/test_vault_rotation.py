@@ -95,7 +95,9 @@ def test_S13_a_rotation_raises_no_false_alarm_of_a_key_that_is_gone(vault: Serve
 
 
 @pytest.mark.case("S13")
-def test_S13_after_rotations_the_old_key_is_nowhere_and_all_that_there_is_opens(vault: Server, rotated: dict[str, Any]) -> None:
+def test_S13_after_rotations_the_old_key_is_nowhere_and_all_that_there_is_opens(
+    vault: Server, rotated: dict[str, Any]
+) -> None:
     kek = vault.data / "server" / "kek"
     assert len(kek.read_bytes()) == 32 and kek.read_bytes() != rotated["first"]
     assert kek.stat().st_mode & 0o777 == 0o600 and not (vault.data / "server" / "kek.new").exists()
@@ -123,7 +125,9 @@ def test_rotate_on_the_command_line_says_what_became_of_it_and_what_to_do_next(v
 
 def test_only_one_rotation_runs_at_a_time(vault: Server) -> None:
     got: list[int] = []
-    threads = [threading.Thread(target=lambda: got.append(vault.api("POST", "/v1/vault/rotate").status)) for _ in range(6)]
+    threads = [
+        threading.Thread(target=lambda: got.append(vault.api("POST", "/v1/vault/rotate").status)) for _ in range(6)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -152,7 +156,9 @@ def sealed() -> Iterator[Server]:
         server.namespace("without")
         for name in ("warm", "cold"):
             server.secret(f"s/{name}", "KEY", value())
-            slow = LENGTH["handler.py"].replace("    return", "    import time; time.sleep((data or {}).get('s', 0))\n    return")
+            slow = LENGTH["handler.py"].replace(
+                "    return", "    import time; time.sleep((data or {}).get('s', 0))\n    return"
+            )
             server.deploy("s", name, handler(slow), {**KEY, "scale": {"max": 3}})
         for namespace in ("s", "without"):
             server.deploy(namespace, "plain", handler("def handle(data):\n    return 1\n"))
@@ -169,13 +175,21 @@ def test_verify_against_a_sealed_vault_is_neither_yes_nor_no(sealed: Server) -> 
 
 def test_a_rotation_that_is_refused_is_not_on_record_as_begun(sealed: Server) -> None:
     assert sealed.api("POST", "/v1/vault/rotate").status == 503
-    assert not [record for record in records(sealed, "vault.*") if record["kind"] == "vault.rotation-started" and record["outcome"] == "done"]
+    assert not [
+        record
+        for record in records(sealed, "vault.*")
+        if record["kind"] == "vault.rotation-started" and record["outcome"] == "done"
+    ]
 
 
 def test_a_sealed_vault_opens_nothing_until_it_is_unsealed_also_after_a_restart(sealed: Server) -> None:
     assert sealed.call("s/warm", body={}).status == 200, "what runs goes on"
     refused = sealed.call("s/cold", body={})
-    assert refused.status == 503 and problem(refused)["type"] == "/problems/vault-sealed" and "retry-after" in refused.headers
+    assert (
+        refused.status == 503
+        and problem(refused)["type"] == "/problems/vault-sealed"
+        and "retry-after" in refused.headers
+    )
     # A second instance of what is warm would be a start as well.
     slow = threading.Thread(target=sealed.call, args=("s/warm",), kwargs={"body": {"s": 1}})
     slow.start()

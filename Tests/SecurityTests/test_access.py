@@ -37,7 +37,12 @@ def matrix() -> tuple[list[str], list[tuple[str, str, dict[str, str]]]]:
 
 def holders(server: Server) -> dict[str, str | None]:
     """The credential of each column of the matrix."""
-    singles = {"logs-reader": "logs:read", "source-reader": "source:read", "secret-writer": "secret:write", "ns-admin": "admin"}
+    singles = {
+        "logs-reader": "logs:read",
+        "source-reader": "source:read",
+        "secret-writer": "secret:write",
+        "ns-admin": "admin",
+    }
     keys: dict[str, str | None] = {
         "anonymous": None,
         "token": server.token(HERE)["token"],
@@ -65,7 +70,9 @@ def test_A14_every_operation_answers_every_role_as_the_matrix_says(tenants: Serv
         if cells[column] == "yes" and method == "DELETE":
             # One of its own, of which only a secret exists: what may be deleted is.
             function = f"doomed-{next(numbers)}"
-            made = tenants.api("PUT", f"/v1/namespaces/{HERE}/functions/{function}/secrets/API_KEY", b"a-value-of-some-length")
+            made = tenants.api(
+                "PUT", f"/v1/namespaces/{HERE}/functions/{function}/secrets/API_KEY", b"a-value-of-some-length"
+            )
             assert made.status == 200
         values = {
             "namespace": HERE, "function": function, "secret": "API_KEY", "target": "api.example.com:443", "token": ABSENT,
@@ -79,7 +86,11 @@ def test_A14_every_operation_answers_every_role_as_the_matrix_says(tenants: Serv
         body = None if method in ("GET", "DELETE") else b""
         answer = tenants.api(method, filled, body, key=keys[column])
         expected = cells[column]
-        fits = answer.status not in (401, 403) and answer.status < 500 if expected == "yes" else str(answer.status) == expected
+        fits = (
+            answer.status not in (401, 403) and answer.status < 500
+            if expected == "yes"
+            else str(answer.status) == expected
+        )
         if not fits and expected == "yes" and path.endswith("/consent"):
             # The right is there; but nobody of these can be asked.
             fits = "casemate login" in answer.text
@@ -104,7 +115,9 @@ def test_COG_8_13_reading_a_function_shows_neither_source_nor_logs_nor_secrets(t
     viewer.grant("source:read", f"{HERE}/score")
     source = viewer.api("GET", f"{path}/source")
     assert source.status == 200 and b"PK" == source.body[:2]
-    assert viewer.api("GET", f"/v1/namespaces/{HERE}/functions/other/source").status == 403, "it was for the one function"
+    assert (
+        viewer.api("GET", f"/v1/namespaces/{HERE}/functions/other/source").status == 403
+    ), "it was for the one function"
     assert viewer.api("GET", f"{path}/logs").status == 403, "one right implies no other"
 
 
@@ -133,7 +146,11 @@ def test_A17_another_tenants_things_are_as_if_they_were_not_there(tenants: Serve
     pairs = [
         ("GET", f"/v1/namespaces/{HERE}/functions", "/v1/namespaces/absent/functions"),
         ("GET", f"/v1/namespaces/{HERE}/functions/score", "/v1/namespaces/absent/functions/score"),
-        ("GET", f"/v1/namespaces/{HERE}/functions/score/logs?call={call}", f"/v1/namespaces/absent/functions/score/logs?call={call}"),
+        (
+            "GET",
+            f"/v1/namespaces/{HERE}/functions/score/logs?call={call}",
+            f"/v1/namespaces/absent/functions/score/logs?call={call}",
+        ),
         ("GET", f"/v1/namespaces/{HERE}/functions/score/source", "/v1/namespaces/absent/functions/score/source"),
         ("DELETE", f"/v1/namespaces/{HERE}/tokens/{token}", f"/v1/namespaces/absent/tokens/{token}"),
         ("DELETE", f"/v1/namespaces/next-door/tokens/{token}", f"/v1/namespaces/next-door/tokens/{ABSENT}"),
@@ -244,7 +261,10 @@ def test_nobody_grants_or_takes_on_what_they_do_not_have(tenants: Server) -> Non
     other = account(tenants, HERE)
     path = f"/v1/namespaces/{HERE}/grants"
     for permission in ("egress:ip", "platform:admin", "metrics:read"):
-        assert admin.api("POST", path, {"subject": other.subject, "permission": permission}).status in (400, 403), permission
+        assert admin.api("POST", path, {"subject": other.subject, "permission": permission}).status in (
+            400,
+            403,
+        ), permission
     assert admin.api("POST", "/v1/grants", {"subject": admin.subject, "permission": "admin"}).status == 403
     assert admin.api("POST", path, {"subject": other.subject, "permission": "developer"}).status == 201
     strong = account(tenants, HERE, ("admin", None))
@@ -316,9 +336,13 @@ def test_A19_a_request_that_is_still_being_sent_when_the_right_goes_is_refused(t
         (f"/v1/namespaces/{HERE}/tokens", {"function": "score"}),
     ):
         grant = admin.grant("admin", HERE)
-        status = slow_post(tenants, path, json.dumps(body).encode() + b" ", admin.key, lambda: tenants.api("DELETE", grant))
+        status = slow_post(
+            tenants, path, json.dumps(body).encode() + b" ", admin.key, lambda: tenants.api("DELETE", grant)
+        )
         assert status == 404, f"{path}: {status}"
-    names = [item["name"] for item in tenants.api("GET", f"/v1/namespaces/{HERE}/service-accounts").json()["serviceAccounts"]]
+    names = [
+        item["name"] for item in tenants.api("GET", f"/v1/namespaces/{HERE}/service-accounts").json()["serviceAccounts"]
+    ]
     assert "backdoor" not in names
     assert admin.api("GET", "/v1/whoami").json()["grants"] == []
 
@@ -330,7 +354,9 @@ def test_a_range_in_a_policy_takes_the_right_to_addresses(tenants: Server) -> No
     assert refused.status == 403 and "egress:ip" in refused.text
     assert admin.api("PUT", path, {"development": True}).status == 200
     assert tenants.api("PUT", path, {"egress": {"cidrs": ["10.50.0.0/16"]}}).status == 200
-    assert admin.api("PUT", path, {"development": True, "egress": {"cidrs": ["10.50.0.0/16"]}}).status == 200, "what is there may stay"
+    assert (
+        admin.api("PUT", path, {"development": True, "egress": {"cidrs": ["10.50.0.0/16"]}}).status == 200
+    ), "what is there may stay"
     assert admin.api("PUT", path, {"egress": {"cidrs": ["10.51.0.0/16"]}}).status == 403
 
 
@@ -373,7 +399,9 @@ def test_who_may_make_tokens_but_not_call_makes_none(tenants: Server) -> None:
 
 def test_a_refused_deployment_takes_nobodys_archive_away(tenants: Server) -> None:
     developer = account(tenants, HERE, ("developer", HERE))
-    digest = developer.api("POST", "/v1/archives", archive({"handler.py": ONE["handler.py"] + "# kept\n"})).json()["digest"]
+    digest = developer.api("POST", "/v1/archives", archive({"handler.py": ONE["handler.py"] + "# kept\n"})).json()[
+        "digest"
+    ]
     stranger = account(tenants, "next-door", ("admin", "next-door"))
     order = {"namespace": "next-door", "manifest": manifest("next-door", "x"), "sources": {"x": digest}}
     for dry_run in (True, False):

@@ -59,7 +59,13 @@ def checkpoint(server: Server) -> tuple[str, str]:
 @pytest.fixture(scope="module")
 def log() -> Iterator[Log]:
     server = Server(options=("--pool-size", "0"))
-    server.options = (*server.options, "--audit-checkpoint-seconds", "1", "--audit-checkpoints", str(server.folder / "second" / "place"))
+    server.options = (
+        *server.options,
+        "--audit-checkpoint-seconds",
+        "1",
+        "--audit-checkpoints",
+        str(server.folder / "second" / "place"),
+    )
     second = server.folder / "second"
     second.mkdir(mode=0o777)
     second.chmod(0o777)
@@ -86,7 +92,9 @@ def test_the_chain_is_sha256_over_the_bytes_in_the_line_and_begins_with_the_key_
     assert first["kind"] == "audit.begun" and first["details"]["key"] == log.key
     assert json.loads(log.mine.read_text().splitlines()[0])["chain"] == first["details"]["chain"]
     for line in (log.lines[0], log.lines[-1]):
-        told = subprocess.run(["sh", "-c", PIPELINE], input=line + b"\n", capture_output=True, check=True).stdout.split()[0]
+        told = subprocess.run(
+            ["sh", "-c", PIPELINE], input=line + b"\n", capture_output=True, check=True
+        ).stdout.split()[0]
         assert told.decode() == audit_log.told_hash(line), "by the command in docs/audit.md"
 
 
@@ -141,13 +149,17 @@ def forged(lines: Lines, actor: str = "key:somebody-else", at: int = 5) -> Lines
 
 CHANGES: dict[str, Callable[[Lines], Lines]] = {
     "an actor changed": lambda l: replaced(l, 5, with_old_hash(l[5], edited(l[5], actor="key:somebody-else"))),
-    "a detail changed, with a fitting hash": lambda l: replaced(l, 5, audit_log.as_line(edited(l[5], details={"secret": "OTHER"}))),
+    "a detail changed, with a fitting hash": lambda l: replaced(
+        l, 5, audit_log.as_line(edited(l[5], details={"secret": "OTHER"}))
+    ),
     "a detail removed, with a fitting hash": lambda l: replaced(l, 5, audit_log.as_line(edited(l[5], details={}))),
     "the number alone changed": lambda l: replaced(l, 5, with_old_hash(l[5], edited(l[5], sequence=99))),
     "the hash alone changed": lambda l: replaced(l, 5, l[5].replace(audit_log.told_hash(l[5]).encode(), b"0" * 64)),
     "a space put in": lambda l: replaced(l, 5, l[5].replace(b'"actor":', b'"actor": ')),
     "a field put in twice": lambda l: replaced(l, 5, l[5].replace(b'"record":{', b'"record":{"actor":"x",')),
-    "another record beside the record": lambda l: replaced(l, 5, l[5][:-1] + b',"record":' + audit_log.raw(l[6]) + b"}"),
+    "another record beside the record": lambda l: replaced(
+        l, 5, l[5][:-1] + b',"record":' + audit_log.raw(l[6]) + b"}"
+    ),
     "something said beside the record": lambda l: replaced(l, 5, l[5][:-1] + b',"note":"x"}'),
     "a record removed": lambda l: replaced(l, 5),
     "the first record removed": lambda l: l[1:],
@@ -174,7 +186,9 @@ def test_a_change_is_found_without_any_checkpoint(log: Log, change: str) -> None
 
 def test_the_number_of_the_changed_record_is_told(log: Log) -> None:
     code, said = log.findings(CHANGES["an actor changed"](log.lines))
-    assert code == 1 and f"record {audit_log.record(log.lines[5])['sequence']} was changed: its hash does not fit" in said, said
+    assert (
+        code == 1 and f"record {audit_log.record(log.lines[5])['sequence']} was changed: its hash does not fit" in said
+    ), said
 
 
 def test_json_says_the_same_as_the_exit_code(log: Log) -> None:
@@ -202,7 +216,9 @@ def test_a_cut_end_is_found_with_a_checkpoint_alone(log: Log) -> None:
     assert log.findings(cut)[0] == 0, "nothing can be said about the log's end"
     code, said = log.findings(cut, "--against", str(log.mine))
     assert code == 1 and "cut off" in said, said
-    assert log.findings(log.lines[:-1], "--against", str(log.mine))[0] == 0, "what came after the last checkpoint is not covered"
+    assert (
+        log.findings(log.lines[:-1], "--against", str(log.mine))[0] == 0
+    ), "what came after the last checkpoint is not covered"
 
 
 def test_a_log_written_anew_with_fitting_hashes_is_found_with_a_checkpoint_alone(log: Log) -> None:
@@ -231,7 +247,17 @@ def test_an_empty_log_is_no_intact_one_where_there_is_a_checkpoint(log: Log) -> 
     assert code in (1, 2), said
 
 
-@pytest.mark.parametrize("field,by", [("sequence", 3), ("hash", "0" * 64), ("chain", "00000000-0000-4000-8000-000000000000"), ("time", "2020-01-01T00:00:00.000Z"), ("signature", "A" * 86), ("publicKey", "A" * 43)])
+@pytest.mark.parametrize(
+    "field,by",
+    [
+        ("sequence", 3),
+        ("hash", "0" * 64),
+        ("chain", "00000000-0000-4000-8000-000000000000"),
+        ("time", "2020-01-01T00:00:00.000Z"),
+        ("signature", "A" * 86),
+        ("publicKey", "A" * 43),
+    ],
+)
 def test_a_checkpoint_that_was_changed_vouches_for_nothing(log: Log, field: str, by: Any) -> None:
     lines = log.mine.read_text().splitlines()
     file = log.server.folder / f"changed-{field}.jsonl"
@@ -263,10 +289,14 @@ def rewritten(log: Log) -> Iterator[tuple[Path, Path, str]]:
     yield folder, file, key
 
 
-def test_a_checkpoint_signed_with_another_key_is_refused_by_the_fingerprint_that_was_written_down(log: Log, rewritten: tuple[Path, Path, str]) -> None:
+def test_a_checkpoint_signed_with_another_key_is_refused_by_the_fingerprint_that_was_written_down(
+    log: Log, rewritten: tuple[Path, Path, str]
+) -> None:
     folder, theirs, key = rewritten
     assert key != log.key
-    assert log.verify("--folder", str(folder), "--against", str(theirs))[0] == 0, "right in itself: without --key there is nothing to compare with"
+    assert (
+        log.verify("--folder", str(folder), "--against", str(theirs))[0] == 0
+    ), "right in itself: without --key there is nothing to compare with"
     code, said = log.verify("--folder", str(folder), "--against", str(theirs), "--key", log.key)
     assert code == 1, said
     assert key in said or "key" in said, said
@@ -274,7 +304,9 @@ def test_a_checkpoint_signed_with_another_key_is_refused_by_the_fingerprint_that
     assert code == 1, said
 
 
-def test_a_checkpoint_of_another_key_than_the_first_record_names_is_not_taken(log: Log, rewritten: tuple[Path, Path, str]) -> None:
+def test_a_checkpoint_of_another_key_than_the_first_record_names_is_not_taken(
+    log: Log, rewritten: tuple[Path, Path, str]
+) -> None:
     both = log.server.folder / "both.jsonl"
     both.write_text(log.mine.read_text() + rewritten[1].read_text())
     code, said = log.verify("--against", str(both))
@@ -297,7 +329,9 @@ def test_what_can_not_be_checked_is_exit_code_2_and_never_0(log: Log) -> None:
         "no such file of checkpoints": log.verify("--folder", own, "--against", str(server.folder / "nowhere.jsonl")),
         "a file that holds no checkpoints": log.verify("--folder", own, "--against", str(garbage)),
         "no checkpoint in the file": log.verify("--folder", own, "--against", str(empty)),
-        "no server": server.cli("audit", "verify", environment={"CASEMATE_URL": "http://127.0.0.1:9", "CASEMATE_KEY": server.key})[0:3:2],
+        "no server": server.cli(
+            "audit", "verify", environment={"CASEMATE_URL": "http://127.0.0.1:9", "CASEMATE_KEY": server.key}
+        )[0:3:2],
         "no right": nobody.cli("audit", "verify")[0:3:2],
     }
     assert {what: code for what, (code, _) in tries.items() if code != 2} == {}, tries
@@ -368,7 +402,9 @@ def test_a_log_of_several_megabytes_is_read_in_parts_and_verified_whole(own: Ser
     assert parts >= 3 and read.splitlines()[: len(long)] == long
     assert records(own, "audit.broken") == []
     own.stop()
-    audit_log.write(audit_log.folder(own), replaced(long, 9_000, with_old_hash(long[9_000], edited(long[9_000], actor="key:x"))))
+    audit_log.write(
+        audit_log.folder(own), replaced(long, 9_000, with_old_hash(long[9_000], edited(long[9_000], actor="key:x")))
+    )
     code, out, err = own.cli("audit", "verify", "--folder", str(audit_log.folder(own)))
     assert code == 1 and "record 9001 was changed" in err, err
     # Its own checkpoints know of the long one now.
@@ -473,6 +509,8 @@ def test_a_second_place_that_can_not_be_written_is_an_event_and_is_tried_again()
         place.mkdir()
         place.chmod(0o777)
         assert wait_until((place / "file").exists, 10), "not tried again"
-        assert len(records(server, "audit.export-failed")) <= 3, "one that goes on failing does not fill the log by itself"
+        assert (
+            len(records(server, "audit.export-failed")) <= 3
+        ), "one that goes on failing does not fill the log by itself"
         assert server.cli("audit", "verify", "--against", str(place / "file"))[0] == 0
         assert os.stat(place / "file").st_mode & 0o022 == 0, "nobody else may write it"

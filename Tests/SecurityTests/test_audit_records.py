@@ -84,7 +84,11 @@ def do_everything(seen: Seen) -> None:
 
     packed = archive(SAYS)
     uploaded = api("source uploaded", 201, "POST", "/v1/archives", packed)
-    order = {"namespace": "acts", "manifest": manifest("acts", "f", {"secrets": ["KEY"], "limits": {"timeout": "2s"}}), "sources": {"f": uploaded["digest"]}}
+    order = {
+        "namespace": "acts",
+        "manifest": manifest("acts", "f", {"secrets": ["KEY"], "limits": {"timeout": "2s"}}),
+        "sources": {"f": uploaded["digest"]},
+    }
     api("deployed", 200, "POST", "/v1/deployments", order)
     broken = server.api("POST", "/v1/archives", archive(handler("def other(data):\n    return 1\n"))).json()
     refused = server.api("POST", "/v1/deployments", {**order, "sources": {"f": broken["digest"]}})
@@ -104,7 +108,11 @@ def do_everything(seen: Seen) -> None:
     api("token revoked", 204, "DELETE", f"/v1/namespaces/acts/tokens/{made['id']}")
     seen.answers["revoked token shown"] = server.call("acts/f", body={}, token=made["token"])
     assert seen.answers["revoked token shown"].status == 401
-    for act, body in {"killed by time": {"sleep": 5}, "killed by itself": {"exit": 1}, "system call attempted": {"unshare": 1}}.items():
+    for act, body in {
+        "killed by time": {"sleep": 5},
+        "killed by itself": {"exit": 1},
+        "system call attempted": {"unshare": 1},
+    }.items():
         seen.answers[act] = server.call("acts/f", body=body)
 
     made = api("account made", 201, "POST", "/v1/namespaces/acts/service-accounts", {"name": "robot"})
@@ -123,11 +131,26 @@ def do_everything(seen: Seen) -> None:
     seen.answers["wrong credential"] = server.api("GET", "/v1/whoami", key=hidden["a wrong key"])
     assert seen.answers["wrong credential"].status == 401
 
-    api("issuer added", 201, "POST", "/v1/issuers", {"name": "corp", "url": "https://idp.example.com", "audiences": ["casemate"]})
+    api(
+        "issuer added",
+        201,
+        "POST",
+        "/v1/issuers",
+        {"name": "corp", "url": "https://idp.example.com", "audiences": ["casemate"]},
+    )
     api("issuer removed", 204, "DELETE", "/v1/issuers/corp")
 
-    alert = api("alert made", 201, "POST", "/v1/alerts", {"events": ["vault.sealed"], "url": "http://127.0.0.1:9/hidden-path?hidden=query"})
-    hidden["alert's secret"], hidden["alert's path"] = alert["secret"].removeprefix("whsec_"), "hidden-path?hidden=query"
+    alert = api(
+        "alert made",
+        201,
+        "POST",
+        "/v1/alerts",
+        {"events": ["vault.sealed"], "url": "http://127.0.0.1:9/hidden-path?hidden=query"},
+    )
+    hidden["alert's secret"], hidden["alert's path"] = (
+        alert["secret"].removeprefix("whsec_"),
+        "hidden-path?hidden=query",
+    )
     api("alert deleted", 204, "DELETE", f"/v1/alerts/{alert['id']}")
 
     api("vault sealed", 200, "POST", "/v1/vault/seal")
@@ -147,7 +170,14 @@ def seen(walled_server: Server) -> Seen:
     seen = Seen(walled_server)
     do_everything(seen)
     # What is observed is written without anybody waiting.
-    wanted = {"sandbox.killed", "sandbox.attempted", "call.refused", "auth.failed", "request.refused", "secret.redacted"}
+    wanted = {
+        "sandbox.killed",
+        "sandbox.attempted",
+        "call.refused",
+        "auth.failed",
+        "request.refused",
+        "secret.redacted",
+    }
     wait_until(lambda: wanted <= {record["kind"] for record in records(walled_server, "")}, 5)
     seen.all = records(walled_server, "")
     return seen
@@ -247,7 +277,15 @@ def test_a_use_of_a_secret_is_recorded_for_each_start_by_name_and_version(seen: 
     assert len(sandboxes) >= 2
 
 
-@pytest.mark.parametrize("act,kind", [("call made", "secret.redacted"), ("killed by time", "sandbox.killed"), ("killed by itself", "sandbox.killed"), ("system call attempted", "sandbox.attempted")])
+@pytest.mark.parametrize(
+    "act,kind",
+    [
+        ("call made", "secret.redacted"),
+        ("killed by time", "sandbox.killed"),
+        ("killed by itself", "sandbox.killed"),
+        ("system call attempted", "sandbox.attempted"),
+    ],
+)
 def test_what_is_observed_in_a_call_has_the_call_s_id(seen: Seen, act: str, kind: str) -> None:
     of_kind = [record for record in seen.all if record["kind"] == kind]
     assert of_kind, f"no {kind}"
@@ -281,7 +319,12 @@ def test_a_refused_way_out_is_recorded_with_its_target(walled: Server, world: Wo
 def test_a_blocked_and_an_allowed_answer_are_recorded_as_such(walled: Server) -> None:
     for way, kind, status in (("block", "secret.blocked", 502), ("allow", "secret.allowed", 200)):
         assert put(walled, f"ways/{way}", value()).status == 200
-        walled.deploy("ways", way, handler("def handle(data, secrets):\n    return secrets['KEY']\n"), {"secrets": ["KEY"], "secretsInResponse": way})
+        walled.deploy(
+            "ways",
+            way,
+            handler("def handle(data, secrets):\n    return secrets['KEY']\n"),
+            {"secrets": ["KEY"], "secretsInResponse": way},
+        )
         answer = walled.call(f"ways/{way}", body={})
         assert answer.status == status, answer.text
         found = wait_until(lambda kind=kind, way=way: records(walled, kind, f"ways/{way}"), 3)
@@ -301,8 +344,16 @@ def test_calls_are_recorded_as_the_policy_says_and_not_otherwise(walled: Server)
 
 
 def test_every_answer_of_the_api_has_a_request_id_of_its_own(walled: Server) -> None:
-    answers = [walled.api("GET", "/healthz", key=None), walled.api("GET", "/v1/audit?limit=x"), walled.api("GET", "/v1/nowhere")]
-    answers += [walled.api("GET", "/v1/audit", key=None), walled.api("GET", "/v1/whoami"), walled.api("GET", "/v1/whoami")]
+    answers = [
+        walled.api("GET", "/healthz", key=None),
+        walled.api("GET", "/v1/audit?limit=x"),
+        walled.api("GET", "/v1/nowhere"),
+    ]
+    answers += [
+        walled.api("GET", "/v1/audit", key=None),
+        walled.api("GET", "/v1/whoami"),
+        walled.api("GET", "/v1/whoami"),
+    ]
     ids = [answer.headers.get("casemate-request-id") for answer in answers]
     assert None not in ids and len(set(ids)) == len(ids), ids
 
@@ -325,7 +376,9 @@ def test_every_record_is_of_a_kind_that_the_documentation_lists_and_each_of_thos
     assert unknown == set()
     for group in {kind.split(".")[0] for kind in listed}:
         found = {record["kind"] for record in records(seen.server, f"{group}.*")}
-        assert found == {record["kind"] for record in records(seen.server, "") if record["kind"].startswith(group + ".")}, group
+        assert found == {
+            record["kind"] for record in records(seen.server, "") if record["kind"].startswith(group + ".")
+        }, group
 
 
 def test_of_many_alike_some_are_kept_and_the_number_of_the_others(walled: Server) -> None:
@@ -339,7 +392,12 @@ def test_of_many_alike_some_are_kept_and_the_number_of_the_others(walled: Server
 
     def counted() -> tuple[int, int]:
         kept = len(records(walled, "call.refused", "many/f"))
-        left_out = sum(int(number) for record in records(walled, "audit.suppressed") for number in record.get("details", {}).values() if str(number).isdigit())
+        left_out = sum(
+            int(number)
+            for record in records(walled, "audit.suppressed")
+            for number in record.get("details", {}).values()
+            if str(number).isdigit()
+        )
         return kept, left_out
 
     assert wait_until(lambda: sum(counted()) >= tries, 4), f"{counted()} of {tries}"
@@ -350,11 +408,19 @@ def test_of_many_alike_some_are_kept_and_the_number_of_the_others(walled: Server
 def test_a_policy_s_record_tells_what_changed_however_long_its_lists_are(walled: Server) -> None:
     walled.namespace("lists")
     hosts = [f"{'a' * 50}{number}.example.com:443" for number in range(100)]
-    policy = {"egress": {"allow": hosts}, "secretSources": ["aws-sm://lists/*"], "calls": "recorded", "machines": {"signers": []}}
+    policy = {
+        "egress": {"allow": hosts},
+        "secretSources": ["aws-sm://lists/*"],
+        "calls": "recorded",
+        "machines": {"signers": []},
+    }
     assert walled.api("PUT", "/v1/namespaces/lists/policy", policy).status == 200
     details = [record for record in records(walled, "policy.changed") if record["namespace"] == "lists"][-1]["details"]
     told = " ".join(details[name] for name in sorted(details))
-    assert all(text in told.split() for text in ("calls=recorded", "machines", "+secretSources:aws-sm://lists/*", f"+egress.allow:{hosts[0]}"))
+    assert all(
+        text in told.split()
+        for text in ("calls=recorded", "machines", "+secretSources:aws-sm://lists/*", f"+egress.allow:{hosts[0]}")
+    )
     assert told.count("+egress.allow") + int(details["changedLeftOut"]) == len(hosts)
 
 
@@ -382,7 +448,14 @@ def test_who_may_read_a_namespace_s_log_sees_its_records_alone(readers: dict[str
         found = answer.json()["records"]
         assert found and {record.get("namespace") for record in found} == {"mine"}
         assert "theirs" not in answer.text
-    for query in ("namespace=theirs", "function=theirs/f", "tail=10000", "after=0&limit=10000", "kind=server.started", "actor=server"):
+    for query in (
+        "namespace=theirs",
+        "function=theirs/f",
+        "tail=10000",
+        "after=0&limit=10000",
+        "kind=server.started",
+        "actor=server",
+    ):
         answer = readers["reader"].api("GET", f"/v1/namespaces/mine/audit?{query}")
         assert answer.status in (200, 400, 404) and "theirs" not in answer.text.replace(query, ""), answer.text
         if answer.status == 200:
@@ -398,7 +471,9 @@ def test_the_whole_log_takes_the_right_on_the_whole_server(readers: dict[str, Ac
     assert readers["auditor"].server.api("GET", where, key=None).status == 401
 
 
-def test_without_the_right_a_namespace_s_log_is_refused_and_another_s_does_not_exist(readers: dict[str, Account]) -> None:
+def test_without_the_right_a_namespace_s_log_is_refused_and_another_s_does_not_exist(
+    readers: dict[str, Account],
+) -> None:
     assert readers["developer"].api("GET", "/v1/namespaces/mine/audit").status == 403
     for who in ("reader", "developer", "admin"):
         answer = readers[who].api("GET", "/v1/namespaces/theirs/audit")
@@ -421,7 +496,9 @@ def test_whoever_makes_a_namespace_of_a_former_name_is_not_shown_the_former_one_
 # ---------------------------------------------------------------- audit tail
 
 
-def test_tail_prints_one_record_a_line_and_takes_kind_namespace_function_actor_and_number(readers: dict[str, Account]) -> None:
+def test_tail_prints_one_record_a_line_and_takes_kind_namespace_function_actor_and_number(
+    readers: dict[str, Account],
+) -> None:
     server = readers["reader"].server
     code, out, _ = server.cli("audit", "tail", "--kind", "secret.*,vault.*", "--namespace", "mine", "--json")
     found = [json.loads(line) for line in out.splitlines()]
@@ -445,7 +522,15 @@ def test_tail_prints_one_record_a_line_and_takes_kind_namespace_function_actor_a
 def following(server: Server, *options: str, key: str = "") -> Iterator[tuple[subprocess.Popen[str], list[str]]]:
     environment = server.cli_environment(CASEMATE_URL=server.api_url, CASEMATE_KEY=key or server.key)
     command = [*server.prefix, str(binary()), "audit", "tail", "-f", "--json", *options]
-    process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=server.folder)
+    process = subprocess.Popen(
+        command,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=server.folder,
+    )
     lines: list[str] = []
     assert process.stdout is not None
     reader = threading.Thread(target=lambda: lines.extend(process.stdout), daemon=True)  # type: ignore[arg-type]
@@ -477,7 +562,10 @@ def test_whoever_follows_the_log_when_the_right_goes_loses_sight_of_it(readers: 
     server = readers["reader"].server
     watcher = account(server, "mine")
     grant = watcher.grant("audit:read", "mine")
-    with following(server, "--namespace", "mine", "--kind", "secret.set", "-n", "0", key=watcher.key) as (process, lines):
+    with following(server, "--namespace", "mine", "--kind", "secret.set", "-n", "0", key=watcher.key) as (
+        process,
+        lines,
+    ):
         time.sleep(0.5)
         put(server, "mine/f", value())
         assert wait_until(lambda: len(lines) == 1, 5)
@@ -537,7 +625,11 @@ def test_wait_returns_with_the_first_record_and_otherwise_when_the_time_is_over(
     quiet = walled.api("GET", f"/v1/audit?after={cursor}&wait=1&kind=secret.set&namespace=waited")
     assert quiet.status == 200 and quiet.json()["records"] == [] and 0.8 < quiet.seconds < 3
     got: list[Answer] = []
-    waiting = threading.Thread(target=lambda: got.append(walled.api("GET", f"/v1/audit?after={cursor}&wait=20&kind=secret.set&namespace=waited")))
+    waiting = threading.Thread(
+        target=lambda: got.append(
+            walled.api("GET", f"/v1/audit?after={cursor}&wait=20&kind=secret.set&namespace=waited")
+        )
+    )
     waiting.start()
     time.sleep(0.3)
     put(walled, "waited/f", value())

@@ -117,7 +117,9 @@ def is_refused(answer: Answer) -> bool:
 def make_unwritable(server: Server, disk: SmallDisk) -> None:
     """Until the last page is full, too, a few more records fit."""
     disk.fill()
-    assert wait_until(lambda: is_refused(server.api("POST", "/v1/vault/unseal")), 5, every=0), "it is still written somewhere"
+    assert wait_until(
+        lambda: is_refused(server.api("POST", "/v1/vault/unseal")), 5, every=0
+    ), "it is still written somewhere"
 
 
 @pytest.fixture
@@ -147,7 +149,9 @@ CHANGES: dict[str, Callable[[Server], Answer]] = {
     "a secret compared": lambda s: s.api("POST", path("full/kept", what="/verify"), b"guess"),
     "a token made": lambda s: s.api("POST", "/v1/namespaces/full/tokens", {}),
     "a token revoked": lambda s: s.api("DELETE", f"/v1/namespaces/full/tokens/{s.token_id}"),  # type: ignore[attr-defined]
-    "a grant made": lambda s: s.api("POST", "/v1/namespaces/full/grants", {"subject": "service-account:full/robot", "permission": "admin"}),
+    "a grant made": lambda s: s.api(
+        "POST", "/v1/namespaces/full/grants", {"subject": "service-account:full/robot", "permission": "admin"}
+    ),
     "a grant withdrawn": lambda s: s.api("DELETE", s.grant),  # type: ignore[attr-defined]
     "an account made": lambda s: s.api("POST", "/v1/namespaces/full/service-accounts", {"name": "other"}),
     "an account deleted": lambda s: s.api("DELETE", "/v1/namespaces/full/service-accounts/robot"),
@@ -160,7 +164,9 @@ CHANGES: dict[str, Callable[[Server], Answer]] = {
     "a function deleted": lambda s: s.api("DELETE", "/v1/namespaces/full/functions/gone"),
     "an alert made": lambda s: s.api("POST", "/v1/alerts", {"events": ["vault.sealed"], "url": "http://127.0.0.1:9/"}),
     "the vault rotated": lambda s: s.api("POST", "/v1/vault/rotate"),
-    "an issuer added": lambda s: s.api("POST", "/v1/issuers", {"name": "corp", "url": "https://idp.example.com", "audiences": ["casemate"]}),
+    "an issuer added": lambda s: s.api(
+        "POST", "/v1/issuers", {"name": "corp", "url": "https://idp.example.com", "audiences": ["casemate"]}
+    ),
     "a backup begun": lambda s: s.api("POST", "/v1/backups"),
     "source read": lambda s: s.api("GET", "/v1/namespaces/full/functions/plain/source"),
     # Last: see the fault below.
@@ -187,7 +193,9 @@ def state(server: Server) -> dict[str, Any]:
         told.pop("rotation", None)
         found[where] = (answer.status, told if answer.status == 200 else told["type"])
     found["key-encryption key"] = (folder / "kek").read_bytes()
-    found["files"] = sorted(str(file.relative_to(folder)) for place in ("", "artifacts") for file in (folder / place).iterdir())
+    found["files"] = sorted(
+        str(file.relative_to(folder)) for place in ("", "artifacts") for file in (folder / place).iterdir()
+    )
     return found
 
 
@@ -214,7 +222,14 @@ def changes(small: tuple[Server, SmallDisk]) -> dict[str, Any]:
     disk.free()
     assert wait_until(lambda: server.api("POST", "/v1/vault/unseal").status == 200, 10)
     recorded = [record for record in records(server, "")[count + unsealed :] if record["outcome"] == "done"]
-    return {"tried": tried, "before": before, "after": after, "readable": readable, "gauge": gauge, "recorded": recorded}
+    return {
+        "tried": tried,
+        "before": before,
+        "after": after,
+        "readable": readable,
+        "gauge": gauge,
+        "recorded": recorded,
+    }
 
 
 @pytest.mark.parametrize("change", CHANGES)
@@ -232,7 +247,9 @@ def test_what_was_refused_left_no_file_behind(changes: dict[str, Any]) -> None:
     assert set(changes["after"]["files"]) - set(changes["before"]["files"]) == set()
 
 
-def test_an_archive_whose_upload_was_refused_can_not_be_deployed_afterwards(changes: dict[str, Any], small: tuple[Server, SmallDisk]) -> None:
+def test_an_archive_whose_upload_was_refused_can_not_be_deployed_afterwards(
+    changes: dict[str, Any], small: tuple[Server, SmallDisk]
+) -> None:
     assert is_refused(changes["tried"]["an archive uploaded"])
     digest = hashlib.sha256(NEVER_UPLOADED).hexdigest()
     order = {"namespace": "full", "manifest": manifest("full", "smuggled"), "sources": {"smuggled": digest}}
@@ -241,10 +258,17 @@ def test_an_archive_whose_upload_was_refused_can_not_be_deployed_afterwards(chan
 
 
 def test_what_was_refused_is_not_in_the_log_as_done(changes: dict[str, Any]) -> None:
-    assert {record["kind"] for record in changes["recorded"]} <= {"vault.unsealed", "vault.unavailable", "vault.recovered", "audit.suppressed"}
+    assert {record["kind"] for record in changes["recorded"]} <= {
+        "vault.unsealed",
+        "vault.unavailable",
+        "vault.recovered",
+        "audit.suppressed",
+    }
 
 
-def test_the_log_can_be_read_meanwhile_and_a_metric_tells(changes: dict[str, Any], small: tuple[Server, SmallDisk]) -> None:
+def test_the_log_can_be_read_meanwhile_and_a_metric_tells(
+    changes: dict[str, Any], small: tuple[Server, SmallDisk]
+) -> None:
     assert changes["readable"].status == 200 and changes["readable"].json()["records"]
     assert changes["gauge"] == 0
     assert metrics(small[0])["casemate_audit_writable"] == 1
@@ -288,7 +312,9 @@ def test_after_all_of_this_the_chain_is_whole(small: tuple[Server, SmallDisk]) -
 # ---------------------------------------------------------------- half-written records
 
 
-def test_each_answer_with_200_is_in_the_log_once_and_no_other_is_while_the_disk_fills_and_empties(small: tuple[Server, SmallDisk]) -> None:
+def test_each_answer_with_200_is_in_the_log_once_and_no_other_is_while_the_disk_fills_and_empties(
+    small: tuple[Server, SmallDisk],
+) -> None:
     server, disk = small
     done: list[int] = []
     refused = 0
@@ -308,12 +334,16 @@ def test_each_answer_with_200_is_in_the_log_once_and_no_other_is_while_the_disk_
     told = Counter(int(record["details"]["version"]) for record in records(server, "secret.set", "full/kept"))
     assert {version: told[version] for version in done} == dict.fromkeys(done, 1)
     assert max(told.values()) == 1
-    assert set(told) == {entry["version"] for entry in versions(server, "full/kept")}, "each version has its record, and each record its version"
+    assert set(told) == {
+        entry["version"] for entry in versions(server, "full/kept")
+    }, "each version has its record, and each record its version"
     audit_log.assert_chained(audit_log.lines(audit_log.folder(server)))
     assert server.cli("audit", "verify")[0] == 0
 
 
-def test_a_server_that_can_not_write_the_log_at_its_start_says_so_and_starts_when_there_is_room(small: tuple[Server, SmallDisk]) -> None:
+def test_a_server_that_can_not_write_the_log_at_its_start_says_so_and_starts_when_there_is_room(
+    small: tuple[Server, SmallDisk],
+) -> None:
     server, disk = small
     make_unwritable(server, disk)
     server.stop()

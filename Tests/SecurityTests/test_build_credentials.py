@@ -51,7 +51,14 @@ def assert_untold(where: bytes | str, what: str) -> None:
 
 
 def test_all_spellings_of_the_credentials_would_be_found() -> None:
-    for text in (CREDENTIALS, basic(CREDENTIALS), basic(f"{TOKEN}:"), urllib.parse.quote(CREDENTIALS), CREDENTIALS.encode().hex(), URL):
+    for text in (
+        CREDENTIALS,
+        basic(CREDENTIALS),
+        basic(f"{TOKEN}:"),
+        urllib.parse.quote(CREDENTIALS),
+        CREDENTIALS.encode().hex(),
+        URL,
+    ):
         assert found_in(f"before {text} after", TOKEN), text
 
 
@@ -102,7 +109,10 @@ class Index:
             self.accepts, self.port = CREDENTIALS, PORT
 
     def __call__(self, stream: socket.socket, arrival: Arrival) -> None:
-        with authority().context("unnamed.invalid").wrap_socket(stream, server_side=True) as secure, secure.makefile("rb") as reader:
+        with (
+            authority().context("unnamed.invalid").wrap_socket(stream, server_side=True) as secure,
+            secure.makefile("rb") as reader,
+        ):
             arrival.sni = getattr(secure, "asked_for", None)
             is_index = (arrival.sni, arrival.port) == (INDEX, self.port)
             while asked := head_of(reader):
@@ -280,7 +290,12 @@ def folders(pid: int) -> list[str]:
 def files(pid: int) -> dict[str, bytes]:
     """Regular files: those that a sandbox could have written, and those that a process has open."""
     root = f"/proc/{pid}/root"
-    paths = [os.path.join(folder, name) for place in folders(pid) for folder, _, names in os.walk(root + place) for name in names]
+    paths = [
+        os.path.join(folder, name)
+        for place in folders(pid)
+        for folder, _, names in os.walk(root + place)
+        for name in names
+    ]
     paths += [root + place for place in folders(pid) if not os.path.isdir(root + place)]
     paths = [path for path in paths if stat.S_ISREG(os.lstat(path).st_mode)]
     opened = [str(path) for path in Path(f"/proc/{pid}/fd").iterdir() if stat.S_ISREG(path.stat().st_mode)]
@@ -302,7 +317,9 @@ def assert_has_nothing(process: Process) -> tuple[bytes, dict[str, bytes]]:
 
 
 @pytest.mark.guarantee("KYM-18")
-def test_KYM_18_packages_come_from_an_index_that_wants_credentials_and_nobody_else_is_told_them(shops: Shops, shop: Server) -> None:
+def test_KYM_18_packages_come_from_an_index_that_wants_credentials_and_nobody_else_is_told_them(
+    shops: Shops, shop: Server
+) -> None:
     shop.deploy("packages", "shopper", SHOPPER)
     assert shop.call("packages/shopper", body={}).json() == ["near", "far", "away"]
     asked = heads(shops, PUBLIC, PORT)
@@ -312,10 +329,18 @@ def test_KYM_18_packages_come_from_an_index_that_wants_credentials_and_nobody_el
     # The hosts of files, one of them the index's own at another port: they were asked, and got no credentials of any kind.
     for address, name in ((OTHER_ADDRESS, "far"), (PUBLIC, "away")):
         asked = heads(shops, address, HTTPS)
-        assert asked and all(head.split(b" ", 2)[1] == f"/files/{name}-1.0-py3-none-any.whl".encode() for head in asked), asked
-        assert not any(named(head, field) for head in asked for field in ("authorization", "proxy-authorization", "cookie"))
+        assert asked and all(
+            head.split(b" ", 2)[1] == f"/files/{name}-1.0-py3-none-any.whl".encode() for head in asked
+        ), asked
+        assert not any(
+            named(head, field) for head in asked for field in ("authorization", "proxy-authorization", "cookie")
+        )
         assert_untold(b"".join(asked), f"a request to {address}")
-    assert {(arrival.address, arrival.port) for arrival in shops.arrivals} == {(PUBLIC, PORT), (PUBLIC, HTTPS), (OTHER_ADDRESS, HTTPS)}
+    assert {(arrival.address, arrival.port) for arrival in shops.arrivals} == {
+        (PUBLIC, PORT),
+        (PUBLIC, HTTPS),
+        (OTHER_ADDRESS, HTTPS),
+    }
     shops.assert_untouched(PUBLIC, OTHER_ADDRESS)
 
 
@@ -333,7 +358,11 @@ def test_KYM_18_no_process_file_or_memory_of_a_build_sandbox_has_the_credentials
             assert wait_until(lambda: all(any(head.startswith(start) for head in heads(shops)) for start in wanted), 30)
 
             def building() -> list[Process]:
-                groups = [group for group in shop.sandboxes().values() if any("bootstrap.py build" in p.command for p in group)]
+                groups = [
+                    group
+                    for group in shop.sandboxes().values()
+                    if any("bootstrap.py build" in p.command for p in group)
+                ]
                 assert len(groups) == 1, groups
                 return groups[0]
 
@@ -362,11 +391,15 @@ def test_KYM_18_no_run_sandbox_has_the_credentials(shop: Server, shopper: str) -
     assert all(known in text for known in (RANDOM.encode(), b"'PATH': '/usr/bin:/bin'", b"NAME = 'near'"))
     assert_untold(text, "what a function can read")
     found = []
-    for process in [process for group in shop.sandboxes().values() for process in group if "bootstrap.py run" in process.command]:
+    for process in [
+        process for group in shop.sandboxes().values() for process in group if "bootstrap.py run" in process.command
+    ]:
         # Those that wait for other functions come and go.
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):
             found.append((process, *assert_has_nothing(process)))
-    assert any(f"marker-of-memory-{RANDOM}".encode() in seen for _, seen, _ in found), [process for process, _, _ in found]
+    assert any(f"marker-of-memory-{RANDOM}".encode() in seen for _, seen, _ in found), [
+        process for process, _, _ in found
+    ]
     assert any(RANDOM.encode() in content for _, _, kept in found for content in kept.values())
 
 
@@ -402,12 +435,18 @@ def test_KYM_18_an_index_that_refuses_the_password_is_told_as_that_and_the_passw
     assert shop.call(shopper, body={}).json() == ["near", "far", "away"]
     assert "401" in refused["output"] and f"https://{INDEX}:{PORT}/simple" in refused["output"], refused
     # Not that there were no such package.
-    assert refused["problemType"] == "/problems/build-failed" and "401" in refused["problem"] and INDEX in refused["problem"], refused
+    assert (
+        refused["problemType"] == "/problems/build-failed"
+        and "401" in refused["problem"]
+        and INDEX in refused["problem"]
+    ), refused
 
 
 @pytest.mark.guarantee("KYM-18")
 @pytest.mark.parametrize("how", ["listed", "moved"])
-def test_KYM_18_what_an_index_tells_of_the_credentials_is_a_mark_in_the_build(shops: Shops, shop: Server, how: str) -> None:
+def test_KYM_18_what_an_index_tells_of_the_credentials_is_a_mark_in_the_build(
+    shops: Shops, shop: Server, how: str
+) -> None:
     refused = assert_refused(outcome := shop.try_deploy("packages", how, needing(how)))
     assert MARK in refused["output"] and "400 Bad Request" in refused["output"], refused
     assert_untold(outcome.said, "the deployment's answer")
@@ -432,7 +471,10 @@ def test_KYM_18_a_user_s_name_without_a_password_is_as_secret(shops: Shops) -> N
     with shops.index.accepting(f"{TOKEN}:", HTTPS), shops.shopping(f"https://{TOKEN}@{INDEX}/simple") as shop:
         shop.deploy("packages", "near", needing("near"))
         assert shop.call("packages/near", body={}).json() == "near"
-        assert all(named(head, "authorization") == [f"Basic {basic(f'{TOKEN}:')}".encode()] for head in heads(shops, PUBLIC, HTTPS))
+        assert all(
+            named(head, "authorization") == [f"Basic {basic(f'{TOKEN}:')}".encode()]
+            for head in heads(shops, PUBLIC, HTTPS)
+        )
         outcome = shop.try_deploy("packages", "listed", needing("listed"))
         assert_refused(outcome)
         assert MARK in outcome.first["output"], outcome.said
@@ -468,7 +510,9 @@ def test_KYM_18_the_configuration_is_shown_without_the_password(shop: Server, ho
         code, out, err = shop.cli("config", "show", *arguments, environment=environment)
         assert_untold(out + err, "the configuration")
         # An address that is refused is not shown, and any other is but for its credentials.
-        assert (code == 0 and f"@{INDEX}:{PORT}/simple" in out and "robot" not in out) or (code == 2 and "index-url" in err), out + err
+        assert (code == 0 and f"@{INDEX}:{PORT}/simple" in out and "robot" not in out) or (
+            code == 2 and "index-url" in err
+        ), (out + err)
 
 
 @pytest.mark.guarantee("KYM-18")

@@ -91,7 +91,9 @@ def test_COG_26_a_persons_first_call_of_a_revision_is_refused_until_they_agree(a
 
 
 @pytest.mark.guarantee("COG-26")
-def test_COG_26_what_one_agrees_to_another_has_not(asking: Server, alice: Home, provider: SignInProvider, tmp_path: Path) -> None:
+def test_COG_26_what_one_agrees_to_another_has_not(
+    asking: Server, alice: Home, provider: SignInProvider, tmp_path: Path
+) -> None:
     function = deploy(asking, "mine")
     assert alice.cli("consent", function, "--yes")[0] == 0
     provider.person = {"sub": "bob"}
@@ -121,7 +123,9 @@ def test_COG_26_machines_are_never_asked(asking: Server, provider: SignInProvide
     assert refused.status == 403 and "casemate login" in problem(refused)["detail"]
     # To call is not to read: what its rights show it nowhere else it does not see here either.
     assert not {"secrets", "egress", "findings"} & set(sheet)
-    assert {"secrets", "egress", "findings"} <= set(asking.api("GET", "/v1/namespaces/agree/functions/machine/trust").json())
+    assert {"secrets", "egress", "findings"} <= set(
+        asking.api("GET", "/v1/namespaces/agree/functions/machine/trust").json()
+    )
 
 
 @pytest.mark.guarantee("COG-26")
@@ -137,7 +141,9 @@ def test_COG_26_also_a_public_function_acts_for_nobody_unasked(asking: Server, a
 
 
 @pytest.mark.guarantee("COG-26")
-def test_COG_26_a_function_behind_the_one_that_was_agreed_to_acts_for_nobody_unasked(asking: Server, alice: Home) -> None:
+def test_COG_26_a_function_behind_the_one_that_was_agreed_to_acts_for_nobody_unasked(
+    asking: Server, alice: Home
+) -> None:
     inner = handler("""
         import json
         import urllib.request
@@ -158,7 +164,9 @@ def test_COG_26_a_function_behind_the_one_that_was_agreed_to_acts_for_nobody_una
     both = ["agree/inner:invoke", "agree/lookup:invoke"]
     asking.deploy("agree", "inner", inner, {"signature": "scaleway", "capabilities": both[1:]})
     asking.deploy("agree", "outer", outer, {"signature": "scaleway", "capabilities": both})
-    assert asking.call("agree/outer", body={}).json()["grants"] == [{"on": "agree/lookup", "permission": "function:invoke"}], "for a machine"
+    assert asking.call("agree/outer", body={}).json()["grants"] == [
+        {"on": "agree/lookup", "permission": "function:invoke"}
+    ], "for a machine"
     assert alice.cli("consent", "agree/outer", "--yes")[0] == 0
     assert alice.call("agree/outer", body={}).json()["grants"] == []
     assert alice.cli("consent", "agree/inner", "--yes")[0] == 0
@@ -216,10 +224,14 @@ def test_who_may_not_call_sees_no_sheet(asking: Server, alice: Home) -> None:
 
 
 @pytest.mark.guarantee("COG-26")
-def test_COG_26_a_policy_narrows_what_machines_call_by_signer_and_by_what_it_may_do(asking: Server, provider: SignInProvider, tmp_path: Path) -> None:
+def test_COG_26_a_policy_narrows_what_machines_call_by_signer_and_by_what_it_may_do(
+    asking: Server, provider: SignInProvider, tmp_path: Path
+) -> None:
     asking.namespace("narrow")
     asking.deploy("narrow", "plain", handler(ONE.format(1)))
-    asking.deploy("narrow", "able", handler(ONE.format(1)), {"capabilities": ["agree/lookup:invoke", "agree/lookup:logs:read"]})
+    asking.deploy(
+        "narrow", "able", handler(ONE.format(1)), {"capabilities": ["agree/lookup:invoke", "agree/lookup:logs:read"]}
+    )
     robot = account(asking, "narrow", ("function:invoke", "narrow"))
     signer = robot.api("GET", "/v1/namespaces/narrow/functions/plain/trust").json()["signer"]
 

@@ -81,7 +81,9 @@ def scenario() -> Iterator[Scenario]:
         for body in ({}, {"raise": 1}, {"exit": 1}, {"text": lived.values["first"]}):
             server.call("rest/f", body=body)
         set_("after a call", value(24))
-        assert wait_until(lambda: server.call("rest/f", body={"text": lived.values["before the deployment"]}).status == 200, 5)
+        assert wait_until(
+            lambda: server.call("rest/f", body={"text": lived.values["before the deployment"]}).status == 200, 5
+        )
         guess = lived.new("a guess", value(24))
         assert server.api("POST", path("rest/f", what="/verify"), guess.encode()).json()["matches"] is False
         assert server.api("POST", path("rest/f", what="/rollback"), {}).status == 200
@@ -89,7 +91,15 @@ def scenario() -> Iterator[Scenario]:
         assert server.api("DELETE", path("rest/f", "TYPED")).status == 204
         assert put(server, "rest/f", lived.new("refused for a NUL", value(24)) + "\0").status == 400
         assert put(server, "nowhere/f", lived.new("for no namespace", value(24))).status == 404
-        assert server.api("PUT", path("rest/f"), lived.new("with a wrong key", value(24)).encode(), key="00000000-0000-4000-8000-000000000000").status == 401
+        assert (
+            server.api(
+                "PUT",
+                path("rest/f"),
+                lived.new("with a wrong key", value(24)).encode(),
+                key="00000000-0000-4000-8000-000000000000",
+            ).status
+            == 401
+        )
         lived.backups.append(server.folder / "before.tar.gz")
         assert server.cli("backup", "--data", str(server.data), str(lived.backups[-1]))[0] == 0
         assert server.cli("vault", "rotate")[0] == 0
@@ -163,7 +173,9 @@ def test_no_temporary_file_has_a_value(scenario: Scenario) -> None:
             assert_absent(content, text, f"{name} ({what})")
 
 
-def test_neither_the_server_s_own_log_nor_a_process_s_command_line_or_environment_has_a_value(scenario: Scenario) -> None:
+def test_neither_the_server_s_own_log_nor_a_process_s_command_line_or_environment_has_a_value(
+    scenario: Scenario,
+) -> None:
     server = scenario.server
     assert server.call("rest/f", body={}).status == 200
     said = "".join(server.out + server.err)
@@ -192,7 +204,9 @@ def test_files_with_keys_and_ciphertexts_are_for_the_server_s_user_alone(scenari
     server = scenario.server.data / "server"
     assert server.stat().st_mode & 0o077 == 0
     for file in server.rglob("*"):
-        assert file.is_symlink() or file.stat().st_mode & 0o077 == 0, f"{file.relative_to(server)} is {oct(file.stat().st_mode)}"
+        assert (
+            file.is_symlink() or file.stat().st_mode & 0o077 == 0
+        ), f"{file.relative_to(server)} is {oct(file.stat().st_mode)}"
     assert (scenario.server.data / "admin.key").stat().st_mode & 0o077 == 0
 
 
@@ -205,7 +219,9 @@ def stopped() -> Iterator[tuple[Server, Copy]]:
         server.namespace("d")
         for number in range(24):
             assert put(server, f"d/f{number}", value()).status == 200
-        server.deploy("d", "f1", handler("def handle(data, secrets):\n    return len(secrets['KEY'])\n"), {"secrets": ["KEY"]})
+        server.deploy(
+            "d", "f1", handler("def handle(data, secrets):\n    return len(secrets['KEY'])\n"), {"secrets": ["KEY"]}
+        )
         server.stop()
         yield server, Copy(server)
 
@@ -236,9 +252,14 @@ DAMAGES: dict[str, Callable[[bytes], bytes]] = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_server_does_not_start_with_a_damaged_database_and_makes_no_other(stopped: tuple[Server, Copy], damage: str) -> None:
+def test_a_server_does_not_start_with_a_damaged_database_and_makes_no_other(
+    stopped: tuple[Server, Copy], damage: str
+) -> None:
     server, copy = stopped
-    keys = {name: (server.data / "server" / name).read_bytes() for name in ("kek", "signing.key", "token.key", "audit.key", "webhook.key")}
+    keys = {
+        name: (server.data / "server" / name).read_bytes()
+        for name in ("kek", "signing.key", "token.key", "audit.key", "webhook.key")
+    }
     copy.remove()
     copy.put_back(DAMAGES[damage])
     damaged = database(server).read_bytes()

@@ -29,7 +29,11 @@ def found() -> dict[str, Any]:
         "name": outcome(lambda: socket.getaddrinfo("example.com", 443)),
         "address": outcome(lambda: socket.create_connection(("192.0.2.1", 443), 1)),
         "user": os.getuid(),
-        "privileges": [line.split()[1] for line in open("/proc/self/status") if line.startswith(("CapEff", "NoNewPrivs", "Seccomp:"))],
+        "privileges": [
+            line.split()[1]
+            for line in open("/proc/self/status")
+            if line.startswith(("CapEff", "NoNewPrivs", "Seccomp:"))
+        ],
         "environment": sorted(os.environ),
     }
 
@@ -52,7 +56,12 @@ def test_AZR_11_a_new_identity_may_do_nothing_and_a_new_namespace_allows_nothing
     nobody = account(server, "defaults")
     assert nobody.api("GET", "/v1/whoami").json()["grants"] == []
     assert nobody.api("GET", "/v1/namespaces").json() == {"namespaces": []}
-    for method, path in (("GET", "/v1/status"), ("GET", "/metrics"), ("POST", "/v1/archives"), ("POST", "/v1/namespaces")):
+    for method, path in (
+        ("GET", "/v1/status"),
+        ("GET", "/metrics"),
+        ("POST", "/v1/archives"),
+        ("POST", "/v1/namespaces"),
+    ):
         assert nobody.api(method, path).status == 403, path
     assert nobody.call("defaults/other").status == 404
     policy = server.api("GET", "/v1/namespaces/defaults/policy").json()

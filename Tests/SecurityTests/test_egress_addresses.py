@@ -55,7 +55,14 @@ def test_an_address_is_reached_at_its_port_alone(walled: Server, world: World) -
     assert echo(walled, ONE)["received"] == "hello<5>"
     assert [arrival.address for arrival in world.arrivals_at(port=ECHO)] == [ONE]
     assert asks_without_a_name(walled, host=ONE)["body"] == "x" * 7
-    for host, port in ((ONE, 22), (ONE, 5433), (NEIGHBOUR, ECHO), (NEIGHBOUR, HTTPS), (PRIVATE, HTTPS), ("127.0.0.1", ECHO)):
+    for host, port in (
+        (ONE, 22),
+        (ONE, 5433),
+        (NEIGHBOUR, ECHO),
+        (NEIGHBOUR, HTTPS),
+        (PRIVATE, HTTPS),
+        ("127.0.0.1", ECHO),
+    ):
         assert was_refused(echo(walled, host, port)), f"{host}:{port}"
     world.assert_untouched(ONE)
 

@@ -81,7 +81,9 @@ def test_N2_one_forbidden_address_spoils_the_whole_answer(walled: Server, world:
 
 @pytest.mark.case("N2")
 @pytest.mark.guarantee("KYM-10")
-def test_N2_a_forbidden_address_of_one_family_is_not_used_beside_a_public_one_of_the_other(walled: Server, world: World) -> None:
+def test_N2_a_forbidden_address_of_one_family_is_not_used_beside_a_public_one_of_the_other(
+    walled: Server, world: World
+) -> None:
     zones: dict[str, list[Record]] = {}
     for index, text in enumerate(FORBIDDEN):
         zones[f"across{index}"] = [address(text), A(PUBLIC) if ":" in text else AAAA(PUBLIC_6)]
@@ -99,7 +101,14 @@ def test_N2_aliases_do_not_hide_where_a_name_leads(walled: Server, world: World)
     world.dns["far.evil.example"] = [CNAME("nearer.evil.example")]
     world.dns["nearer.evil.example"] = [CNAME("inside.evil.example")]
     world.dns["mixed.evil.example"] = [A(PUBLIC), A("10.50.0.9")]
-    targets = ["localhost", "localhost.", "metadata.google.internal", "inside.evil.example", "far.evil.example", "mixed.evil.example"]
+    targets = [
+        "localhost",
+        "localhost.",
+        "metadata.google.internal",
+        "inside.evil.example",
+        "far.evil.example",
+        "mixed.evil.example",
+    ]
     all_refused(walled, hosts_of(world, {f"alias{index}": [CNAME(target)] for index, target in enumerate(targets)}))
     world.assert_untouched()
 
@@ -118,7 +127,9 @@ def test_N2_a_raw_port_is_no_way_in_either(walled: Server, world: World) -> None
 
 @pytest.mark.case("N2")
 @pytest.mark.guarantee("KYM-10")
-@pytest.mark.parametrize("private", [METADATA, "127.0.0.1", "10.50.0.9", OWN_ADDRESSES[0], "::ffff:10.50.0.9", "fd00:ec2::254"])
+@pytest.mark.parametrize(
+    "private", [METADATA, "127.0.0.1", "10.50.0.9", OWN_ADDRESSES[0], "::ffff:10.50.0.9", "fd00:ec2::254"]
+)
 def test_N2_a_name_that_changes_between_look_and_connection_wins_nothing(
     walled: Server, world: World, private: str
 ) -> None:
@@ -141,7 +152,9 @@ def test_N2_a_name_that_changes_between_look_and_connection_wins_nothing(
 
 
 @pytest.mark.case("N2")
-def test_N2_an_address_that_turned_private_is_not_used_although_the_old_one_was_good(walled: Server, world: World) -> None:
+def test_N2_an_address_that_turned_private_is_not_used_although_the_old_one_was_good(
+    walled: Server, world: World
+) -> None:
     host = "turns.names.example.net"
     world.dns[host] = [A(PUBLIC, ttl=1)]
     assert probe.fetches(walled, host=host).get("status") == 200
@@ -154,7 +167,9 @@ def test_N2_an_address_that_turned_private_is_not_used_although_the_old_one_was_
 # ---------------------------------------------------------------- answers that are none
 
 
-def with_record(query: Query, kind: int, data: bytes, length: int | None = None, group: int = 1, owner: bytes = b"\xc0\x0c") -> bytes:
+def with_record(
+    query: Query, kind: int, data: bytes, length: int | None = None, group: int = 1, owner: bytes = b"\xc0\x0c"
+) -> bytes:
     record = owner + struct.pack(">HHIH", kind, group, 60, len(data) if length is None else length) + data
     return query.header(1) + query.question + record
 
@@ -180,7 +195,10 @@ def many(query: Query, *last: Record) -> Given:
 def chain(query: Query, length: int = 400) -> bytes:
     if query.transport == "udp":
         return query.answer(truncated=True)
-    links = [(query.name if index == 0 else f"c{index}.evil.example", CNAME(f"c{index + 1}.evil.example")) for index in range(length)]
+    links = [
+        (query.name if index == 0 else f"c{index}.evil.example", CNAME(f"c{index + 1}.evil.example"))
+        for index in range(length)
+    ]
     return query.answer([*links, (f"c{length}.evil.example", A(PUBLIC))])
 
 

@@ -166,9 +166,13 @@ def test_requests_to_a_host_that_does_not_answer_are_not_kept_without_end(walled
 
 @pytest.mark.case("N5")
 @pytest.mark.parametrize("label", [b"a\\", b"$(id)", b"a b", b"a/../b", b"*", b"-a"], ids=repr)
-def test_a_label_that_is_no_host_s_opens_nothing_and_is_in_no_command(walled: Server, world: World, label: bytes) -> None:
+def test_a_label_that_is_no_host_s_opens_nothing_and_is_in_no_command(
+    walled: Server, world: World, label: bytes
+) -> None:
     probe.deploy(walled)
     assert asks_for(walled, message=question(label, b"star", b"example", b"net")) != 0
     assert asks_for(walled, message=question(label, b"example", b"org")) != 0
-    assert not [line for line in platform_lines(walled, "floods/probe", "casemate egress allow") if label.decode() + "." in line]
+    assert not [
+        line for line in platform_lines(walled, "floods/probe", "casemate egress allow") if label.decode() + "." in line
+    ]
     assert world.dns.questions == []

@@ -20,7 +20,8 @@ OTHER = "93.184.216.35"
 SECURE, PLAIN, RAW = "secure.example.com", "plain.example.com", "raw.example.com"
 
 probe = EgressProbe(
-    "hello/probe", egress=[f"{SECURE}:443", "second.example.com:443", f"{PLAIN}:80", f"{RAW}:5432", "late.example.com:443"]
+    "hello/probe",
+    egress=[f"{SECURE}:443", "second.example.com:443", f"{PLAIN}:80", f"{RAW}:5432", "late.example.com:443"],
 )
 
 
@@ -115,8 +116,12 @@ NO_TLS = {
     "a server's hello": hello(server_name(SECURE), kind=2),
     "an empty record, then data": b"\x16\x03\x01\x00\x00" + b"\x17\x03\x03\x00\x10" + bytes(16),
     "a record over the limit": b"\x16\x03\x01\xff\xff" + bytes(65535),
-    "a hello of 16 MiB": b"\x16\x03\x01\x40\x00\x01\xff\xff\xff" + bytes(16380) + (b"\x16\x03\x01\x40\x00" + bytes(16384)) * 8,
-    "an alert within the hello": b"\x16\x03\x01\x00\x14" + hello(server_name(SECURE))[5:25] + b"\x15\x03\x01\x00\x02\x02\x28",
+    "a hello of 16 MiB": b"\x16\x03\x01\x40\x00\x01\xff\xff\xff"
+    + bytes(16380)
+    + (b"\x16\x03\x01\x40\x00" + bytes(16384)) * 8,
+    "an alert within the hello": b"\x16\x03\x01\x00\x14"
+    + hello(server_name(SECURE))[5:25]
+    + b"\x15\x03\x01\x00\x02\x02\x28",
 }
 
 
@@ -145,7 +150,9 @@ def test_an_ordinary_client_with_another_name_is_refused_and_told(walled: Server
     before, untold = refused(walled, "wrong-name"), refused(walled, "not-tls")
     assert was_refused(probe.fetches(walled, host=SECURE, sni="other.example.com"))
     assert_told(walled, "hello/probe", f"{SECURE}:443", "wrong-name", before)
-    assert was_refused(probe.exchanges(walled, host="second.example.com", port=443, pieces=[NO_TLS["an HTTP request"].hex()]))
+    assert was_refused(
+        probe.exchanges(walled, host="second.example.com", port=443, pieces=[NO_TLS["an HTTP request"].hex()])
+    )
     assert_told(walled, "hello/probe", "second.example.com:443", "not-tls", untold)
     hosts.assert_untouched()
 
@@ -187,7 +194,9 @@ def test_a_hello_of_64_KiB_is_let_through_or_refused_but_harms_nobody(walled: Se
 
 def test_a_hello_that_does_not_end_is_ended(walled: Server, hosts: World) -> None:
     before = refused(walled, "too-slow")
-    found = probe.exchanges(walled, host="late.example.com", port=443, pieces=[hello(server_name(SECURE))[:30].hex()], timeout=20)
+    found = probe.exchanges(
+        walled, host="late.example.com", port=443, pieces=[hello(server_name(SECURE))[:30].hex()], timeout=20
+    )
     assert was_refused(found, within=15), found
     assert_told(walled, "hello/probe", "late.example.com:443", "too-slow", before)
     hosts.assert_untouched()
@@ -255,6 +264,7 @@ WRONG = {
     "no HTTP": b"\xff" * 300,
 }
 
+
 def chunk(body: bytes) -> bytes:
     return f"{len(body):x}\r\n".encode() + body + b"\r\n0\r\n\r\n"
 
@@ -306,7 +316,9 @@ def test_requests_to_the_allowed_host_come_through_on_80(walled: Server, hosts: 
 @pytest.mark.guarantee("COG-24")
 @pytest.mark.parametrize("what", WRONG)
 def test_a_request_to_another_host_never_comes_to_the_one_outside(walled: Server, hosts: World, what: str) -> None:
-    found = probe.exchanges(walled, host=PLAIN, port=HTTP, pieces=[WRONG[what].hex()], finish=what == "HTTP/0.9", timeout=3)
+    found = probe.exchanges(
+        walled, host=PLAIN, port=HTTP, pieces=[WRONG[what].hex()], finish=what == "HTTP/0.9", timeout=3
+    )
     answered = found.get("received", "")
     assert not answered or re.match(r"HTTP/1\.1 4\d\d ", answered), f"{what}: {found}"
     assert found["seconds"] < 1, f"{what}: {found}"
@@ -338,4 +350,6 @@ def test_a_head_without_end_is_bounded_and_ended(walled: Server, hosts: World) -
     slow = probe.exchanges(walled, host=PLAIN, port=HTTP, pieces=[GOOD[:20].hex()], timeout=20)
     assert "200 OK" not in slow.get("received", "") and slow["seconds"] < 15, slow
     assert heads_that_arrived(hosts) == []
-    assert wait_until(lambda: probe.exchanges(walled, host=PLAIN, port=HTTP, pieces=[GOOD.hex()], finish=True).get("received"), 3)
+    assert wait_until(
+        lambda: probe.exchanges(walled, host=PLAIN, port=HTTP, pieces=[GOOD.hex()], finish=True).get("received"), 3
+    )

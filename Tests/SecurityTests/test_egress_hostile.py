@@ -50,9 +50,9 @@ def gives_back(walled: Server, peers: World) -> Iterator[None]:
     time.sleep(1)
     descriptors, memory = held_descriptors(walled), held_memory(walled)
     yield
-    assert wait_until(lambda: held_descriptors(walled) <= descriptors + 8, 15, every=0.5), (
-        f"{descriptors} descriptors before, {held_descriptors(walled)} after"
-    )
+    assert wait_until(
+        lambda: held_descriptors(walled) <= descriptors + 8, 15, every=0.5
+    ), f"{descriptors} descriptors before, {held_descriptors(walled)} after"
     assert held_memory(walled) - memory < 64 << 10, f"{held_memory(walled) - memory} KiB more than before"
     walled.assert_serving()
 
@@ -251,7 +251,9 @@ def test_more_connections_than_the_quota_are_refused_at_once_and_told(walled: Se
         # The fetch before it may not be over yet.
         assert found["standing"] in (QUOTA - 1, QUOTA), found
         assert_told(walled, "worn/counted", f"{HOST}:{ECHO}", "quota", before)
-        assert wait_until(lambda: fresh.fetches(walled, host=HOST).get("status") == 200, 5), "the quota does not come back"
+        assert wait_until(
+            lambda: fresh.fetches(walled, host=HOST).get("status") == 200, 5
+        ), "the quota does not come back"
         before = refused(walled, "quota")
         time.sleep(1)
 
@@ -298,7 +300,9 @@ def knocks_and_runs(host: str, port: int, count: int, reset: bool) -> dict[str, 
 
 @pytest.mark.parametrize("port", [443, ECHO])
 @pytest.mark.parametrize("reset", [False, True])
-def test_thousands_that_run_away_leave_nothing(walled: Server, peers: World, gives_back: None, port: int, reset: bool) -> None:
+def test_thousands_that_run_away_leave_nothing(
+    walled: Server, peers: World, gives_back: None, port: int, reset: bool
+) -> None:
     assert knocks_and_runs(walled, host=HOST, port=port, count=3000, reset=reset)["done"] > 1000
     assert wait_until(lambda: probe.fetches(walled, host=HOST).get("status") == 200, 5)
 

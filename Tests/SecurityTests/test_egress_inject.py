@@ -10,19 +10,58 @@ import pytest
 from casemate_fixture import Server, handler, wait_until
 from egress_probe import assert_told, refused, was_refused
 from inject_hosts import (  # noqa: F401  fixtures are taken by their names
-    around, bytewise, doubtful, head, hosts, in_parts, path, walled_server,
+    around,
+    bytewise,
+    doubtful,
+    head,
+    hosts,
+    in_parts,
+    path,
+    walled_server,
 )
 from inject_probe import (
-    AGAIN, API, API_BOUND, CLOSED_HOST, KEY, MARK, MIRROR, MIRRORED, MIRROR_KEY, NEAR, ONE, OTHER, OTHER_ADDRESS,
-    PLACEHOLDER, PROBES, PUBLIC, RAW, VALUES, VARIABLES, InjectProbe, answers, assert_untold, believing, get, heads,
-    named, neighbour, probe, request, some, stranger, unveil, veiled,
+    AGAIN,
+    API,
+    API_BOUND,
+    CLOSED_HOST,
+    KEY,
+    MARK,
+    MIRROR,
+    MIRRORED,
+    MIRROR_KEY,
+    NEAR,
+    ONE,
+    OTHER,
+    OTHER_ADDRESS,
+    PLACEHOLDER,
+    PROBES,
+    PUBLIC,
+    RAW,
+    VALUES,
+    VARIABLES,
+    InjectProbe,
+    answers,
+    assert_untold,
+    believing,
+    get,
+    heads,
+    named,
+    neighbour,
+    probe,
+    request,
+    some,
+    stranger,
+    unveil,
+    veiled,
 )
 from network_world import CLOSED, ECHO, HTTP, HTTPS, World
 
 
 @pytest.mark.guarantee("COG-16")
 @PROBES
-def test_the_function_has_a_placeholder_and_its_host_gets_the_value(walled: Server, hosts: World, inside: InjectProbe) -> None:
+def test_the_function_has_a_placeholder_and_its_host_gets_the_value(
+    walled: Server, hosts: World, inside: InjectProbe
+) -> None:
     held = inside.given(walled)
     assert held == {"secrets": {name: f"casemate-placeholder-{name}" for name in inside.values}, "environment": []}
     found = inside.talks(walled, host=API, pieces=[get(API, "/first", f"Authorization: Bearer {PLACEHOLDER}")])
@@ -117,7 +156,9 @@ def test_the_header_has_the_value_alone_whatever_the_function_sent(walled: Serve
 def test_a_placeholder_anywhere_else_stays_one(walled: Server, hosts: World) -> None:
     text = "casemate-placeholder-MIRROR_KEY"
     lines = [f"X-Other: {text}", f"Cookie: k={text}", f"X-Authorization: {text}", f"Content-Length: {len(text)}"]
-    asked = request(f"POST {path('a body')}?k={text} HTTP/1.1", f"Host: {MIRROR}", *lines, "Connection: close", body=text)
+    asked = request(
+        f"POST {path('a body')}?k={text} HTTP/1.1", f"Host: {MIRROR}", *lines, "Connection: close", body=text
+    )
     found = probe.talks(walled, host=MIRROR, port=MIRRORED, pieces=[asked.hex()])
     assert answers(unveil(found["received"]))[0].body == around(MARK)
     [came] = heads(hosts, PUBLIC, MIRRORED)
@@ -126,7 +167,14 @@ def test_a_placeholder_anywhere_else_stays_one(walled: Server, hosts: World) -> 
 
 
 def test_no_part_of_an_answer_and_no_packed_one_is_asked_for(walled: Server, hosts: World) -> None:
-    lines = ["Accept-Encoding: gzip, br", "accept-encoding: zstd", "Range: bytes=5-", "If-Range: x", "X-Kept: yes", "Accept: text/plain"]
+    lines = [
+        "Accept-Encoding: gzip, br",
+        "accept-encoding: zstd",
+        "Range: bytes=5-",
+        "If-Range: x",
+        "X-Kept: yes",
+        "Accept: text/plain",
+    ]
     found = probe.talks(walled, host=API, pieces=[get(API, "/", *lines)])
     assert answers(unveil(found["received"]))[0].status == 200
     [asked] = heads(hosts, PUBLIC, HTTPS)
@@ -212,12 +260,25 @@ def test_requests_one_after_the_other_and_at_once_share_a_connection(walled: Ser
 
 
 def test_answers_without_a_body_do_not_confuse_those_that_follow(walled: Server, hosts: World) -> None:
-    asked = [("HEAD", "a header"), ("GET", "no content"), ("HEAD", "a body"), ("GET", "not modified"), ("GET", "a chunk")]
+    asked = [
+        ("HEAD", "a header"),
+        ("GET", "no content"),
+        ("HEAD", "a body"),
+        ("GET", "not modified"),
+        ("GET", "a chunk"),
+    ]
     raw = b"".join(request(f"{method} {path(way)} HTTP/1.1", f"Host: {MIRROR}") for method, way in asked)
     found = probe.talks(walled, host=MIRROR, port=MIRRORED, pieces=[raw.hex() + get(MIRROR, path("a body"))])
     told = answers(unveil(found["received"]), *(method for method, _ in asked), "GET")
     assert [answer.status for answer in told] == [200, 204, 200, 304, 200, 200]
-    assert [answer.named("x-told") for answer in told] == [[MARK.decode()], [MARK.decode()], [], [MARK.decode()], [], []]
+    assert [answer.named("x-told") for answer in told] == [
+        [MARK.decode()],
+        [MARK.decode()],
+        [],
+        [MARK.decode()],
+        [],
+        [],
+    ]
     assert [answer.body for answer in told[-2:]] == [around(MARK)] * 2
     assert_untold(unveil(found["received"]), "an answer")
 
@@ -265,7 +326,9 @@ def test_a_hello_in_pieces_is_read_as_a_whole(walled: Server, hosts: World, how:
 
 
 @pytest.mark.guarantee("COG-16")
-def test_other_hosts_and_ports_get_what_the_function_sends_and_show_their_own_certificates(walled: Server, hosts: World) -> None:
+def test_other_hosts_and_ports_get_what_the_function_sends_and_show_their_own_certificates(
+    walled: Server, hosts: World
+) -> None:
     line = f"Authorization: Bearer {PLACEHOLDER}"
     for host, port in ((OTHER, HTTPS), (ONE, HTTPS), (API, AGAIN)):
         found = probe.talks(walled, host=host, port=port, pieces=[get(host, "/", line)], trusts="world")
@@ -280,7 +343,9 @@ def test_other_hosts_and_ports_get_what_the_function_sends_and_show_their_own_ce
         raw = request("GET /plain HTTP/1.1", f"Host: {host}", line).hex()
         found = probe.exchanges(walled, host=host, port=HTTP, pieces=[raw], finish=True)
         assert found.get("received", "").startswith("HTTP/1.1 200"), found
-    assert [named(asked, "authorization") for asked in heads(hosts, port=HTTP)] == [[f"Bearer {PLACEHOLDER}".encode()]] * 2
+    assert [named(asked, "authorization") for asked in heads(hosts, port=HTTP)] == [
+        [f"Bearer {PLACEHOLDER}".encode()]
+    ] * 2
     # What all of it is worth: the host it is for does get it, and the certificate there is not the world's.
     found = probe.talks(walled, host=API, pieces=[get(API, "/", line)])
     assert found["names"] == [API] and found["issuer"] != "Casemate test authority", found

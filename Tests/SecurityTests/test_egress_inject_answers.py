@@ -9,11 +9,42 @@ import pytest
 from casemate_fixture import Server
 from egress_probe import assert_told, refused, was_refused
 from inject_hosts import (  # noqa: F401  fixtures are taken by their names
-    BROKEN, CODED, CUT, DOUBTS, HALF, LOST, SPELLINGS, WAYS, doubtful, doubting, hosts, mirrored, path, walled_server,
+    BROKEN,
+    CODED,
+    CUT,
+    DOUBTS,
+    HALF,
+    LOST,
+    SPELLINGS,
+    WAYS,
+    doubtful,
+    doubting,
+    hosts,
+    mirrored,
+    path,
+    walled_server,
 )
 from inject_probe import (
-    API, DOUBTFUL, MARK, MIRROR, MIRRORED, MIRROR_BOUND, MIRROR_KEY, PUBLIC, VALUES, InjectProbe, answers,
-    assert_untold, bound, get, heads, is_whole, named, neighbour, probe, unveil,
+    API,
+    DOUBTFUL,
+    MARK,
+    MIRROR,
+    MIRRORED,
+    MIRROR_BOUND,
+    MIRROR_KEY,
+    PUBLIC,
+    VALUES,
+    InjectProbe,
+    answers,
+    assert_untold,
+    bound,
+    get,
+    heads,
+    is_whole,
+    named,
+    neighbour,
+    probe,
+    unveil,
 )
 from network_world import HTTPS, World
 from test_secrets_and_redaction import assert_absent
@@ -41,7 +72,9 @@ def test_a_host_whose_certificate_does_not_verify_gets_nothing(walled: Server, h
 
 
 @pytest.mark.guarantee("COG-16")
-def test_without_the_setting_the_system_s_authorities_alone_are_believed(walled: Server, network: World, hosts: World) -> None:
+def test_without_the_setting_the_system_s_authorities_alone_are_believed(
+    walled: Server, network: World, hosts: World
+) -> None:
     found = neighbour.talks(walled, host=API, pieces=[get(API)])
     assert answers(unveil(found["received"]))[0].status == 200
     hosts.arrivals.clear()
@@ -81,7 +114,9 @@ def test_a_value_that_the_host_tells_comes_in_as_a_mark(walled: Server, hosts: W
         [meant] = answers(b"".join(WAYS[way](spelt)))
         assert (told.status, told.body) == (meant.status, meant.body.replace(spelt, MARK))
         for name in ("x-told", "location", "set-cookie", "www-authenticate"):
-            assert told.named(name) == [text.replace(spelt.decode(), MARK.decode()) for text in meant.named(name)], told.fields
+            assert told.named(name) == [
+                text.replace(spelt.decode(), MARK.decode()) for text in meant.named(name)
+            ], told.fields
 
 
 @pytest.mark.guarantee("COG-16")
@@ -90,7 +125,9 @@ def test_a_value_that_the_host_tells_comes_in_as_a_mark(walled: Server, hosts: W
     # As it is, it has characters that names and extensions can't have.
     [(way, "hex") for way in LOST] + [(way, "as it is") for way in ("a trailer", "a reason", "an early hint")],
 )
-def test_a_value_in_a_place_that_nobody_reads_does_not_come_in(walled: Server, hosts: World, way: str, spelling: str) -> None:
+def test_a_value_in_a_place_that_nobody_reads_does_not_come_in(
+    walled: Server, hosts: World, way: str, spelling: str
+) -> None:
     found = mirrored(walled, hosts, way, spelling)
     raw = unveil(found.get("received", ""))
     assert_untold(raw, "the answer")

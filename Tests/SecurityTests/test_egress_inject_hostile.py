@@ -379,5 +379,6 @@ def test_a_secret_in_a_name_stands_in_no_log_and_no_list(walled: Server, hosts: 
     assert wait_until(lambda: told().count("[secret:PASSWORD]") >= 6, 5), told()[-3000:]
     time.sleep(0.5)
     assert PASSWORD.lower() not in told().lower()
-    assert any(entry["target"].startswith("[secret:PASSWORD].star") for entry in evidence(walled, "hostile/tells")["used"])
-
+    assert any(
+        entry["target"].startswith("[secret:PASSWORD].star") for entry in evidence(walled, "hostile/tells")["used"]
+    )

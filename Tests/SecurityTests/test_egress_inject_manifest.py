@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 from casemate_fixture import Server, archive, handler, manifest
 from inject_hosts import (  # noqa: F401  fixtures are taken by their names
-    doubtful, hosts, walled_server,
+    doubtful,
+    hosts,
+    walled_server,
 )
 from inject_probe import API, OTHER, PUBLIC, VARIABLES, bound
-
 
 NOTHING = handler("def handle(data):\n    return 1\n")
 LISTED = f"{API}:443"
@@ -54,7 +55,10 @@ FAULTS: dict[str, tuple[dict[str, Any], str]] = {
     "a format with a NUL": (binding(format="Bearer {}\0"), ""),
     "no header": ({"secrets": [{"name": "API_KEY", "deliver": "inject", "host": API}], "egress": [LISTED]}, "header"),
     "no host": ({"secrets": [{"name": "API_KEY", "deliver": "inject", "header": "X-A"}], "egress": [LISTED]}, "host"),
-    "no way of delivery": ({"secrets": [{"name": "API_KEY", "host": API, "header": "X-A"}], "egress": [LISTED]}, "deliver"),
+    "no way of delivery": (
+        {"secrets": [{"name": "API_KEY", "host": API, "header": "X-A"}], "egress": [LISTED]},
+        "deliver",
+    ),
     "another way of delivery": (
         {"secrets": [{"name": "API_KEY", "deliver": "injekt", "host": API, "header": "X-A"}], "egress": [LISTED]},
         "inject",
@@ -76,8 +80,26 @@ FAULTS: dict[str, tuple[dict[str, Any], str]] = {
     **{
         f"the host {host!r}": (binding(host), "host")
         for host in (
-            *("", "*", "*.example.com", f"https://{API}", f"{API}/path", f"user@{API}", f"{API}:", f"{API}:0", f"{API}:65536"),
-            *(f"{API}:https", PUBLIC, f"{PUBLIC}:443", "[2600:1f18::34]", f"{API} ", f"{API},{OTHER}", f"{API}:443:443"),
+            *(
+                "",
+                "*",
+                "*.example.com",
+                f"https://{API}",
+                f"{API}/path",
+                f"user@{API}",
+                f"{API}:",
+                f"{API}:0",
+                f"{API}:65536",
+            ),
+            *(
+                f"{API}:https",
+                PUBLIC,
+                f"{PUBLIC}:443",
+                "[2600:1f18::34]",
+                f"{API} ",
+                f"{API},{OTHER}",
+                f"{API}:443:443",
+            ),
         )
     },
     **{f"the variable {name}": ({**binding(), "env": {name: "/tmp/own.pem"}}, name) for name in VARIABLES},
@@ -92,7 +114,9 @@ def test_a_manifest_that_binds_a_secret_as_it_should_is_taken(walled: Server, wh
 
 @pytest.mark.guarantee("COG-16")
 @pytest.mark.parametrize("what", FAULTS)
-def test_a_manifest_that_binds_a_secret_wrongly_is_refused_with_its_line_and_the_remedy(walled: Server, what: str) -> None:
+def test_a_manifest_that_binds_a_secret_wrongly_is_refused_with_its_line_and_the_remedy(
+    walled: Server, what: str
+) -> None:
     keys, word = FAULTS[what]
     outcome = walled.try_deploy("inject", "wrong", NOTHING, keys)
     assert outcome.code != 0, f"{what} was taken"
@@ -100,7 +124,9 @@ def test_a_manifest_that_binds_a_secret_wrongly_is_refused_with_its_line_and_the
     assert walled.api("GET", walled.function_path("inject/wrong")).status == 404
 
 
-@pytest.mark.parametrize("what", ["only a wild name in egress", "the header Host", "two for one header", "the variable SSL_CERT_FILE"])
+@pytest.mark.parametrize(
+    "what", ["only a wild name in egress", "the header Host", "two for one header", "the variable SSL_CERT_FILE"]
+)
 def test_the_server_refuses_it_itself_whoever_sends_it(walled: Server, what: str) -> None:
     good = walled.deploy_archive("inject", "direct", archive(NOTHING), manifest("inject", "direct", binding()))
     assert good.status == 200 and good.json()["functions"][0]["status"] in ("deployed", "unchanged"), good.text

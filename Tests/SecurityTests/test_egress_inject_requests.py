@@ -6,11 +6,12 @@ import pytest
 from casemate_fixture import Server, wait_until
 from egress_probe import assert_told, evidence, refused, was_refused
 from inject_hosts import (  # noqa: F401  fixtures are taken by their names
-    doubtful, hosts, walled_server,
+    doubtful,
+    hosts,
+    walled_server,
 )
 from inject_probe import AGAIN, API, KEY, MIRROR, OTHER, PUBLIC, get, heads, named, probe, request, unveil
 from network_world import World
-
 
 HOST = f"Host: {API}"
 GOOD = request("GET /first HTTP/1.1", HOST)
@@ -36,7 +37,9 @@ WRONG: dict[str, tuple[bytes, str]] = {
     "TRACE": (request("TRACE / HTTP/1.1", HOST), "bad-request"),
     "a WebSocket": (request("GET / HTTP/1.1", HOST, "Connection: Upgrade", "Upgrade: websocket"), "bad-request"),
     "HTTP/2 by an upgrade": (
-        request("GET / HTTP/1.1", HOST, "Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABk"),
+        request(
+            "GET / HTTP/1.1", HOST, "Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABk"
+        ),
         "bad-request",
     ),
     "HTTP/2 from the start": (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(9), ""),
@@ -45,11 +48,23 @@ WRONG: dict[str, tuple[bytes, str]] = {
         request("POST / HTTP/1.1", HOST, "Content-Length: 5", "Transfer-Encoding: chunked", body="0\r\n\r\n"),
         "bad-request",
     ),
-    "two lengths": (request("POST / HTTP/1.1", HOST, "Content-Length: 0", "Content-Length: 4", body="body"), "bad-request"),
+    "two lengths": (
+        request("POST / HTTP/1.1", HOST, "Content-Length: 0", "Content-Length: 4", body="body"),
+        "bad-request",
+    ),
     "a length with a sign": (request("POST / HTTP/1.1", HOST, "Content-Length: +0"), "bad-request"),
-    "a strange coding": (request("POST / HTTP/1.1", HOST, "Transfer-Encoding: xchunked", body="0\r\n\r\n"), "bad-request"),
-    "chunks named twice": (request("POST / HTTP/1.1", HOST, "Transfer-Encoding: chunked, chunked", body="0\r\n\r\n"), "bad-request"),
-    "a packed body": (request("POST / HTTP/1.1", HOST, "Transfer-Encoding: gzip, chunked", body="0\r\n\r\n"), "bad-request"),
+    "a strange coding": (
+        request("POST / HTTP/1.1", HOST, "Transfer-Encoding: xchunked", body="0\r\n\r\n"),
+        "bad-request",
+    ),
+    "chunks named twice": (
+        request("POST / HTTP/1.1", HOST, "Transfer-Encoding: chunked, chunked", body="0\r\n\r\n"),
+        "bad-request",
+    ),
+    "a packed body": (
+        request("POST / HTTP/1.1", HOST, "Transfer-Encoding: gzip, chunked", body="0\r\n\r\n"),
+        "bad-request",
+    ),
     "a space before the colon": (request("GET / HTTP/1.1", HOST, "Authorization : mine"), "bad-request"),
     "a NUL": (request("GET / HTTP/1.1", HOST, "X-A: a\0b"), "bad-request"),
     "a bare CR": (request("GET / HTTP/1.1", HOST, "X-A: a\rAuthorization: mine"), "bad-request"),
@@ -113,7 +128,9 @@ def test_a_refused_request_and_a_good_one_are_told(walled: Server, hosts: World)
     probe.talks(walled, host=API, pieces=[get(API)])
 
     def used() -> bool:
-        [entry] = [entry for entry in evidence(walled, "inject/probe")["used"] if entry["target"] == f"{API}:443"] or [{}]
+        [entry] = [entry for entry in evidence(walled, "inject/probe")["used"] if entry["target"] == f"{API}:443"] or [
+            {}
+        ]
         return bool(entry.get("connections") and entry["bytesOut"] and entry["bytesIn"])
 
     assert wait_until(used, 3), evidence(walled, "inject/probe")["used"]

@@ -14,12 +14,44 @@ import pytest
 from casemate_fixture import Server, problem, wait_until
 from egress_probe import assert_told, evidence, refused, was_refused
 from inject_hosts import (  # noqa: F401  fixtures are taken by their names
-    around, doubtful, hosts, mirrored, path, walled_server,
+    around,
+    doubtful,
+    hosts,
+    mirrored,
+    path,
+    walled_server,
 )
 from inject_probe import (
-    API, API_BOUND, CLOSED_HOST, KEY, MARK, MIRROR, MIRRORED, MIRROR_BOUND, MIRROR_KEY, NEAR, PLACEHOLDER, PUBLIC,
-    RAW, VALUES, InjectProbe, answers, apart, assert_untold, bound, get, heads, named, neighbour, probe, some, talks,
-    unveil, value, veil, veiled,
+    API,
+    API_BOUND,
+    CLOSED_HOST,
+    KEY,
+    MARK,
+    MIRROR,
+    MIRRORED,
+    MIRROR_BOUND,
+    MIRROR_KEY,
+    NEAR,
+    PLACEHOLDER,
+    PUBLIC,
+    RAW,
+    VALUES,
+    InjectProbe,
+    answers,
+    apart,
+    assert_untold,
+    bound,
+    get,
+    heads,
+    named,
+    neighbour,
+    probe,
+    some,
+    talks,
+    unveil,
+    value,
+    veil,
+    veiled,
 )
 from network_world import HTTPS, World
 from test_egress_inject_requests import WRONG
@@ -48,7 +80,12 @@ def test_the_bundle_has_the_system_s_authorities_and_one_for_the_hosts_alone(wal
 def test_each_sandbox_has_an_authority_of_its_own_that_no_other_believes(walled: Server, hosts: World) -> None:
     ours, theirs = probe.own_authorities(walled)["own"], neighbour.own_authorities(walled)["own"]
     assert ours != theirs
-    for inside, trusts, works in ((probe, ours, True), (probe, theirs, False), (neighbour, theirs, True), (neighbour, ours, False)):
+    for inside, trusts, works in (
+        (probe, ours, True),
+        (probe, theirs, False),
+        (neighbour, theirs, True),
+        (neighbour, ours, False),
+    ):
         found = inside.talks(walled, host=API, pieces=[get(API)], trusts=trusts[0])
         assert ("received" in found) == works, found
         assert works or "certificate verify failed" in found["error"], found
@@ -106,7 +143,9 @@ def looks_around() -> dict[str, Any]:
     import glob
     import os
 
-    found = [path for root in ("/tmp", "/dev/shm") for path in glob.glob(f"{root}/**", recursive=True, include_hidden=True)]
+    found = [
+        path for root in ("/tmp", "/dev/shm") for path in glob.glob(f"{root}/**", recursive=True, include_hidden=True)
+    ]
     found += [path for name in ("environ", "cmdline", "mounts") for path in glob.glob(f"/proc/[0-9]*/{name}")]
     texts, names = [repr(dict(os.environ)).encode()], []
     for path in found:
@@ -153,7 +192,9 @@ def test_the_memory_of_the_function_s_process_never_has_the_value(walled: Server
     ways = ["a header", "a body", "chunks that cut it", "a body until the end", "a large body", "a trailer", "gzip"]
     pieces = [get(MIRROR, path(way)) for way in ways]
     with ThreadPoolExecutor(1) as pool:
-        running = pool.submit(talks_and_stays, walled, host=MIRROR, port=MIRRORED, pieces=pieces, marker=marker, seconds=5)
+        running = pool.submit(
+            talks_and_stays, walled, host=MIRROR, port=MIRRORED, pieces=pieces, marker=marker, seconds=5
+        )
         assert wait_until(lambda: len(heads(hosts, PUBLIC, MIRRORED)) == len(ways), 20)
         time.sleep(1)
         pids = interpreters(sandbox)
@@ -163,7 +204,9 @@ def test_the_memory_of_the_function_s_process_never_has_the_value(walled: Server
         lengths = running.result()["lengths"]
     assert all(named(asked, "authorization") == [b"Bearer " + MIRROR_KEY] for asked in heads(hosts, PUBLIC, MIRRORED))
     assert all(lengths[:-1]) and not lengths[-1], lengths
-    assert found and set(found.values()) <= {(False, True), (False, False)} and any(mine for _, mine in found.values()), found
+    assert (
+        found and set(found.values()) <= {(False, True), (False, False)} and any(mine for _, mine in found.values())
+    ), found
     assert_untold(b"".join(told), "a process")
 
 
@@ -177,11 +220,20 @@ def test_nothing_that_the_server_tells_or_keeps_has_a_value(walled: Server, host
     probe.talks(walled, host=API, pieces=[get(API)])
     assert named(heads(hosts, PUBLIC, HTTPS)[-1], "authorization") == [b"Bearer " + KEY]
     base, told = walled.function_path("inject/probe"), "".join(walled.out + walled.err)
-    places = (base, *(f"{base}/{part}" for part in ("egress", "logs?limit=10000", "secrets", "secrets/API_KEY")), "/metrics", "/v1/status")
+    places = (
+        base,
+        *(f"{base}/{part}" for part in ("egress", "logs?limit=10000", "secrets", "secrets/API_KEY")),
+        "/metrics",
+        "/v1/status",
+    )
     for place in places:
         answer = walled.api("GET", place)
         told += answer.text + str(answer.fields)
-    for arguments in (("function", "show", "inject/probe"), ("egress", "inject/probe"), ("secret", "list", "inject/probe")):
+    for arguments in (
+        ("function", "show", "inject/probe"),
+        ("egress", "inject/probe"),
+        ("secret", "list", "inject/probe"),
+    ):
         told += "".join(map(str, walled.cli(*arguments)))
     assert "bad-response" in told and "wrong-name" in told and f"{MIRROR}:{MIRRORED}" in told
     assert_untold(told.encode(), "an answer, a log or a list")
@@ -193,7 +245,9 @@ def test_nothing_that_the_server_tells_or_keeps_has_a_value(walled: Server, host
     assert looked > 3
 
 
-def test_a_value_that_the_function_has_by_another_way_is_marked_in_its_log_and_answer(walled: Server, hosts: World) -> None:
+def test_a_value_that_the_function_has_by_another_way_is_marked_in_its_log_and_answer(
+    walled: Server, hosts: World
+) -> None:
     answer = probe.knows.answer(walled, text=veil(KEY))
     assert answer.json() == {"it is": "[secret:API_KEY]"}
     assert walled.messages("inject/probe", answer.call_id) == ["it is [secret:API_KEY]"]
@@ -205,7 +259,15 @@ def test_a_value_that_the_function_has_by_another_way_is_marked_in_its_log_and_a
 # ---------------------------------------------------------------- values
 
 
-BREAKS = {"lf": "\n", "crlf": "\r\nX-Smuggled: ", "cr": "\r", "bell": "\x07", "escape": "\x1b[2J", "delete": "\x7f", "one": "\x01"}
+BREAKS = {
+    "lf": "\n",
+    "crlf": "\r\nX-Smuggled: ",
+    "cr": "\r",
+    "bell": "\x07",
+    "escape": "\x1b[2J",
+    "delete": "\x7f",
+    "one": "\x01",
+}
 PARTS = {what: (f"first-{randomness.token_hex(8)}", f"second-{randomness.token_hex(8)}") for what in BREAKS}
 FINE = {"spaces": "with spaces in it " + randomness.token_hex(6), "letters": "clé-ключ-" + randomness.token_hex(6)}
 odd = InjectProbe(
@@ -229,7 +291,9 @@ def test_a_value_with_spaces_or_other_letters_is_sent_as_it_is(walled: Server, h
 
 @pytest.mark.guarantee("COG-16")
 @pytest.mark.parametrize("what", BREAKS)
-def test_a_value_that_no_header_can_have_is_not_put_in_and_is_told_to_nobody(walled: Server, hosts: World, what: str) -> None:
+def test_a_value_that_no_header_can_have_is_not_put_in_and_is_told_to_nobody(
+    walled: Server, hosts: World, what: str
+) -> None:
     odd.deploy(walled)
     host, before = f"{what}.odd.example.com", refused(walled, "bad-request")
     hosts.dns[host] = [A(PUBLIC)]
@@ -237,7 +301,12 @@ def test_a_value_that_no_header_can_have_is_not_put_in_and_is_told_to_nobody(wal
     assert was_refused(answer.json(), within=2), answer.text
     assert heads(hosts) == []
     assert_told(walled, "inject/odd", f"{host}:443", "bad-request", before)
-    told = answer.text + str(walled.logs("inject/odd")) + str(evidence(walled, "inject/odd")) + "".join(walled.out + walled.err)
+    told = (
+        answer.text
+        + str(walled.logs("inject/odd"))
+        + str(evidence(walled, "inject/odd"))
+        + "".join(walled.out + walled.err)
+    )
     for part in PARTS[what]:
         assert part not in told, f"a part of the value is told: {part}"
 
@@ -264,7 +333,11 @@ def test_a_new_value_is_sent_from_the_next_calls_on_and_does_not_come_back_eithe
     walled: Server, hosts: World, isolate: str
 ) -> None:
     turning = InjectProbe(
-        f"inject/turning-{isolate}", some("MIRROR_KEY"), egress=[f"{MIRROR}:{MIRRORED}"], secrets=[MIRROR_BOUND], isolate=isolate
+        f"inject/turning-{isolate}",
+        some("MIRROR_KEY"),
+        egress=[f"{MIRROR}:{MIRRORED}"],
+        secrets=[MIRROR_BOUND],
+        isolate=isolate,
     )
 
     def sent() -> bytes:

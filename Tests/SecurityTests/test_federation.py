@@ -14,7 +14,12 @@ from identity_provider import Provider
 from places import connect_from, place
 
 ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
-RUN = {"repository": "acme/plant", "ref": "refs/heads/main", "environment": "production", "sub": "repo:acme/plant:ref:refs/heads/main"}
+RUN = {
+    "repository": "acme/plant",
+    "ref": "refs/heads/main",
+    "environment": "production",
+    "sub": "repo:acme/plant:ref:refs/heads/main",
+}
 ONE = handler("def handle(data):\n    return 1\n")
 
 
@@ -26,7 +31,9 @@ def provider() -> Iterator[Provider]:
 
 @pytest.fixture(scope="module")
 def pipelines(running: Server, provider: Provider) -> Iterator[Server]:
-    made = running.api("POST", "/v1/issuers", {"name": "github", "url": provider.url, "audiences": ["casemate"], "forPipelines": True})
+    made = running.api(
+        "POST", "/v1/issuers", {"name": "github", "url": provider.url, "audiences": ["casemate"], "forPipelines": True}
+    )
     assert made.status == 201, made.text
     running.deploy("pipe", "one", ONE)
     yield running
@@ -52,21 +59,29 @@ def sign_in(server: Server, client: str, token: str, **more: Any) -> Answer:
         "grant_type": "client_credentials", "client_id": client, "client_assertion_type": ASSERTION, "client_assertion": token,
     } | more.pop("form", {})  # fmt: skip
     body = urllib.parse.urlencode({name: value for name, value in form.items() if value is not None}).encode()
-    return server.http(server.api_url, "POST", "/oauth/token", body, {"Content-Type": "application/x-www-form-urlencoded"}, **more)
+    return server.http(
+        server.api_url, "POST", "/oauth/token", body, {"Content-Type": "application/x-www-form-urlencoded"}, **more
+    )
 
 
-def test_a_pipelines_own_token_stands_for_its_account_for_an_hour(pipelines: Server, provider: Provider, ci: Account) -> None:
+def test_a_pipelines_own_token_stands_for_its_account_for_an_hour(
+    pipelines: Server, provider: Provider, ci: Account
+) -> None:
     answer = sign_in(pipelines, ci.client_id, provider.token(**RUN))
     assert answer.status == 200 and answer.json()["expires_in"] == 3600
     key = answer.json()["access_token"]
     assert pipelines.api("GET", "/v1/whoami", key=key).json()["subject"] == ci.subject
     folder = pipelines.project("pipe", "two", ONE)
-    code, _, err = pipelines.cli("deploy", str(folder), environment={"CASEMATE_URL": pipelines.api_url, "CASEMATE_KEY": key})
+    code, _, err = pipelines.cli(
+        "deploy", str(folder), environment={"CASEMATE_URL": pipelines.api_url, "CASEMATE_KEY": key}
+    )
     assert code == 0, err
 
 
 @pytest.mark.case("A22")
-def test_A22_a_pipelines_token_by_itself_is_no_credential_whatever_it_is_made_out_for(pipelines: Server, provider: Provider) -> None:
+def test_A22_a_pipelines_token_by_itself_is_no_credential_whatever_it_is_made_out_for(
+    pipelines: Server, provider: Provider
+) -> None:
     """Anyone can have a run there, and a token for any audience."""
     connect = connect_from(place())
     for claims in ({}, {"scope": "fn:pipe/one"}, {"aud": f"{pipelines.gateway_url}/f/pipe/one"}):
@@ -95,7 +110,9 @@ def test_A22_a_fork_another_branch_or_a_look_alike_is_refused(
 
 
 @pytest.mark.case("A22")
-def test_A22_a_rule_of_one_account_lets_nothing_in_for_another(pipelines: Server, provider: Provider, ci: Account) -> None:
+def test_A22_a_rule_of_one_account_lets_nothing_in_for_another(
+    pipelines: Server, provider: Provider, ci: Account
+) -> None:
     other = account(pipelines, "pipe2", ("admin", "pipe2"))
     mine = provider.token(**RUN)
     alike = set()
@@ -160,7 +177,9 @@ def test_A19_with_its_rule_go_the_accounts_access_tokens(pipelines: Server, prov
 def test_nobody_writes_a_rule_for_an_account_that_holds_more_than_they_do(pipelines: Server) -> None:
     strong = account(pipelines, "pipe", ("admin", None))
     boss = account(pipelines, "pipe", ("admin", "pipe"))
-    refused = boss.api("POST", f"{strong.path}/federations", {"issuer": "github", "claims": {"repository": "evil/plant"}})
+    refused = boss.api(
+        "POST", f"{strong.path}/federations", {"issuer": "github", "claims": {"repository": "evil/plant"}}
+    )
     assert refused.status == 403 and "holds" in problem(refused)["detail"]
     assert boss.api("GET", f"{strong.path}/federations").json() == {"federations": []}
 
@@ -194,7 +213,9 @@ def test_the_whole_way_by_the_command_line(pipelines: Server, provider: Provider
     assert pipelines.cli("service-account", "create", "robot", "--namespace", "pipe", "--role", "deployer")[0] == 0
     client = pipelines.api("GET", "/v1/namespaces/pipe/service-accounts").json()["serviceAccounts"]
     client_id = next(item["clientId"] for item in client if item["name"] == "robot")
-    code, out, err = pipelines.cli("service-account", "trust", "add", "pipe/robot", "github", "--claim", "repository=acme/plant")
+    code, out, err = pipelines.cli(
+        "service-account", "trust", "add", "pipe/robot", "github", "--claim", "repository=acme/plant"
+    )
     assert code == 0 and "repository=acme/plant" in out and "any branch" in err
     rule = out.split()[0]
     assert rule in pipelines.cli("service-account", "trust", "list", "pipe/robot")[1]

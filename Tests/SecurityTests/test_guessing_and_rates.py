@@ -93,7 +93,11 @@ def test_SCW_17_a_forged_forwarding_header_does_not_move_a_guesser(doors: Server
     guesser = place()
     guess(doors, guesser, 70)
     for number in range(5):
-        headers = {"X-Auth-Token": f"cmt_y{number}", "X-Forwarded-For": f"198.51.100.{number}", "X-Real-IP": f"198.51.100.{number}"}
+        headers = {
+            "X-Auth-Token": f"cmt_y{number}",
+            "X-Forwarded-For": f"198.51.100.{number}",
+            "X-Real-IP": f"198.51.100.{number}",
+        }
         while (status := call_from(doors, guesser, **headers).status) == 401:
             pass
         assert status == 429
@@ -161,7 +165,8 @@ def test_each_address_has_a_rate_of_its_own_and_forged_headers_are_no_address(do
     doors.deploy("doors", "near", ONE, {"rate": {"address": "2/s"}, "access": "public"})
     one, other = place(), place()
     statuses = [
-        call_from(doors, one, "doors/near", **{"X-Forwarded-For": f"198.51.100.{number}"}).status for number in range(20)
+        call_from(doors, one, "doors/near", **{"X-Forwarded-For": f"198.51.100.{number}"}).status
+        for number in range(20)
     ]
     assert 429 in statuses
     assert call_from(doors, other, "doors/near").status == 200

@@ -171,7 +171,10 @@ def test_attacks_leak_no_descriptor_in_server_or_warden(hostile: Server) -> None
     def count() -> int:
         return sum(len(list(folder.iterdir())) for folder in folders)
 
-    attacks = [attack for attack in ATTACKS if "descriptors" in attack and "half" not in attack] + ["a million random frames", "body over the limit"]
+    attacks = [attack for attack in ATTACKS if "descriptors" in attack and "half" not in attack] + [
+        "a million random frames",
+        "body over the limit",
+    ]
     with ThreadPoolExecutor(1) as pool:
         call = pool.submit(server.call, "hostile/shim", body={"attack": "descriptors with half a header"}, timeout=20)
         assert wait_until(passed_by_anyone, 5), "the attack opens no file that this test could find"

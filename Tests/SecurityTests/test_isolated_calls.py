@@ -84,7 +84,9 @@ def interpreters(namespace: str) -> list[int]:
     return [
         int(entry.name)
         for entry in Path("/proc").iterdir()
-        if entry.name.isdigit() and namespace_of(entry) == namespace and b"bootstrap.py" in (entry / "cmdline").read_bytes()
+        if entry.name.isdigit()
+        and namespace_of(entry) == namespace
+        and b"bootstrap.py" in (entry / "cmdline").read_bytes()
     ]
 
 
@@ -115,7 +117,9 @@ def holds(pid: int, needle: bytes) -> bool:
 @pytest.mark.case("X10")
 def test_a_scaleway_function_has_its_secrets_in_the_environment_of_the_call_alone(apart: Server) -> None:
     apart.secret("apart/scaleway", "KEY", "scaleway-secret-7d11")
-    source = handler("import os\nATIMPORT = os.environ.get('KEY')\ndef handle(event, context):\n    return [ATIMPORT, len(os.environ['KEY'])]\n")
+    source = handler(
+        "import os\nATIMPORT = os.environ.get('KEY')\ndef handle(event, context):\n    return [ATIMPORT, len(os.environ['KEY'])]\n"
+    )
     apart.deploy("apart", "scaleway", source, {**ONE, "secrets": ["KEY"]})
     for _ in range(2):
         assert apart.call("apart/scaleway", body={}).json() == [None, 20]
@@ -142,7 +146,9 @@ def test_printed_lines_and_exceptions_belong_to_their_call_and_are_redacted(apar
 @pytest.mark.parametrize("way", ["os._exit(3)", "ctypes.string_at(0)", "os.kill(os.getpid(), 9)"])
 def test_a_crash_of_the_call_is_502_and_the_next_call_is_served_by_the_same_instance(apart: Server, way: str) -> None:
     name = "crash-" + str(abs(hash(way)) % 1000)
-    source = handler(f"import ctypes, os\ndef handle(data):\n    if data.get('die'):\n        {way}\n    return os.getppid()\n")
+    source = handler(
+        f"import ctypes, os\ndef handle(data):\n    if data.get('die'):\n        {way}\n    return os.getppid()\n"
+    )
     apart.deploy("apart", name, source, ONE)
     assert apart.call(f"apart/{name}", body={}).json() == 1
     starts = apart.status()["coldStarts"]
@@ -218,7 +224,9 @@ def test_what_a_hostile_call_writes_to_every_descriptor_harms_itself_alone(apart
 
 
 def test_siblings_do_not_run_beside_each_other_in_one_sandbox(apart: Server) -> None:
-    source = handler("import os, time\ndef handle(data):\n    time.sleep(0.2)\n    return sorted(int(p) for p in os.listdir('/proc') if p.isdigit())\n")
+    source = handler(
+        "import os, time\ndef handle(data):\n    time.sleep(0.2)\n    return sorted(int(p) for p in os.listdir('/proc') if p.isdigit())\n"
+    )
     apart.deploy("apart", "siblings", source, {"isolate": "call", "scale": {"max": 3}})
     with ThreadPoolExecutor(6) as pool:
         answers = list(pool.map(lambda _: apart.call("apart/siblings", body={}), range(6)))

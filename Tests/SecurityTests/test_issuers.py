@@ -16,7 +16,9 @@ from identity_provider import Provider
 from jwcrypto import jwk
 from places import connect_from, place
 
-ECHO = handler("def handle(event, context):\n    return {'seen': {k.lower(): v for k, v in event['headers'].items()}}\n")
+ECHO = handler(
+    "def handle(event, context):\n    return {'seen': {k.lower(): v for k, v in event['headers'].items()}}\n"
+)
 
 
 @pytest.fixture(scope="module")
@@ -64,16 +66,29 @@ def refused_everywhere(server: Server, token: str) -> None:
 @pytest.mark.guarantee("KYM-2")
 @pytest.mark.case("A8")
 def test_A8_KYM_2_a_valid_token_without_the_functions_scope_opens_nothing(trusting: Server, provider: Provider) -> None:
-    for claims in ({}, {"scope": "openid"}, {"scope": "fn:jwt/two"}, {"scope": "fn:jwt/*"}, {"scope": "fn:jwt/one2"}, {"scope": "FN:jwt/one"}):
+    for claims in (
+        {},
+        {"scope": "openid"},
+        {"scope": "fn:jwt/two"},
+        {"scope": "fn:jwt/*"},
+        {"scope": "fn:jwt/one2"},
+        {"scope": "FN:jwt/one"},
+    ):
         refused = call(trusting, provider.token(**claims))
         told = problem(refused)
         assert (refused.status, told["type"]) == (403, "/problems/insufficient-scope"), claims
         challenge = refused.headers["www-authenticate"]
-        assert challenge.startswith("Bearer ") and 'error="insufficient_scope"' in challenge and 'scope="fn:jwt/one"' in challenge
+        assert (
+            challenge.startswith("Bearer ")
+            and 'error="insufficient_scope"' in challenge
+            and 'scope="fn:jwt/one"' in challenge
+        )
     # Nor does it tell which functions there are.
     absent = call(trusting, provider.token(), "jwt/absent")
     assert absent.status == 403
-    assert problem(absent)["detail"] == problem(call(trusting, provider.token(), "jwt/one"))["detail"].replace("jwt/one", "jwt/absent")
+    assert problem(absent)["detail"] == problem(call(trusting, provider.token(), "jwt/one"))["detail"].replace(
+        "jwt/one", "jwt/absent"
+    )
 
 
 @pytest.mark.guarantee("KYM-2")
@@ -110,18 +125,28 @@ def test_KYM_4_the_function_gets_verified_claims_and_never_the_token(trusting: S
     assert "casemate-claims" not in trusting.call("jwt/one", headers={"Casemate-Claims": forged}).json()["seen"]
 
 
-def test_a_token_stands_for_a_person_at_the_api_who_may_do_what_is_granted(trusting: Server, provider: Provider) -> None:
+def test_a_token_stands_for_a_person_at_the_api_who_may_do_what_is_granted(
+    trusting: Server, provider: Provider
+) -> None:
     trusting.namespace("jwt")
     token = provider.token(sub="bob", groups=["engineers", "others"])
-    assert trusting.api("GET", "/v1/whoami", key=token).json() == {"subject": "user:corp:bob", "grants": [], "calls": "standing"}
+    assert trusting.api("GET", "/v1/whoami", key=token).json() == {
+        "subject": "user:corp:bob",
+        "grants": [],
+        "calls": "standing",
+    }
     path = "/v1/namespaces/jwt/functions/one"
     assert trusting.api("GET", path, key=token).status == 404
-    made = trusting.api("POST", "/v1/namespaces/jwt/grants", {"subject": "group:corp:engineers", "permission": "viewer"})
+    made = trusting.api(
+        "POST", "/v1/namespaces/jwt/grants", {"subject": "group:corp:engineers", "permission": "viewer"}
+    )
     assert made.status == 201
     assert trusting.api("GET", path, key=token).status == 200
     assert trusting.api("GET", path, key=provider.token(sub="bob", groups=["engineersx"])).status == 404
     assert trusting.api("GET", path, key=provider.token(sub="group:corp:engineers")).status == 404
-    trusting.api("POST", "/v1/namespaces/jwt/grants", {"subject": "user:corp:bob", "permission": "logs:read", "function": "one"})
+    trusting.api(
+        "POST", "/v1/namespaces/jwt/grants", {"subject": "user:corp:bob", "permission": "logs:read", "function": "one"}
+    )
     assert trusting.api("GET", f"{path}/logs?tail=1", key=token).status == 200
     assert trusting.api("DELETE", f"/v1/namespaces/jwt/grants/{made.json()['id']}").status == 204
     assert trusting.api("GET", path, key=token).status == 403
@@ -140,7 +165,12 @@ def test_A1_a_token_without_a_signature_is_refused(trusting: Server, provider: P
     refused_everywhere(trusting, provider.forge({"alg": name, "typ": "JWT"}, provider.claims(**scope())))
     refused_everywhere(trusting, provider.forge({"alg": name}, provider.claims(**scope()), b"signature"))
     header, payload, signature = sound.split(".")
-    for wrong in (f"{header}.{payload}.", f"{header}.{payload}", f"{header}.{payload}.{signature[:-4]}", f"{header}..{signature}"):
+    for wrong in (
+        f"{header}.{payload}.",
+        f"{header}.{payload}",
+        f"{header}.{payload}.{signature[:-4]}",
+        f"{header}..{signature}",
+    ):
         refused_everywhere(trusting, wrong)
 
 
@@ -151,7 +181,11 @@ def test_A2_a_public_key_is_no_secret_to_sign_with(trusting: Server, provider: P
     for form in (public.export_to_pem(), public.export_public().encode(), public.export_to_pem().rstrip(b"\n")):
         secret = jwk.JWK(kty="oct", k=base64.urlsafe_b64encode(form).rstrip(b"=").decode())
         for kid in (public["kid"], None):
-            forged = Provider.sign(json.dumps(provider.claims(**scope())), {"alg": "HS256", "typ": "JWT"} | ({"kid": kid} if kid else {}), secret)
+            forged = Provider.sign(
+                json.dumps(provider.claims(**scope())),
+                {"alg": "HS256", "typ": "JWT"} | ({"kid": kid} if kid else {}),
+                secret,
+            )
             refused_everywhere(trusting, forged)
     provider.rotate()
 
@@ -165,7 +199,15 @@ def test_A3_a_token_for_somebody_else_is_refused(trusting: Server, provider: Pro
 
 @pytest.mark.case("A4")
 def test_A4_an_issuer_is_known_by_its_exact_name(trusting: Server, provider: Provider) -> None:
-    for issuer in (provider.url + "/", provider.url.upper(), provider.url.replace("127.0.0.1", "localhost"), "https://other.example", "", None, 7):
+    for issuer in (
+        provider.url + "/",
+        provider.url.upper(),
+        provider.url.replace("127.0.0.1", "localhost"),
+        "https://other.example",
+        "",
+        None,
+        7,
+    ):
         refused_everywhere(trusting, provider.token(iss=issuer, **scope()))
 
 
@@ -222,7 +264,9 @@ def test_A10_our_own_credentials_of_other_kinds_are_no_tokens(trusting: Server) 
 # ---------------------------------------------------------------- keys
 
 
-def test_a_new_key_is_believed_at_once_and_an_old_one_as_long_as_it_is_published(trusting: Server, provider: Provider) -> None:
+def test_a_new_key_is_believed_at_once_and_an_old_one_as_long_as_it_is_published(
+    trusting: Server, provider: Provider
+) -> None:
     before = provider.token(**scope())
     assert call(trusting, before).status == 200
     time.sleep(15.5)
@@ -256,7 +300,10 @@ def test_a_provider_that_never_answered_is_503_and_comes_back() -> None:
     with Server() as server, Provider() as late:
         late.is_down = True
         server.deploy("jwt", "one", ECHO)
-        assert server.api("POST", "/v1/issuers", {"name": "late", "url": late.url, "audiences": ["casemate"]}).status == 201
+        assert (
+            server.api("POST", "/v1/issuers", {"name": "late", "url": late.url, "audiences": ["casemate"]}).status
+            == 201
+        )
         refused = call(server, late.token(**scope()))
         assert refused.status == 503 and int(refused.headers["retry-after"]) >= 1
         late.is_down = False
@@ -270,7 +317,10 @@ def test_requests_behind_one_that_waits_for_keys_are_answered_in_order_each_as_i
     """The first call's keys are not here: what comes behind it on the connection waits, and gets none of its rights."""
     with Server() as server, Provider() as late:
         server.deploy("jwt", "one", handler("def handle(data):\n    return {'n': data.get('n')}\n"))
-        assert server.api("POST", "/v1/issuers", {"name": "late", "url": late.url, "audiences": ["casemate"]}).status == 201
+        assert (
+            server.api("POST", "/v1/issuers", {"name": "late", "url": late.url, "audiences": ["casemate"]}).status
+            == 201
+        )
         credentials = [late.token(**scope()), "", late.token(), late.token(**scope())]
         sent = b""
         for number, credential in enumerate(credentials):
@@ -291,7 +341,10 @@ def test_requests_behind_one_that_waits_for_keys_are_answered_in_order_each_as_i
         assert [json.loads(answers[index].split(b"\r\n\r\n", 1)[1])["n"] for index in (0, 3)] == [0, 3]
         # Whoever goes while keys are fetched leaves nothing behind.
         assert server.api("DELETE", "/v1/issuers/late").status == 204
-        assert server.api("POST", "/v1/issuers", {"name": "late", "url": late.url, "audiences": ["casemate"]}).status == 201
+        assert (
+            server.api("POST", "/v1/issuers", {"name": "late", "url": late.url, "audiences": ["casemate"]}).status
+            == 201
+        )
         for _ in range(20):
             with socket.create_connection((parts.hostname or "", parts.port), 30) as connection:
                 connection.sendall(sent)
@@ -300,14 +353,22 @@ def test_requests_behind_one_that_waits_for_keys_are_answered_in_order_each_as_i
 
 @pytest.mark.parametrize(
     "discovery",
-    [{"issuer": "https://other.example"}, {"issuer": None}, {"jwks_uri": "http://192.0.2.1/jwks"}, {"jwks_uri": "file:///etc/passwd"}, {"jwks_uri": 1}],
+    [
+        {"issuer": "https://other.example"},
+        {"issuer": None},
+        {"jwks_uri": "http://192.0.2.1/jwks"},
+        {"jwks_uri": "file:///etc/passwd"},
+        {"jwks_uri": 1},
+    ],
     ids=range(5),
 )
 def test_a_discovery_document_of_somebody_else_gives_no_keys(running: Server, discovery: dict[str, object]) -> None:
     with Provider() as odd:
         odd.discovery = discovery
         running.deploy("jwt", "one", ECHO)
-        assert running.api("POST", "/v1/issuers", {"name": "odd", "url": odd.url, "audiences": ["casemate"]}).status == 201
+        assert (
+            running.api("POST", "/v1/issuers", {"name": "odd", "url": odd.url, "audiences": ["casemate"]}).status == 201
+        )
         try:
             assert call(running, odd.token(**scope())).status == 503
             assert "/jwks" not in odd.requests
@@ -339,7 +400,9 @@ def test_an_issuer_that_makes_no_sense_is_refused(running: Server, body: dict[st
 def test_an_issuer_from_the_command_line(running: Server) -> None:
     with Provider() as provider:
         running.deploy("jwt", "one", ECHO)
-        code, out, err = running.cli("issuer", "add", "shell", provider.url, "--audience", "casemate", "--groups-claim", "roles")
+        code, out, err = running.cli(
+            "issuer", "add", "shell", provider.url, "--audience", "casemate", "--groups-claim", "roles"
+        )
         assert code == 0 and provider.url in out, err
         assert "shell" in running.cli("issuer", "list")[1]
         listed = running.cli_json("issuer", "list")["issuers"]
@@ -370,7 +433,9 @@ def test_KYM_2_a_functions_own_rules_narrow_what_opens_it(trusting: Server, prov
     assert call(trusting, provider.token(scope=f"{mine} orders.read orders.list"), "jwt/strict").status == 200
     lacking = call(trusting, provider.token(scope=f"{mine} orders.list"), "jwt/strict")
     assert lacking.status == 403 and 'scope="orders.read"' in lacking.headers["www-authenticate"]
-    assert call(trusting, provider.token(scope="orders.read orders.list"), "jwt/strict").status == 403, "nor is its own scope dispensed with"
+    assert (
+        call(trusting, provider.token(scope="orders.read orders.list"), "jwt/strict").status == 403
+    ), "nor is its own scope dispensed with"
     with Provider() as other:
         for kind, why in (("RSA", "signed with RS256"), ("EC", "no tokens of second")):
             other.rotate(kind)
@@ -380,7 +445,9 @@ def test_KYM_2_a_functions_own_rules_narrow_what_opens_it(trusting: Server, prov
                 refused = call(trusting, provider.token(scope=f"{mine} orders.read orders.list"), "jwt/strict")
                 provider.keys = provider.keys[1:]
             else:
-                made = trusting.api("POST", "/v1/issuers", {"name": "second", "url": other.url, "audiences": ["casemate"]})
+                made = trusting.api(
+                    "POST", "/v1/issuers", {"name": "second", "url": other.url, "audiences": ["casemate"]}
+                )
                 assert made.status == 201
                 refused = call(trusting, other.token(scope=f"{mine} orders.read orders.list"), "jwt/strict")
                 assert call(trusting, other.token(scope="fn:jwt/one")).status == 200, "elsewhere it is taken"

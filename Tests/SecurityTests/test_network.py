@@ -134,9 +134,10 @@ def test_N1_no_name_is_resolved_and_no_datagram_is_answered(server: Server) -> N
 @pytest.mark.case("N2")
 @pytest.mark.guarantee("KYM-10")
 def test_N2_the_host_s_loopback_listeners_and_the_server_itself_cannot_be_reached(server: Server) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener, socket.create_server(
-        ("::1", 0), family=socket.AF_INET6
-    ) as six:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        socket.create_server(("::1", 0), family=socket.AF_INET6) as six,
+    ):
         ports = [
             listener.getsockname()[1],
             urllib.parse.urlsplit(server.api_url).port,

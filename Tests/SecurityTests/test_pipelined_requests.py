@@ -79,7 +79,13 @@ def connection(server: Server, function: str = "pipelined/echo") -> Iterator[Con
 
 def test_responses_come_in_the_order_of_their_requests_also_behind_a_slow_and_a_refused_one(pipelined: Server) -> None:
     with connection(pipelined) as one:
-        one.send(one.request(0, s=0.5), one.request(1), one.request(2, token="w" * 40), one.request(3, path="pipelined/none"), one.request(4))
+        one.send(
+            one.request(0, s=0.5),
+            one.request(1),
+            one.request(2, token="w" * 40),
+            one.request(3, path="pipelined/none"),
+            one.request(4),
+        )
         assert [one.number(), one.number()] == [0, 1]
         assert [one.response()[0], one.response()[0]] == [401, 404]
         assert one.number() == 4
@@ -163,13 +169,18 @@ def test_an_answer_that_is_not_taken_yet_is_not_cut_by_what_follows_its_request(
             assert one.response()[0] == 400 and one.is_closed()
 
 
-def test_after_what_could_be_an_upgrade_the_connection_ends_and_nothing_is_kept_of_what_follows(pipelined: Server) -> None:
+def test_after_what_could_be_an_upgrade_the_connection_ends_and_nothing_is_kept_of_what_follows(
+    pipelined: Server,
+) -> None:
     upgrade = "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\nX-Auth-Token"
     with connection(pipelined) as one:
         one.send(one.request(1).replace(b"X-Auth-Token", upgrade.encode(), 1), one.request(2))
         assert one.number() == 1
         assert one.is_closed()
-    for head in (b"CONNECT x:1 HTTP/1.1\r\nHost: x\r\n\r\n", b"GET /f/pipelined/echo HTTP/1.1\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n"):
+    for head in (
+        b"CONNECT x:1 HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET /f/pipelined/echo HTTP/1.1\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n",
+    ):
         with connection(pipelined) as one:
             one.send(head)
             with pytest.raises(ConnectionError):
@@ -178,7 +189,9 @@ def test_after_what_could_be_an_upgrade_the_connection_ends_and_nothing_is_kept_
 
 
 @pytest.mark.parametrize("size", [65_536, 131_072, 140_000, 196_608])
-def test_a_connection_is_read_on_after_a_body_of_any_length_that_came_before_its_instance(pipelined: Server, size: int) -> None:
+def test_a_connection_is_read_on_after_a_body_of_any_length_that_came_before_its_instance(
+    pipelined: Server, size: int
+) -> None:
     pipelined.deploy("pipelined", f"cold-{size}", ECHO, {"scale": {"max": 1}})
     with connection(pipelined, f"pipelined/cold-{size}") as one:
         pad = size - len(json.dumps({"n": 1, "pad": ""}))
@@ -199,7 +212,7 @@ def test_a_long_body_waits_for_an_instance_as_long_as_the_call_may(pipelined: Se
 def test_a_broken_chunk_in_the_middle_of_a_body_is_refused_as_a_problem(pipelined: Server) -> None:
     with connection(pipelined) as one:
         head = one.request(0).split(b"Content-Length")[0]
-        one.send(head, b"Transfer-Encoding: chunked\r\n\r\n3\r\n{\"n\r\nnot a size\r\n")
+        one.send(head, b'Transfer-Encoding: chunked\r\n\r\n3\r\n{"n\r\nnot a size\r\n')
         status, body = one.response()
         assert status == 400 and json.loads(body)["type"].endswith("invalid-request"), body
         assert one.is_closed()
@@ -216,7 +229,9 @@ def test_a_caller_that_goes_away_between_its_requests_harms_no_other(pipelined: 
 
 
 @pytest.mark.parametrize("status", [204, 304])
-def test_a_status_without_a_body_brings_none_that_could_be_taken_for_the_next_response(pipelined: Server, status: int) -> None:
+def test_a_status_without_a_body_brings_none_that_could_be_taken_for_the_next_response(
+    pipelined: Server, status: int
+) -> None:
     source = handler(f"""
         def handle(event, context):
             size = int(event["body"])
@@ -233,7 +248,9 @@ def test_a_status_without_a_body_brings_none_that_could_be_taken_for_the_next_re
         assert one.response() == (200, b"")
 
 
-def test_callers_of_http_1_0_are_told_that_the_connection_stays_and_see_a_broken_answer_break(pipelined: Server) -> None:
+def test_callers_of_http_1_0_are_told_that_the_connection_stays_and_see_a_broken_answer_break(
+    pipelined: Server,
+) -> None:
     with connection(pipelined) as one:
         for n in (1, 2):
             one.send(one.request(n).replace(b"HTTP/1.1\r\n", b"HTTP/1.0\r\nConnection: keep-alive\r\n", 1))

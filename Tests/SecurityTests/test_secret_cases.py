@@ -112,7 +112,9 @@ def house(receiver: Receiver) -> Iterator[Server]:
     """A server that logs all it can, with functions of every kind, whose secrets were set, changed, gone back to and deleted."""
     with Server(options=("--log-level", "trace", "--pool-size", "4")) as server:
         server.namespace("c")
-        made = server.api("POST", "/v1/alerts", {"events": ["secret.*", "vault.*", "function.*", "sandbox.*"], "url": receiver.url})
+        made = server.api(
+            "POST", "/v1/alerts", {"events": ["secret.*", "vault.*", "function.*", "sandbox.*"], "url": receiver.url}
+        )
         assert made.status == 201, made.text
         kinds: dict[str, tuple[dict[str, str], dict[str, Any]]] = {
             "cognite": (BUSY, {"limits": {"memory": "64MiB", "timeout": "10s"}}),
@@ -146,7 +148,9 @@ def getters() -> list[str]:
 def filled(server: Server, template: str) -> str:
     function = server.api("GET", "/v1/namespaces/c/functions/cognite").json()
     values = {"namespace": "c", "function": "cognite", "secret": "KEY", "account": "none", "target": "none"}
-    values |= {name: function["id"] for name in ("token", "grant", "issuer", "session", "alert", "backup", "key", "federation")}
+    values |= {
+        name: function["id"] for name in ("token", "grant", "issuer", "session", "alert", "backup", "key", "federation")
+    }
     return re.sub(r"\{(\w+)\}", lambda match: values[match[1]], template)
 
 
@@ -202,7 +206,13 @@ def test_S1_the_answers_to_setting_comparing_and_going_back_hold_no_value_or_has
     text = secret(house, "c/answers")
     code, out, err = house.cli("secret", "set", "c/answers", "KEY", "--json", input=text)
     said = out + err + house.cli("secret", "set", "c/answers", "KEY", input=text)[1]
-    for what, body in (("", text.encode()), ("/verify", text.encode()), ("/rollback", b"{}"), ("/rollback", text.encode()), ("/none", text.encode())):
+    for what, body in (
+        ("", text.encode()),
+        ("/verify", text.encode()),
+        ("/rollback", b"{}"),
+        ("/rollback", text.encode()),
+        ("/none", text.encode()),
+    ):
         for method in ("POST", "PUT", "PATCH", "GET", "DELETE"):
             answer = house.api(method, path("c/answers", what=what), body)
             said += answer.text + str(answer.fields)
@@ -247,7 +257,9 @@ def test_S5_a_short_value_is_warned_of_and_refused_where_the_policy_says_so(hous
     assert house.api("PUT", "/v1/namespaces/strong/policy", {"refusesWeakSecrets": True}).status == 200
     code, out, err = house.cli("secret", "set", "strong/f", "PIN", input="tiger7")
     assert code == 2 and "policy" in err and "tiger7" not in out + err
-    assert house.api("GET", "/v1/namespaces/strong/functions").json() == {"functions": []}, "no name is reserved by what was refused"
+    assert house.api("GET", "/v1/namespaces/strong/functions").json() == {
+        "functions": []
+    }, "no name is reserved by what was refused"
 
 
 @pytest.mark.case("S5")
@@ -261,7 +273,9 @@ def test_S5_a_word_that_anybody_would_try_is_warned_of(house: Server, text: str)
 
 @pytest.mark.case("S7")
 @pytest.mark.guarantee("AZR-10")
-@pytest.mark.parametrize(("way", "status"), [("raise", 500), ("exit", 502), ("abort", 502), ("fault", 502), ("memory", 502), ("object", 502)])
+@pytest.mark.parametrize(
+    ("way", "status"), [("raise", 500), ("exit", 502), ("abort", 502), ("fault", 502), ("memory", 502), ("object", 502)]
+)
 def test_S7_what_goes_wrong_in_a_function_shows_its_caller_no_inside(house: Server, way: str, status: int) -> None:
     answer = house.call("c/cognite", body={"way": way})
     assert answer.status == status
@@ -271,7 +285,19 @@ def test_S7_what_goes_wrong_in_a_function_shows_its_caller_no_inside(house: Serv
 def assert_no_inside(answer: Answer) -> None:
     assert problem(answer)["callId"] == answer.call_id
     absent(answer.text, "an error")
-    for inside in ("Traceback", "RuntimeError", "Error:", ".py", "/fn/", "/opt/", "/usr/", "/tmp/", "line ", "swift", "0x"):
+    for inside in (
+        "Traceback",
+        "RuntimeError",
+        "Error:",
+        ".py",
+        "/fn/",
+        "/opt/",
+        "/usr/",
+        "/tmp/",
+        "line ",
+        "swift",
+        "0x",
+    ):
         assert inside not in answer.text, f"{inside!r} in {answer.text}"
 
 
@@ -303,7 +329,11 @@ def test_S7_the_traceback_is_for_those_who_may_read_logs_and_has_marks(house: Se
     page = f"{house.function_path('c/cognite')}/logs?call={answer.call_id}"
     assert caller.api("GET", page).status == 403
     found = reader.api("GET", page)
-    assert found.status == 200 and "RuntimeError: the value is [secret:KEY] in /etc/passwd" in found.text and "Traceback" in found.text
+    assert (
+        found.status == 200
+        and "RuntimeError: the value is [secret:KEY] in /etc/passwd" in found.text
+        and "Traceback" in found.text
+    )
     absent(found.text, "the log")
 
 
@@ -363,7 +393,10 @@ def test_S8_while_functions_start_and_run_neither_processes_nor_crun_s_files_sho
     names = ["cognite", "scaleway", "isolated"]
     for name in names:
         secret(house, f"c/{name}")
-    held = [threading.Thread(target=house.call, args=(f"c/{name}",), kwargs={"body": {"way": "hold", "s": 3}}) for name in names]
+    held = [
+        threading.Thread(target=house.call, args=(f"c/{name}",), kwargs={"body": {"way": "hold", "s": 3}})
+        for name in names
+    ]
     for thread in held:
         thread.start()
     end = time.monotonic() + 2.2
@@ -384,7 +417,9 @@ def test_S8_while_functions_start_and_run_neither_processes_nor_crun_s_files_sho
                 absent(shown.stdout + shown.stderr, "crun state")
     for thread in held:
         thread.join()
-    assert any(place.endswith("config.json") for place in looked) and states, f"nothing was looked at: {sorted(looked)[:40]} {states}"
+    assert (
+        any(place.endswith("config.json") for place in looked) and states
+    ), f"nothing was looked at: {sorted(looked)[:40]} {states}"
     for place, content in everywhere(house):
         absent(content, place)
 
@@ -473,7 +508,12 @@ def test_S16_nothing_of_one_function_is_in_the_memory_or_the_files_of_the_next(h
 @pytest.mark.parametrize("form", ["mapping", "assignment", "pair", "named"])
 def test_S17_a_value_among_the_secrets_of_a_manifest_is_refused_and_not_shown(house: Server, form: str) -> None:
     pasted = "sk_live_" + randomness.token_hex(14)
-    written = {"mapping": {"KEY": pasted}, "assignment": [f"KEY={pasted}"], "pair": [f"KEY: {pasted}"], "named": [{"name": "KEY", "value": pasted}]}
+    written = {
+        "mapping": {"KEY": pasted},
+        "assignment": [f"KEY={pasted}"],
+        "pair": [f"KEY: {pasted}"],
+        "named": [{"name": "KEY", "value": pasted}],
+    }
     outcome = house.try_deploy("c", "pasted", BUSY, {"secrets": written[form]})
     assert outcome.code == 2 and "casemate secret set c/pasted KEY" in outcome.err
     assert_absent(outcome.said, pasted, "the answer")
@@ -491,7 +531,9 @@ def test_S17_a_value_among_the_secrets_of_a_manifest_is_refused_and_not_shown(ho
     ],
     ids=["a key", "a cloud's key", "a password", "a password in a URL"],
 )
-def test_S17_a_value_that_looks_like_a_secret_under_env_is_refused_or_warned_of(house: Server, name: str, text: str) -> None:
+def test_S17_a_value_that_looks_like_a_secret_under_env_is_refused_or_warned_of(
+    house: Server, name: str, text: str
+) -> None:
     house.namespace("c")
     outcome = house.try_deploy("c", "in-env", BUSY, {"env": {name: text}})
     assert outcome.code != 0 or name in json.dumps(outcome.first["diagnostics"]), "deployed without a word"
@@ -530,7 +572,9 @@ def test_S17_a_value_in_the_query_of_setting_it_is_refused(house: Server) -> Non
 
 
 def core_limit(pid: int) -> list[str]:
-    line = next(line for line in Path(f"/proc/{pid}/limits").read_text().splitlines() if line.startswith("Max core file size"))
+    line = next(
+        line for line in Path(f"/proc/{pid}/limits").read_text().splitlines() if line.startswith("Max core file size")
+    )
     return line.split()[4:6]
 
 
@@ -585,21 +629,29 @@ def crashed() -> Iterator[tuple[Server, str, dict[str, Any]]]:
         yield server, text, seen
 
 
-def test_the_server_leaves_no_core_though_the_limit_lets_it_and_its_memory_is_root_s(crashed: tuple[Server, str, dict[str, Any]]) -> None:
+def test_the_server_leaves_no_core_though_the_limit_lets_it_and_its_memory_is_root_s(
+    crashed: tuple[Server, str, dict[str, Any]],
+) -> None:
     server, text, seen = crashed
     assert seen["command"].endswith(" serve") and seen["uid"] != 0 and seen["limit"] == "unlimited"
     assert seen["owner"] == 0, "PR_SET_DUMPABLE is off"
-    assert seen["looked"].returncode != 0 and b"Permission denied" in seen["looked"].stderr, "not even its own user may look into it"
+    assert (
+        seen["looked"].returncode != 0 and b"Permission denied" in seen["looked"].stderr
+    ), "not even its own user may look into it"
     assert not server.is_running() and cores() == seen["before"]
     for file in seen["folder"].glob("core*"):
         if file.is_file():
             assert text.encode() not in file.read_bytes()
 
 
-def test_a_server_that_crashes_writes_nothing_of_its_memory_into_its_log(crashed: tuple[Server, str, dict[str, Any]]) -> None:
+def test_a_server_that_crashes_writes_nothing_of_its_memory_into_its_log(
+    crashed: tuple[Server, str, dict[str, Any]],
+) -> None:
     server, text, _ = crashed
     said = "".join(server.err)
-    assert not re.search(r"^ ?r[a-z0-9]{1,2}\s+0x[0-9a-f]+\s+([0-9a-f]{2} ){8}", said, re.M), said[said.find("Registers") :][:600]
+    assert not re.search(r"^ ?r[a-z0-9]{1,2}\s+0x[0-9a-f]+\s+([0-9a-f]{2} ){8}", said, re.M), said[
+        said.find("Registers") :
+    ][:600]
     assert_absent(said, text, "the server's log")
 
 

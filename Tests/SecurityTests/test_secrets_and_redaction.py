@@ -356,7 +356,11 @@ def test_S1_after_create_call_rotate_and_delete_nothing_in_the_data_folder_or_an
 
         def kept() -> set[Path]:
             """Uploads and bundles. The upload is compressed, so that a search for the value would not see into it."""
-            return {file for file in server.folder.rglob("*") if {"warden", "artifacts"} & set(file.parts) and file.is_file()}
+            return {
+                file
+                for file in server.folder.rglob("*")
+                if {"warden", "artifacts"} & set(file.parts) and file.is_file()
+            }
 
         before = kept()
         assert server.try_deploy("n", "g", handler(f"KEY = '{first}'\ndef handle(data):\n    return 1\n")).code == 1

@@ -91,7 +91,17 @@ ANSWERS = handler("""
     """)
 
 WHOLE = ["text", "status", "base64", "hex", "json", "json key", "header", "cookie", "location"]
-UNCHANGEABLE = ["header name", "gzip", "gzip in two parts", "deflate", "gzip undeclared", "unknown encoding", "binary", "image", "large gzip"]
+UNCHANGEABLE = [
+    "header name",
+    "gzip",
+    "gzip in two parts",
+    "deflate",
+    "gzip undeclared",
+    "unknown encoding",
+    "binary",
+    "image",
+    "large gzip",
+]
 STREAMED = ["late", "last", "across", "early", "large head"]
 ERRORS = ["raise", "raise in a chain", "bad result", "bad header"]
 CLEAN = ["nothing", "large and nothing"]
@@ -175,7 +185,9 @@ def test_COG_14_block_answers_502_secret_in_response_and_names_neither_the_value
 
 
 @pytest.mark.parametrize("way", ["late", "last", "across", "large binary"])
-def test_block_never_lets_a_streamed_answer_with_a_value_look_complete(made: dict[tuple[str, str], Answer], way: str) -> None:
+def test_block_never_lets_a_streamed_answer_with_a_value_look_complete(
+    made: dict[tuple[str, str], Answer], way: str
+) -> None:
     answer = made["block", way]
     assert answer.status == 502 or not answer.complete
     assert_absent(everything(answer), VALUE, way)
@@ -185,7 +197,10 @@ def test_block_never_lets_a_streamed_answer_with_a_value_look_complete(made: dic
 # ---------------------------------------------------------------- allow
 
 
-@pytest.mark.parametrize("way", [*WHOLE, *STREAMED, "gzip", "gzip in two parts", "deflate", "gzip undeclared", "binary", "image", "large binary"])
+@pytest.mark.parametrize(
+    "way",
+    [*WHOLE, *STREAMED, "gzip", "gzip in two parts", "deflate", "gzip undeclared", "binary", "image", "large binary"],
+)
 def test_allow_lets_the_answer_out_as_it_is(made: dict[tuple[str, str], Answer], way: str) -> None:
     answer = made["allow", way]
     assert answer.status in (200, 302, 418) and answer.complete, answer.text[:300]
@@ -205,7 +220,9 @@ def test_allow_lets_out_what_can_t_be_looked_into_where_nothing_is_looked_for(an
 
 @pytest.mark.parametrize("way", ["text", "base64", "json", "header", "cookie", "late", "across", "hex"])
 @pytest.mark.parametrize("mode", ["redact", "allow"])
-def test_the_caller_s_own_token_is_taken_out_also_where_secrets_are_allowed(answering: Server, token: str, mode: str, way: str) -> None:
+def test_the_caller_s_own_token_is_taken_out_also_where_secrets_are_allowed(
+    answering: Server, token: str, mode: str, way: str
+) -> None:
     answer = answering.call(f"q/{mode}", body={"way": way, "text": token}, token=token)
     assert answer.status == 200 and answer.complete
     assert_absent(everything(answer), token, way)
@@ -213,7 +230,9 @@ def test_the_caller_s_own_token_is_taken_out_also_where_secrets_are_allowed(answ
 
 
 @pytest.mark.parametrize("way", ["gzip", "binary", "header name", "large gzip", "large binary"])
-def test_a_caller_s_token_in_what_can_t_be_changed_is_refused_also_where_secrets_are_allowed(answering: Server, token: str, way: str) -> None:
+def test_a_caller_s_token_in_what_can_t_be_changed_is_refused_also_where_secrets_are_allowed(
+    answering: Server, token: str, way: str
+) -> None:
     answer = answering.call("q/allow", body={"way": way, "text": token}, token=token)
     assert answer.status == 502 or not answer.complete, answer.text[:200]
     assert_absent(everything(answer), token, way)
@@ -234,7 +253,9 @@ def test_allow_is_of_answers_alone_and_the_log_has_marks(answering: Server, mode
 @pytest.mark.guarantee("AZR-10")
 @pytest.mark.parametrize("way", ERRORS)
 @pytest.mark.parametrize("mode", MODES)
-def test_S7_an_error_s_answer_holds_no_value_class_path_or_traceback_in_any_mode(made: dict[tuple[str, str], Answer], mode: str, way: str) -> None:
+def test_S7_an_error_s_answer_holds_no_value_class_path_or_traceback_in_any_mode(
+    made: dict[tuple[str, str], Answer], mode: str, way: str
+) -> None:
     answer = made[mode, way]
     assert answer.status in (500, 502)
     assert_absent(everything(answer), VALUE, way)
@@ -244,7 +265,9 @@ def test_S7_an_error_s_answer_holds_no_value_class_path_or_traceback_in_any_mode
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("way", CLEAN)
-def test_an_answer_without_a_value_passes_in_every_mode(made: dict[tuple[str, str], Answer], mode: str, way: str) -> None:
+def test_an_answer_without_a_value_passes_in_every_mode(
+    made: dict[tuple[str, str], Answer], mode: str, way: str
+) -> None:
     answer = made[mode, way]
     assert answer.status == 200 and answer.complete
     assert answer.body == b"nothing to see" or len(answer.body) == 1400 * 1024
@@ -258,8 +281,14 @@ def record_of(answering: Server, mode: str, way: str) -> list[tuple[str, str, st
     call_id = call.headers["casemate-call-id"]
 
     def found() -> list[tuple[str, str, str]]:
-        tail = answering.api("GET", "/v1/audit?tail=20&kind=secret.redacted,secret.blocked,secret.allowed").json()["records"]
-        return [(r["kind"], r["outcome"], r["function"]) for r in tail if r.get("request") == call_id and r["details"]["in"] == "response"]
+        tail = answering.api("GET", "/v1/audit?tail=20&kind=secret.redacted,secret.blocked,secret.allowed").json()[
+            "records"
+        ]
+        return [
+            (r["kind"], r["outcome"], r["function"])
+            for r in tail
+            if r.get("request") == call_id and r["details"]["in"] == "response"
+        ]
 
     wait_until(found, 1.5)
     return found()
@@ -269,7 +298,11 @@ def record_of(answering: Server, mode: str, way: str) -> list[tuple[str, str, st
 @pytest.mark.parametrize("way", ["text", "header", "late", "gzip", "binary", "large gzip"])
 @pytest.mark.parametrize("mode", MODES)
 def test_COG_14_every_hit_is_on_record_with_its_call(answering: Server, mode: str, way: str) -> None:
-    expected = {"redact": ("secret.redacted", "done"), "block": ("secret.blocked", "refused"), "allow": ("secret.allowed", "done")}[mode]
+    expected = {
+        "redact": ("secret.redacted", "done"),
+        "block": ("secret.blocked", "refused"),
+        "allow": ("secret.allowed", "done"),
+    }[mode]
     if mode == "redact" and way in ("gzip", "binary", "large gzip"):
         expected = ("secret.blocked", "refused")
     assert record_of(answering, mode, way) == [(*expected, f"q/{mode}")]
@@ -310,7 +343,9 @@ def test_allow_takes_the_right_gate_waive_and_nothing_else_does(developer: Accou
     assert code == 1, "also where nothing would change"
 
 
-def test_going_back_to_a_revision_that_may_takes_the_right_as_well(answering: Server, developer: Account, waiver: Account) -> None:
+def test_going_back_to_a_revision_that_may_takes_the_right_as_well(
+    answering: Server, developer: Account, waiver: Account
+) -> None:
     assert deploy(waiver, "turned-back", "allow")[0] == 0
     assert deploy(developer, "turned-back", "redact")[0] == 0
     code, _, err = developer.cli("function", "rollback", "q/turned-back")
@@ -318,7 +353,9 @@ def test_going_back_to_a_revision_that_may_takes_the_right_as_well(answering: Se
     assert answering.call("q/turned-back", body={"way": "text"}).text == "before [secret:KEY] after"
     assert waiver.cli("function", "rollback", "q/turned-back")[0] == 0
     assert answering.call("q/turned-back", body={"way": "text"}).text == f"before {VALUE} after"
-    assert developer.cli("function", "rollback", "q/turned-back", "--revision", "2")[0] == 0, "away from it takes no more"
+    assert (
+        developer.cli("function", "rollback", "q/turned-back", "--revision", "2")[0] == 0
+    ), "away from it takes no more"
 
 
 @pytest.mark.parametrize("word", ["Allow", "ALLOW", "none", "off", "false", "redact,allow", ""])
@@ -329,7 +366,10 @@ def test_another_word_is_refused_with_the_right_one(answering: Server, word: str
 
 
 def test_whoever_looks_at_a_function_sees_that_it_may_answer_with_its_secrets(answering: Server) -> None:
-    shown = answering.cli("function", "show", "q/allow")[1] + answering.api("GET", "/v1/namespaces/q/functions/allow/trust").text
+    shown = (
+        answering.cli("function", "show", "q/allow")[1]
+        + answering.api("GET", "/v1/namespaces/q/functions/allow/trust").text
+    )
     assert "secretsInResponse" in shown or "answer with its secrets" in shown
 
 

@@ -26,7 +26,9 @@ WHO = handler("""
 
 @pytest.fixture(scope="module")
 def nonces(running: Server) -> Server:
-    running.deploy("nonce", "who", WHO, {"signature": "scaleway", "capabilities": ["nonce/who:logs:read", "nonce/who:read"]})
+    running.deploy(
+        "nonce", "who", WHO, {"signature": "scaleway", "capabilities": ["nonce/who:logs:read", "nonce/who:read"]}
+    )
     return running
 
 
@@ -71,7 +73,9 @@ def test_COG_22_of_fifty_calls_with_one_nonce_exactly_one_runs(nonces: Server, m
 
 
 @pytest.mark.guarantee("COG-22")
-def test_COG_22_a_session_can_stand_for_a_service_account_whose_secret_its_maker_has(nonces: Server, maker: Account) -> None:
+def test_COG_22_a_session_can_stand_for_a_service_account_whose_secret_its_maker_has(
+    nonces: Server, maker: Account
+) -> None:
     reader = account(nonces, "nonce", ("function:read", "nonce/who"))
     session = make(maker, {"clientId": reader.client_id, "clientSecret": reader.client_secret})
     assert session["subject"] == reader.subject
@@ -79,7 +83,10 @@ def test_COG_22_a_session_can_stand_for_a_service_account_whose_secret_its_maker
     assert who["subject"] == f"{reader.subject} via fn:nonce/who"
     assert who["grants"] == [{"on": "nonce/who", "permission": "function:read"}]
     # The account can do nothing with a session that somebody else made for it; and may not call the function at all.
-    assert call(reader, make(maker, {"clientId": reader.client_id, "clientSecret": reader.client_secret})["nonce"]).status == 403
+    assert (
+        call(reader, make(maker, {"clientId": reader.client_id, "clientSecret": reader.client_secret})["nonce"]).status
+        == 403
+    )
 
     connect = connect_from(place())
     headers = {"Authorization": f"Bearer {maker.key}", "Content-Type": "application/json"}
@@ -87,10 +94,18 @@ def test_COG_22_a_session_can_stand_for_a_service_account_whose_secret_its_maker
         {"clientId": reader.client_id, "clientSecret": "cmc_wrong"}, {"clientId": maker.client_id, "clientSecret": reader.client_secret},
         {"clientId": "nobody", "clientSecret": "x"},
     ):  # fmt: skip
-        refused = nonces.http(nonces.api_url, "POST", "/v1/sessions", json.dumps(body).encode(), headers, connect=connect)
+        refused = nonces.http(
+            nonces.api_url, "POST", "/v1/sessions", json.dumps(body).encode(), headers, connect=connect
+        )
         assert refused.status == 403, body
         assert reader.client_secret not in refused.text
-    for wrong in ({"clientId": reader.client_id}, {"clientSecret": "x"}, {"client": "x"}, {"clientId": 1, "clientSecret": "x"}, []):
+    for wrong in (
+        {"clientId": reader.client_id},
+        {"clientSecret": "x"},
+        {"client": "x"},
+        {"clientId": 1, "clientSecret": "x"},
+        [],
+    ):
         assert maker.api("POST", "/v1/sessions", wrong).status == 400, wrong
 
 

@@ -55,10 +55,17 @@ LOGS = {"url": "http://casemate.internal/v1/namespaces/sess/functions/lookup/log
 
 @pytest.fixture(scope="module")
 def acting(running: Server) -> Server:
-    running.deploy("sess", "lookup", ACT, {"signature": "scaleway", "capabilities": ["sess/third:invoke", "sess/lookup:logs:read"]})
+    running.deploy(
+        "sess", "lookup", ACT, {"signature": "scaleway", "capabilities": ["sess/third:invoke", "sess/lookup:logs:read"]}
+    )
     running.deploy("sess", "third", ACT, {"signature": "scaleway"})
     declared = ["sess/lookup:invoke", "sess/lookup:logs:read"]
-    running.deploy("sess", "act", ACT, {"signature": "scaleway", "capabilities": declared, "limits": {"timeout": "30s"}, "scale": {"max": 3}})
+    running.deploy(
+        "sess",
+        "act",
+        ACT,
+        {"signature": "scaleway", "capabilities": declared, "limits": {"timeout": "30s"}, "scale": {"max": 3}},
+    )
     running.deploy("sess", "plain", ACT, {"signature": "scaleway"})
     return running
 
@@ -202,7 +209,9 @@ def test_A10_a_session_is_of_no_use_in_another_instance_of_the_same_function(act
     assert answer.json() == [200, 401], answer.text
 
 
-def test_between_functions_nothing_is_open_to_all_and_the_caller_is_told_where_it_is_listed_alone(acting: Server) -> None:
+def test_between_functions_nothing_is_open_to_all_and_the_caller_is_told_where_it_is_listed_alone(
+    acting: Server,
+) -> None:
     acting.deploy("sess", "open", ACT, {"signature": "scaleway", "access": "public"})
     acting.deploy("sess", "lists", ACT, {"signature": "scaleway", "callers": ["sess/both"]})
     declared = ["sess/open:invoke", "sess/lists:invoke"]
@@ -213,11 +222,15 @@ def test_between_functions_nothing_is_open_to_all_and_the_caller_is_told_where_i
     assert "casemate-caller" in json.loads(anonymous[2]["body"])["headers"], "it is listed, and comes as itself"
     known = act(acting, *steps, function="sess/both")["done"]
     assert [step["status"] for step in known] == [200, 200]
-    assert not any("casemate-caller" in json.loads(step["body"])["headers"] for step in known), "it comes for its caller"
+    assert not any(
+        "casemate-caller" in json.loads(step["body"])["headers"] for step in known
+    ), "it comes for its caller"
 
 
 def test_a_declared_name_does_not_tell_whether_there_is_such_a_function(acting: Server) -> None:
-    acting.deploy("sess", "spy", ACT, {"signature": "scaleway", "capabilities": ["sess/third:invoke", "sess/absent:invoke"]})
+    acting.deploy(
+        "sess", "spy", ACT, {"signature": "scaleway", "capabilities": ["sess/third:invoke", "sess/absent:invoke"]}
+    )
     nobody = account(acting, "sess", ("function:invoke", "sess/spy"))
     steps = [{"url": f"http://{name}.sess.internal/", "method": "POST", "body": {}} for name in ("third", "absent")]
     there, absent = act(acting, *steps, key=nobody.key, function="sess/spy")["done"]
@@ -366,7 +379,9 @@ def test_an_isolated_call_and_calls_side_by_side_have_their_sessions(acting: Ser
     acting.deploy("sess", "shared", ACT, {**keys, "limits": {"concurrency": 4}})
     for function in ("sess/isolated", "sess/shared"):
         with ThreadPoolExecutor(3) as pool:
-            for found in pool.map(lambda _: statuses(acting, WHOAMI, INVOKE, function=function), range(3)):  # noqa: B023
+            for found in pool.map(
+                lambda _: statuses(acting, WHOAMI, INVOKE, function=function), range(3)
+            ):  # noqa: B023
                 assert found == [200, 200]
 
 

@@ -34,7 +34,13 @@ def provider() -> Iterator[SignInProvider]:
 
 @pytest.fixture(scope="module")
 def offering(running: Server, provider: SignInProvider) -> Iterator[Server]:
-    issuer = {"name": "corp", "url": provider.url, "audiences": ["casemate"], "clientId": provider.client_id, "scope": "openid groups"}
+    issuer = {
+        "name": "corp",
+        "url": provider.url,
+        "audiences": ["casemate"],
+        "clientId": provider.client_id,
+        "scope": "openid groups",
+    }
     issuer |= {"allowsDevice": True}
     made = running.api("POST", "/v1/issuers", issuer)
     assert made.status == 201, made.text
@@ -64,7 +70,11 @@ def test_SCW_2_a_person_signs_in_works_and_signs_out(offering: Server, home: Hom
     assert stat.S_IMODE(home.file.stat().st_mode) == 0o600
     assert home.key.startswith("cmp_") and home.key not in out + err
     asked = provider.asked[-1]
-    assert asked["code_challenge_method"] == "S256" and asked["response_type"] == "code" and "groups" in asked["scope"].split()
+    assert (
+        asked["code_challenge_method"] == "S256"
+        and asked["response_type"] == "code"
+        and "groups" in asked["scope"].split()
+    )
     assert urllib.parse.urlsplit(asked["redirect_uri"]).hostname == "127.0.0.1"
 
     code, out, _ = home.cli("whoami")
@@ -173,7 +183,9 @@ def test_an_id_token_signs_in_once_and_other_tokens_never(offering: Server, prov
     assert sign_in(offering, signed + "." + base64.urlsafe_b64encode(other).rstrip(b"=").decode()).status == 409
     key = first.json()["token"]
     mine = offering.api("GET", "/v1/sessions", key=key).json()["sessions"]
-    assert offering.api("DELETE", f"/v1/sessions/{next(s['id'] for s in mine if s.get('current'))}", key=key).status == 204
+    assert (
+        offering.api("DELETE", f"/v1/sessions/{next(s['id'] for s in mine if s.get('current'))}", key=key).status == 204
+    )
     assert sign_in(offering, token).status == 409, "nor after the session is revoked"
     connect = connect_from(place())
     for wrong in (
@@ -217,16 +229,29 @@ def test_a_sign_in_by_a_code_is_taken_where_the_issuer_says_so_alone(offering: S
 
 
 def test_what_signs_somebody_in_can_not_be_an_audience_of_the_api(offering: Server) -> None:
-    issuer = {"name": "both", "url": "https://idp.example", "audiences": ["a", "casemate-cli"], "clientId": "casemate-cli"}
+    issuer = {
+        "name": "both",
+        "url": "https://idp.example",
+        "audiences": ["a", "casemate-cli"],
+        "clientId": "casemate-cli",
+    }
     assert offering.api("POST", "/v1/issuers", issuer).status == 400
     assert offering.api("POST", "/v1/issuers", issuer | {"audiences": ["a"], "forPipelines": True}).status == 400
-    for more in ({"clientId": ""}, {"clientId": "a b"}, {"scope": "profile"}, {"scope": "openid\n"}, {"allowsDevice": "yes"}):
+    for more in (
+        {"clientId": ""},
+        {"clientId": "a b"},
+        {"scope": "profile"},
+        {"scope": "openid\n"},
+        {"allowsDevice": "yes"},
+    ):
         assert offering.api("POST", "/v1/issuers", issuer | {"audiences": ["a"]} | more).status == 400, more
 
 
 def test_a_provider_without_a_client_signs_nobody_in(offering: Server) -> None:
     with SignInProvider() as other:
-        made = offering.api("POST", "/v1/issuers", {"name": "silent", "url": other.url, "audiences": ["casemate", other.client_id, "x"]})
+        made = offering.api(
+            "POST", "/v1/issuers", {"name": "silent", "url": other.url, "audiences": ["casemate", other.client_id, "x"]}
+        )
         assert made.status == 201
         ways = offering.api("GET", "/v1/sign-in", key=None).json()["issuers"]
         assert [way["name"] for way in ways] == ["corp"]
@@ -263,7 +288,9 @@ def test_A19_a_sign_in_is_revoked_and_its_groups_count_as_they_are_granted_now(
     assert other.api("GET", "/v1/whoami").status == 401
 
 
-def test_where_there_are_several_providers_one_is_named(offering: Server, provider: SignInProvider, tmp_path: Path) -> None:
+def test_where_there_are_several_providers_one_is_named(
+    offering: Server, provider: SignInProvider, tmp_path: Path
+) -> None:
     with SignInProvider() as other:
         issuer = {"name": "brief", "url": other.url, "audiences": ["casemate"], "clientId": other.client_id}
         assert offering.api("POST", "/v1/issuers", issuer).status == 201
@@ -278,7 +305,9 @@ def test_where_there_are_several_providers_one_is_named(offering: Server, provid
         assert home.api("GET", "/v1/whoami").status == 401, "its people's sessions go with it"
 
 
-def test_a_sign_in_that_has_ended_is_said_to_have_and_no_other_key_takes_its_place(offering: Server, home: Home) -> None:
+def test_a_sign_in_that_has_ended_is_said_to_have_and_no_other_key_takes_its_place(
+    offering: Server, home: Home
+) -> None:
     assert home.login()[0] == 0
     kept = json.loads(home.file.read_text())
     home.file.write_text(json.dumps(kept | {"expires": "2020-01-01T00:00:00.000Z"}))
@@ -294,7 +323,14 @@ def test_nobody_is_there_to_sign_in_at(tmp_path: Path, provider: SignInProvider)
         home = Home(empty, provider, tmp_path)
         process = home.begin()
         assert process.wait(20) == 2 and "--client-id" in (process.stderr.read() if process.stderr else "")
-        assert empty.api("POST", "/v1/issuers", {"name": "gone", "url": "http://127.0.0.1:9", "audiences": ["a"], "clientId": "b"}).status == 201
+        assert (
+            empty.api(
+                "POST",
+                "/v1/issuers",
+                {"name": "gone", "url": "http://127.0.0.1:9", "audiences": ["a"], "clientId": "b"},
+            ).status
+            == 201
+        )
         process = home.begin()
         assert process.wait(20) == 2 and "does not answer" in (process.stderr.read() if process.stderr else "")
 

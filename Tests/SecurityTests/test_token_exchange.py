@@ -15,7 +15,9 @@ from casemate_fixture import Answer, Server, handler, problem
 from identity_provider import Provider
 from places import connect_from, place
 
-ECHO = handler("def handle(event, context):\n    return {'statusCode': 200, 'body': event['headers'].get('Casemate-Claims', '')}\n")
+ECHO = handler(
+    "def handle(event, context):\n    return {'statusCode': 200, 'body': event['headers'].get('Casemate-Claims', '')}\n"
+)
 GRANT = "urn:ietf:params:oauth:grant-type:token-exchange"
 ACCESS_TOKEN = "urn:ietf:params:oauth:token-type:access_token"
 
@@ -39,7 +41,12 @@ def exchanging(running: Server, provider: Provider) -> Iterator[Server]:
 
 
 def exchange(server: Server, subject: str, form: dict[str, str] | None = None, **more: Any) -> Answer:
-    fields = {"grant_type": GRANT, "subject_token": subject, "subject_token_type": ACCESS_TOKEN, "scope": "fn:swap/one"} | (form or {})
+    fields = {
+        "grant_type": GRANT,
+        "subject_token": subject,
+        "subject_token_type": ACCESS_TOKEN,
+        "scope": "fn:swap/one",
+    } | (form or {})
     body = urllib.parse.urlencode({name: value for name, value in fields.items() if value is not None}).encode()
     headers = {"Content-Type": "application/x-www-form-urlencoded", **more.pop("headers", {})}
     return server.http(server.api_url, "POST", "/oauth/token", body, headers, **more)
@@ -67,7 +74,13 @@ def test_KYM_2_an_exchanged_token_opens_its_function_and_nothing_else(exchanging
     assert answer.status == 200 and answer.headers["cache-control"] == "no-store"
     said = answer.json()
     token = said["access_token"]
-    assert said == {"access_token": token, "token_type": "Bearer", "expires_in": 600, "issued_token_type": ACCESS_TOKEN, "scope": "fn:swap/one"}
+    assert said == {
+        "access_token": token,
+        "token_type": "Bearer",
+        "expires_in": 600,
+        "issued_token_type": ACCESS_TOKEN,
+        "scope": "fn:swap/one",
+    }
     told = claims(token)
     assert told["aud"] == f"{exchanging.gateway_url}/f/swap/one" and told["exp"] - told["iat"] == 600
     opened = call(exchanging, token)
@@ -80,7 +93,9 @@ def test_KYM_2_an_exchanged_token_opens_its_function_and_nothing_else(exchanging
     assert call(exchanging, token, "swap/absent").status == 403
     assert call(exchanging, token, "swap/open").status == 403, "with the call would come what its holder may do"
     connect = connect_from(place())
-    api = exchanging.http(exchanging.api_url, "GET", "/v1/whoami", None, {"Authorization": f"Bearer {token}"}, connect=connect)
+    api = exchanging.http(
+        exchanging.api_url, "GET", "/v1/whoami", None, {"Authorization": f"Bearer {token}"}, connect=connect
+    )
     assert api.status == 401, "it is no credential of the API's"
     again = exchange(exchanging, token, connect=connect)
     assert (again.status, again.json()["error"]) == (400, "invalid_request"), "nor can it be exchanged for another"
@@ -93,10 +108,16 @@ def test_KYM_2_every_credential_of_the_platform_can_be_exchanged_and_whoever_hol
     machine = account(exchanging, "swap", ("function:invoke", "swap/one"))
     form = {"grant_type": "client_credentials", "client_id": machine.client_id, "client_secret": machine.client_secret}
     signed_in = exchanging.http(
-        exchanging.api_url, "POST", "/oauth/token", urllib.parse.urlencode(form).encode(), {"Content-Type": "application/x-www-form-urlencoded"}
+        exchanging.api_url,
+        "POST",
+        "/oauth/token",
+        urllib.parse.urlencode(form).encode(),
+        {"Content-Type": "application/x-www-form-urlencoded"},
     )
     granted = exchanging.api(
-        "POST", "/v1/namespaces/swap/grants", {"subject": "user:bank:alice", "permission": "function:invoke", "function": "one"}
+        "POST",
+        "/v1/namespaces/swap/grants",
+        {"subject": "user:bank:alice", "permission": "function:invoke", "function": "one"},
     )
     assert granted.status == 201, granted.text
     subjects = {
@@ -137,7 +158,10 @@ def test_a_token_lives_no_longer_than_what_it_was_exchanged_for(exchanging: Serv
     assert answer.status == 200 and 90 <= answer.json()["expires_in"] <= 100
     assert claims(answer.json()["access_token"])["exp"] <= now + 101
     late = exchange(exchanging, provider.token(sub="brief", exp=now - 30))
-    assert (late.status, late.json()["error"]) == (400, "invalid_request"), "taken for a minute more, but exchanged no more"
+    assert (late.status, late.json()["error"]) == (
+        400,
+        "invalid_request",
+    ), "taken for a minute more, but exchanged no more"
 
 
 def test_somebody_whom_no_token_could_name_gets_none(exchanging: Server, provider: Provider) -> None:

@@ -344,11 +344,15 @@ def test_a_function_that_tries_everything_goes_on_serving_and_harms_nobody(serve
 @pytest.mark.case("X1")
 def test_what_a_function_tried_stands_in_its_log_under_the_call_and_in_the_metrics(server: Server) -> None:
     server.namespace("hardening")
-    source = handler("import ctypes\ndef handle(data):\n    return ctypes.CDLL(None).syscall(data['n'], -1, -1, -1, -1, -1)\n")
+    source = handler(
+        "import ctypes\ndef handle(data):\n    return ctypes.CDLL(None).syscall(data['n'], -1, -1, -1, -1, -1)\n"
+    )
     server.deploy("hardening", "curious", source, {"scale": {"max": 1}})
 
     def mounts() -> int:
-        found = re.search(r'^casemate_blocked_system_calls_total\{call="mount"\} (\d+)', server.api("GET", "/metrics").text, re.M)
+        found = re.search(
+            r'^casemate_blocked_system_calls_total\{call="mount"\} (\d+)', server.api("GET", "/metrics").text, re.M
+        )
         return int(found[1]) if found else 0
 
     before = mounts()

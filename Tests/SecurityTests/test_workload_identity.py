@@ -97,7 +97,10 @@ def test_AZR_12_another_server_that_trusts_the_issuer_lets_the_function_in(provi
     with Server() as other:
         trusted = {"name": "first", "url": proving.api_url, "audiences": ["casemate-b"]}
         assert other.api("POST", "/v1/issuers", trusted).status == 201
-        assert other.api("POST", "/v1/grants", {"subject": "user:first:fn:work/one", "permission": "metrics:read"}).status == 201
+        assert (
+            other.api("POST", "/v1/grants", {"subject": "user:first:fn:work/one", "permission": "metrics:read"}).status
+            == 201
+        )
 
         def ask_other(path: str, token: str) -> Answer:
             return other.api("GET", path, key=token)
@@ -135,7 +138,18 @@ def test_A10_a_functions_token_is_no_credential_at_the_server_that_signed_it(pro
         ("work/one", {"query": {"audience": AUDIENCE}, "headers": FIELD, "method": "POST"}, 404),
         ("work/none", {"query": {"audience": AUDIENCE}, "headers": FIELD}, 0),
     ],
-    ids=["no-field", "through-a-proxy", "another-value", "no-audience", "not-listed", "not-quite", "twice", "unknown", "POST", "undeclared"],
+    ids=[
+        "no-field",
+        "through-a-proxy",
+        "another-value",
+        "no-audience",
+        "not-listed",
+        "not-quite",
+        "twice",
+        "unknown",
+        "POST",
+        "undeclared",
+    ],
 )
 def test_nothing_is_given_without_the_field_or_beyond_what_is_declared(
     proving: Server, function: str, data: dict[str, Any], status: int
@@ -176,7 +190,11 @@ def test_a_functions_token_dies_with_its_shown_header(proving: Server) -> None:
 
 def test_a_function_that_was_deleted_or_lists_less_now_gets_no_more(proving: Server) -> None:
     """While its last call goes on, another has its name."""
-    slow = handler(ASK["handler.py"].replace("status, body = ask(data)", "import time; time.sleep(data.get('wait', 0)); status, body = ask(data)"))
+    slow = handler(
+        ASK["handler.py"].replace(
+            "status, body = ask(data)", "import time; time.sleep(data.get('wait', 0)); status, body = ask(data)"
+        )
+    )
     with ThreadPoolExecutor(1) as pool:
         for change in ("deleted", "less"):
             proving.deploy("work", "slow", slow, {"identity": [AUDIENCE, "other"]})

@@ -73,7 +73,9 @@ def test_names_have_the_records_that_a_test_gives_them(world: World) -> None:
     assert ask("large.example.com", "A") == (0, 0, True)
     assert world.dns.asked["alias.example.com"] == 1
     with world.inner.connect(RESOLVER_ADDRESS, 53, 2) as stream:
-        raw = struct.pack(">HHHHHH", 77, 0x0100, 1, 0, 0, 0) + packed_name("large.example.com") + struct.pack(">HH", 1, 1)
+        raw = (
+            struct.pack(">HHHHHH", 77, 0x0100, 1, 0, 0, 0) + packed_name("large.example.com") + struct.pack(">HH", 1, 1)
+        )
         stream.sendall(struct.pack(">H", len(raw)) + raw)
         with stream.makefile("rb") as reader:
             answer = reader.read(struct.unpack(">H", reader.read(2))[0])

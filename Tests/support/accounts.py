@@ -37,7 +37,9 @@ class Account:
         return self.server.call(function, key=self.key, **more)
 
     def cli(self, *arguments: str, **more: Any) -> tuple[int, str, str]:
-        return self.server.cli(*arguments, environment={"CASEMATE_URL": self.server.api_url, "CASEMATE_KEY": self.key}, **more)
+        return self.server.cli(
+            *arguments, environment={"CASEMATE_URL": self.server.api_url, "CASEMATE_KEY": self.key}, **more
+        )
 
     def grant(self, permission: str, on: str | None) -> str:
         """`on` is NAMESPACE, NAMESPACE/FUNCTION, or None for the whole server. Returns the path that takes it back."""

@@ -269,7 +269,9 @@ def refused(server: Server, reason: str) -> float:
     """How many refusals for `reason` the metric counts, of whatever function."""
     found = metrics(server)
     label = f'reason="{reason}"'
-    return sum(value for name, value in found.items() if name.startswith("casemate_egress_refused_total") and label in name)
+    return sum(
+        value for name, value in found.items() if name.startswith("casemate_egress_refused_total") and label in name
+    )
 
 
 def evidence(server: Server, function: str) -> dict[str, Any]:
@@ -302,5 +304,7 @@ def set_policy(server: Server, namespace: str, *cidrs: str) -> None:
 
 def was_refused(found: Mapping[str, Any], within: float = 1.0) -> bool:
     """No byte of an answer came, and that was clear at once."""
-    nothing = "error" in found or (not found.get("received") and str(found.get("ended", "")).startswith(("closed", "reset")))
+    nothing = "error" in found or (
+        not found.get("received") and str(found.get("ended", "")).startswith(("closed", "reset"))
+    )
     return nothing and found["seconds"] < within

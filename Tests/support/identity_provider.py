@@ -34,11 +34,14 @@ class Provider:
                 provider.requests.append(self.path)
                 if self.path.startswith("/authorize?"):
                     self.send_response(302)
-                    self.send_header("Location", provider.authorize(dict(urllib.parse.parse_qsl(self.path.partition("?")[2]))))
+                    self.send_header(
+                        "Location", provider.authorize(dict(urllib.parse.parse_qsl(self.path.partition("?")[2])))
+                    )
                     self.end_headers()
                     return
                 documents = {
-                    "/.well-known/openid-configuration": {"issuer": provider.url, "jwks_uri": provider.url + "/jwks"} | provider.discovery,
+                    "/.well-known/openid-configuration": {"issuer": provider.url, "jwks_uri": provider.url + "/jwks"}
+                    | provider.discovery,
                     "/jwks": {"keys": [json.loads(key.export_public()) for key in provider.keys]},
                 }
                 document = documents.get(self.path)
@@ -88,7 +91,11 @@ class Provider:
 
     def rotate(self, kind: str = "EC", **more: Any) -> jwk.JWK:
         """A new key, which tokens are signed with from now on. The one before stays in the set."""
-        parameters: dict[str, Any] = {"EC": {"kty": "EC", "crv": "P-256"}, "RSA": {"kty": "RSA", "size": 2048}, "OKP": {"kty": "OKP", "crv": "Ed25519"}}[kind]
+        parameters: dict[str, Any] = {
+            "EC": {"kty": "EC", "crv": "P-256"},
+            "RSA": {"kty": "RSA", "size": 2048},
+            "OKP": {"kty": "OKP", "crv": "Ed25519"},
+        }[kind]
         key = jwk.JWK.generate(kid=f"key-{uuid.uuid4()}", use="sig", **(parameters | more))
         self.keys = [key, *self.keys[:1]]
         return key
@@ -103,7 +110,9 @@ class Provider:
         key = key or self.keys[0]
         algorithm = {"EC": "ES256", "RSA": "RS256", "OKP": "EdDSA", "oct": "HS256"}[key["kty"]]
         fields = {"alg": algorithm, "kid": key.get("kid"), "typ": "JWT"} | (header or {})
-        return self.sign(json.dumps(self.claims(**claims)), {name: value for name, value in fields.items() if value is not None}, key)
+        return self.sign(
+            json.dumps(self.claims(**claims)), {name: value for name, value in fields.items() if value is not None}, key
+        )
 
     @staticmethod
     def sign(payload: str, header: dict[str, Any], key: jwk.JWK) -> str:
@@ -144,7 +153,11 @@ class SignInProvider(Provider):
         self.asked.append(query)
         code = str(uuid.uuid4())
         self.codes[code] = query
-        return query["redirect_uri"] + "?" + urllib.parse.urlencode({"code": code, "state": query["state"], "iss": self.url} | self.redirect)
+        return (
+            query["redirect_uri"]
+            + "?"
+            + urllib.parse.urlencode({"code": code, "state": query["state"], "iss": self.url} | self.redirect)
+        )
 
     def id_token(self, **more: Any) -> str:
         return self.token(**({"aud": self.client_id} | self.person | more | self.claimed))

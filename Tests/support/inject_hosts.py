@@ -19,8 +19,26 @@ from typing import IO, Any
 import pytest
 from casemate_fixture import Server
 from inject_probe import (
-    AGAIN, API, CLOSED_HOST, DOUBTFUL, MIRROR, MIRRORED, MIRROR_KEY, NEAR, ONE, OTHER, OTHER_ADDRESS, PUBLIC, RAW,
-    InjectProbe, bound, get, heads, named, probe, value,
+    AGAIN,
+    API,
+    CLOSED_HOST,
+    DOUBTFUL,
+    MIRROR,
+    MIRRORED,
+    MIRROR_KEY,
+    NEAR,
+    ONE,
+    OTHER,
+    OTHER_ADDRESS,
+    PUBLIC,
+    RAW,
+    InjectProbe,
+    bound,
+    get,
+    heads,
+    named,
+    probe,
+    value,
 )
 from network_world import World
 from world_dns import A
@@ -97,7 +115,9 @@ BODILESS: dict[str, Way] = {
 CODED: dict[str, Way] = {
     "gzip": lambda told: [sized(gzip.compress(told), b"Content-Encoding: gzip")],
     "gzip in capitals": lambda told: [sized(gzip.compress(told), b"content-encoding: GZIP")],
-    "gzip in chunks": lambda told: [chunked(gzip.compress(told)).replace(b"\r\n", b"\r\nContent-Encoding: gzip\r\n", 1)],
+    "gzip in chunks": lambda told: [
+        chunked(gzip.compress(told)).replace(b"\r\n", b"\r\nContent-Encoding: gzip\r\n", 1)
+    ],
     "deflate": lambda told: [sized(zlib.compress(told), b"Content-Encoding: deflate")],
     "brotli": lambda told: [sized(b"\x0b\x02\x80abc\x03", b"Content-Encoding: br")],
     "a coding that nobody knows": lambda told: [sized(told[::-1], b"Content-Encoding: reversed")],
@@ -128,7 +148,9 @@ HALF: dict[str, Way] = {
     "half of it in chunks": lambda told: [chunked(b"before ", told[:-1])],
     "a long answer to somebody else": lambda told: [sized(b"x" * 3_000_000)],
 }
-AWAY: dict[str, Way] = {"a way out": lambda told: [sized(b"", b"Location: http://other.example.com/away", status=b"302 Found")]}
+AWAY: dict[str, Way] = {
+    "a way out": lambda told: [sized(b"", b"Location: http://other.example.com/away", status=b"302 Found")]
+}
 EVERY = {**WAYS, **LOST, **BODILESS, **CODED, **BROKEN, **CUT, **HALF, **AWAY}
 
 SPELLINGS: dict[str, Callable[[bytes], bytes]] = {
@@ -245,7 +267,9 @@ commonName = supplied
 """
 
 
-def certificate(folder: Path, what: str, signer: str = "", names: str | None = None, usage: str = "", **dates: str) -> Path:
+def certificate(
+    folder: Path, what: str, signer: str = "", names: str | None = None, usage: str = "", **dates: str
+) -> Path:
     """A chain in one file, for the key of the world's own leaves."""
     key = authority().folder / "leaf.key"
     names = f"DNS:{what}.doubts.example.com" if names is None else names

@@ -24,7 +24,14 @@ NEAR, CLOSED_HOST, ONE = "near.example.com", "closed.example.com", "one.wild.exa
 # Ports of this test's own services: one that tells what it was told, the usual one once more, one with doubtful certificates.
 MIRRORED, AGAIN, DOUBTFUL = 8446, 8447, 8448
 
-VARIABLES = ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "AWS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS", "GIT_SSL_CAINFO"]
+VARIABLES = [
+    "SSL_CERT_FILE",
+    "REQUESTS_CA_BUNDLE",
+    "CURL_CA_BUNDLE",
+    "AWS_CA_BUNDLE",
+    "NODE_EXTRA_CA_CERTS",
+    "GIT_SSL_CAINFO",
+]
 
 
 def value() -> str:

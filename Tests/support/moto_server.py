@@ -92,7 +92,9 @@ class Moto:
     def __call__(self, service: str, operation: str, **arguments: Any) -> dict[str, Any]:
         """One operation, as an operator does it with boto3."""
         given = json.dumps([service, operation, arguments, f"http://127.0.0.1:{self.facts['port']}", REGION])
-        done = subprocess.run([PYTHON, "-c", _CALL], input=given, text=True, capture_output=True, timeout=60, check=True)
+        done = subprocess.run(
+            [PYTHON, "-c", _CALL], input=given, text=True, capture_output=True, timeout=60, check=True
+        )
         found: dict[str, Any] = json.loads(done.stdout)
         return found
 

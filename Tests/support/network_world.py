@@ -26,7 +26,18 @@ from dataclasses import dataclass
 
 from casemate_fixture import Server
 from world_dns import NameServer
-from world_services import Arrival, Handler, Service, discards, echoes, http, https, never_reads, says_farewell, trickles
+from world_services import (
+    Arrival,
+    Handler,
+    Service,
+    discards,
+    echoes,
+    http,
+    https,
+    never_reads,
+    says_farewell,
+    trickles,
+)
 
 SERVER_ADDRESS = "198.18.0.1"
 RESOLVER_ADDRESS = "198.18.0.53"

@@ -32,7 +32,9 @@ class Home:
         return self.folder / "casemate" / "sign-in.json"
 
     def environment(self, **more: str) -> dict[str, str]:
-        return clean_environment(CASEMATE_CONFIG=str(self.folder / "casemate" / "config.yaml"), HOME=str(self.folder), **more)
+        return clean_environment(
+            CASEMATE_CONFIG=str(self.folder / "casemate" / "config.yaml"), HOME=str(self.folder), **more
+        )
 
     def cli(self, *arguments: str, input: str | None = None, **more: str) -> tuple[int, str, str]:
         ended = subprocess.run(

@@ -48,7 +48,9 @@ def needs(program: str, package: str) -> str:
 def _running(world: World, port: int, command: list[str], ends: signal.Signals, **more: object) -> Iterator[None]:
     """A program outside, from when it listens on `port` until the block ends."""
     with tempfile.TemporaryFile() as said:
-        process = world.start(world.outside, command, stdin=subprocess.DEVNULL, stdout=said, stderr=said, cwd="/", **more)
+        process = world.start(
+            world.outside, command, stdin=subprocess.DEVNULL, stdout=said, stderr=said, cwd="/", **more
+        )
 
         def listens() -> bool:
             try:

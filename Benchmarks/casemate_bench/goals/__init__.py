@@ -1,6 +1,21 @@
 """The goals, in the order in which they are measured. Each group has servers of its own, so that none disturbs another."""
 
-from casemate_bench.goals import allocations, burst, cold, deploying, egress, identity, imports, isolated, many, memory, redaction, shim, vault, warm
+from casemate_bench.goals import (
+    allocations,
+    burst,
+    cold,
+    deploying,
+    egress,
+    identity,
+    imports,
+    isolated,
+    many,
+    memory,
+    redaction,
+    shim,
+    vault,
+    warm,
+)
 from casemate_bench.options import Group
 
 GROUPS = (

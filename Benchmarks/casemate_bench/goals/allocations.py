@@ -33,7 +33,10 @@ def run(bench: Bench) -> None:
     _remove_probes()
     for function in _FUNCTIONS:
         made = subprocess.run(
-            ["perf", "probe", "--quiet", "--exec", library, f"{_PREFIX}{function}={function}"], capture_output=True, text=True)
+            ["perf", "probe", "--quiet", "--exec", library, f"{_PREFIX}{function}={function}"],
+            capture_output=True,
+            text=True,
+        )
         if made.returncode:
             raise NotMeasured(f"no probe on {function}: {made.stderr.strip()[:200]}")
     try:
@@ -52,9 +55,18 @@ def run(bench: Bench) -> None:
     # What the server does by itself meanwhile is taken off.
     each = (counted - by_itself / 2 * took) / calls
     bench.keep("A1", {"counted": counted, "byItself": by_itself, "calls": calls})
-    bench.add(Row(
-        "A1", "allocations of a warm call", [each], "", goal=THRESHOLD, goal_is="value", count=calls,
-        note="a count, the same on every machine: above the goal the run fails"))
+    bench.add(
+        Row(
+            "A1",
+            "allocations of a warm call",
+            [each],
+            "",
+            goal=THRESHOLD,
+            goal_is="value",
+            count=calls,
+            note="a count, the same on every machine: above the goal the run fails",
+        )
+    )
     if each > THRESHOLD:
         raise Wrong(f"a warm call allocates {each:.0f} times; at most {THRESHOLD} were agreed")
 

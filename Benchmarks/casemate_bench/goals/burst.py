@@ -25,9 +25,18 @@ def run(bench: Bench) -> None:
             raise Wrong(f"{count * rounds} first calls made {started} cold starts")
     bench.keep("P4", runs)
     middle = ", ".join(f"{rank(run, 0.5):.1f}" for run in runs)
-    bench.add(Row(
-        "P4", f"burst of {count} cold starts, pool {count}, p99", [rank(run, 0.99) for run in runs], "ms", goal=60, goal_is="value",
-        count=count, note=f"p50 of the rounds {middle} ms; each call from its own sending"))
+    bench.add(
+        Row(
+            "P4",
+            f"burst of {count} cold starts, pool {count}, p99",
+            [rank(run, 0.99) for run in runs],
+            "ms",
+            goal=60,
+            goal_is="value",
+            count=count,
+            note=f"p50 of the rounds {middle} ms; each call from its own sending",
+        )
+    )
 
 
 def _burst(server: Server, numbers: range) -> list[float]:

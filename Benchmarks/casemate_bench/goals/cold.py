@@ -113,13 +113,49 @@ def free_slot(bench: Bench) -> None:
         return
     bench.keep("P1", {"casemate": mine, FISSION: theirs, "cold minus warm": added})
     middle, high = [rank(run, 0.5) for run in mine], [rank(run, 0.99) for run in mine]
-    bench.add(Row("P1", "cold p50, a slot is free", middle, "ms", FISSION, paired(middle, [rank(run, 0.5) for run in theirs]), 1.0,
-                  count=count, note=f"{FISSION}: p50 {median([rank(run, 0.5) for run in theirs]):.2f} ms, specialise and first call"))
-    bench.add(Row("P1b", "cold p50, a slot is free", middle, "ms", LAMBDA, [value / LAMBDA_PUBLISHED_MS for value in middle], 0.05,
-                  count=count, published=True, note="the peer's figure is published, from another run: this is no measured ratio"))
-    bench.add(Row("P1c", "cold minus warm, paired per function, p50", [rank(run, 0.5) for run in added], "ms", count=count))
-    bench.add(Row("P2", f"cold p99, {len(mine)} runs", high, "ms", FISSION, paired(high, [rank(run, 0.99) for run in theirs]), 10,
-                  goal_is="value", count=count))
+    bench.add(
+        Row(
+            "P1",
+            "cold p50, a slot is free",
+            middle,
+            "ms",
+            FISSION,
+            paired(middle, [rank(run, 0.5) for run in theirs]),
+            1.0,
+            count=count,
+            note=f"{FISSION}: p50 {median([rank(run, 0.5) for run in theirs]):.2f} ms, specialise and first call",
+        )
+    )
+    bench.add(
+        Row(
+            "P1b",
+            "cold p50, a slot is free",
+            middle,
+            "ms",
+            LAMBDA,
+            [value / LAMBDA_PUBLISHED_MS for value in middle],
+            0.05,
+            count=count,
+            published=True,
+            note="the peer's figure is published, from another run: this is no measured ratio",
+        )
+    )
+    bench.add(
+        Row("P1c", "cold minus warm, paired per function, p50", [rank(run, 0.5) for run in added], "ms", count=count)
+    )
+    bench.add(
+        Row(
+            "P2",
+            f"cold p99, {len(mine)} runs",
+            high,
+            "ms",
+            FISSION,
+            paired(high, [rank(run, 0.99) for run in theirs]),
+            10,
+            goal_is="value",
+            count=count,
+        )
+    )
 
 
 def _run(server: Server, connection: Connection, pool: FissionPool, count: int, turn: int) -> tuple[list[float], ...]:
@@ -170,8 +206,13 @@ def _phases(bench: Bench, server: Server, numbers: range) -> None:
                     took = called(answer, number)
                     told = answer.header("server-timing")
                     if told is None:
-                        bench.add(Row("T", "share of the client's time that Server-Timing explains",
-                                      reason="this casemate sends no Server-Timing when asked with Casemate-Timing: 1"))
+                        bench.add(
+                            Row(
+                                "T",
+                                "share of the client's time that Server-Timing explains",
+                                reason="this casemate sends no Server-Timing when asked with Casemate-Timing: 1",
+                            )
+                        )
                         return
                     into.append((took, phases(told)))
     bench.keep("T", {"cold": cold, "warm": warm})
@@ -179,9 +220,20 @@ def _phases(bench: Bench, server: Server, numbers: range) -> None:
         shares = [sum(parts.values()) / took for took, parts in found]
         names = list(dict.fromkeys(name for _, parts in found for name in parts))
         told = ", ".join(f"{name} {median([parts.get(name, 0) for _, parts in found]):.3f}" for name in names)
-        bench.add(Row(
-            identity, f"{what}: explained by Server-Timing, medians", [median([sum(parts.values()) for _, parts in found])], "ms",
-            "client's time", [median(shares)], 0.9, at_least=True, count=len(found), note=f"{what}, ms: {told}"))
+        bench.add(
+            Row(
+                identity,
+                f"{what}: explained by Server-Timing, medians",
+                [median([sum(parts.values()) for _, parts in found])],
+                "ms",
+                "client's time",
+                [median(shares)],
+                0.9,
+                at_least=True,
+                count=len(found),
+                note=f"{what}, ms: {told}",
+            )
+        )
 
 
 def empty_pool(bench: Bench) -> None:
@@ -218,5 +270,16 @@ def empty_pool(bench: Bench) -> None:
             raise Wrong(f"{total} first calls made {started} cold starts")
     bench.keep("P3", {"casemate": mine, UVICORN: theirs})
     middle = [rank(run, 0.5) for run in mine]
-    bench.add(Row("P3", "cold p50, the pool is empty", middle, "ms", f"{UVICORN}: process start to first answer",
-                  paired(middle, theirs), 80, goal_is="value", count=count))
+    bench.add(
+        Row(
+            "P3",
+            "cold p50, the pool is empty",
+            middle,
+            "ms",
+            f"{UVICORN}: process start to first answer",
+            paired(middle, theirs),
+            80,
+            goal_is="value",
+            count=count,
+        )
+    )

@@ -21,8 +21,18 @@ def run(bench: Bench) -> None:
             bare.append(server.deploy({f"f{number}": trivial(number)}) * 1e3)
             _call(server, f"f{number}", number)
             server.wait_for_pool()
-        bench.add(Row("P12", "deploy, no dependencies", bare, "ms", goal=300, goal_is="value", count=times,
-                      note="the command's whole time, with packing, upload, build and signing; callable when it ends"))
+        bench.add(
+            Row(
+                "P12",
+                "deploy, no dependencies",
+                bare,
+                "ms",
+                goal=300,
+                goal_is="value",
+                count=times,
+                note="the command's whole time, with packing, upload, build and signing; callable when it ends",
+            )
+        )
         requirements = "".join(f"{package}\n" for package in PACKAGES)
         locked = []
         try:
@@ -35,8 +45,18 @@ def run(bench: Bench) -> None:
         except NotDeployed as why:
             bench.add(not_measured("P12b", f"deploy, {len(PACKAGES)} cached locked packages", str(why)))
             return
-    bench.add(Row("P12b", f"deploy, {len(PACKAGES)} cached locked packages", locked[1:], "ms", goal=2000, goal_is="value", count=times,
-                  note=f"new source, same requirements; the first one, with download and locking, took {locked[0]:.0f} ms"))
+    bench.add(
+        Row(
+            "P12b",
+            f"deploy, {len(PACKAGES)} cached locked packages",
+            locked[1:],
+            "ms",
+            goal=2000,
+            goal_is="value",
+            count=times,
+            note=f"new source, same requirements; the first one, with download and locking, took {locked[0]:.0f} ms",
+        )
+    )
 
 
 def _call(server: Server, function: str, number: int) -> None:

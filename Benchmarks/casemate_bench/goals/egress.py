@@ -128,7 +128,12 @@ def _wall(bench: Bench) -> None:
 
                 def outside(body: dict[str, Any]) -> Any:
                     program = f"import sys, json; sys.path.insert(0, {str(folder)!r}); import handler; print(json.dumps(handler.handle({body!r})))"
-                    ran = subprocess.run([*world.inner.enter, "/usr/bin/python3", "-c", program], capture_output=True, text=True, timeout=120)
+                    ran = subprocess.run(
+                        [*world.inner.enter, "/usr/bin/python3", "-c", program],
+                        capture_output=True,
+                        text=True,
+                        timeout=120,
+                    )
                     if ran.returncode:
                         raise Wrong(f"the client on the host: {ran.stderr[-300:]}")
                     return json.loads(ran.stdout)
@@ -151,10 +156,20 @@ def _added(bench: Bench, inside: Any, outside: Any) -> None:
             body = {"host": _HOST if who == "wall" else _ADDRESS, "name": _HOST, "count": count}
             took[who].append(median((inside if who == "wall" else outside)(body)))
     bench.keep("W1", took)
-    bench.add(Row(
-        "W1", "a TLS request to a listed name: the wall adds", differences(took["wall"], took["host"]), "ms",
-        "the same client on the host", paired(took["wall"], took["host"]), 0.5, goal_is="value", count=count,
-        note=f"connection, handshake and request, p50: {median(took['wall']):.2f} ms through the wall, {median(took['host']):.2f} ms without"))
+    bench.add(
+        Row(
+            "W1",
+            "a TLS request to a listed name: the wall adds",
+            differences(took["wall"], took["host"]),
+            "ms",
+            "the same client on the host",
+            paired(took["wall"], took["host"]),
+            0.5,
+            goal_is="value",
+            count=count,
+            note=f"connection, handshake and request, p50: {median(took['wall']):.2f} ms through the wall, {median(took['host']):.2f} ms without",
+        )
+    )
 
 
 def _carried(bench: Bench, inside: Any, outside: Any, pid: int) -> None:
@@ -170,11 +185,21 @@ def _carried(bench: Bench, inside: Any, outside: Any, pid: int) -> None:
             if who == "wall":
                 cores.append((_cpu(pid) - before) / took)
     bench.keep("W2", {**rates, "cores": cores})
-    bench.add(Row(
-        "W2", "bytes from a function to a listed name", rates["wall"], "GB/s", "the same client on the host",
-        paired(rates["wall"], rates["host"]), 1.0, goal_is="value", at_least=True,
-        note=f"1 GiB over one connection; the server's process used {median(cores):.2f} cores meanwhile; the host alone: "
-        f"{median(rates['host']):.2f} GB/s; client, server and sink share the machine's cores"))
+    bench.add(
+        Row(
+            "W2",
+            "bytes from a function to a listed name",
+            rates["wall"],
+            "GB/s",
+            "the same client on the host",
+            paired(rates["wall"], rates["host"]),
+            1.0,
+            goal_is="value",
+            at_least=True,
+            note=f"1 GiB over one connection; the server's process used {median(cores):.2f} cores meanwhile; the host alone: "
+            f"{median(rates['host']):.2f} GB/s; client, server and sink share the machine's cores",
+        )
+    )
 
 
 def _cpu(pid: int) -> float:
@@ -191,10 +216,15 @@ def _names(bench: Bench) -> None:
         cold: dict[str, list[float]] = {"none": [], "ten": []}
         for turn in range(bench.options.rounds):
             found: dict[str, list[float]] = {"none": [], "ten": []}
-            names = {f"{kind}-{turn}-{number}": (kind, number) for number in range(count // 2) for kind in ("none", "ten")}
-            server.deploy({
-                name: trivial(number, **keys, **({"egress": _NAMES} if kind == "ten" else {})) for name, (kind, number) in names.items()
-            })
+            names = {
+                f"{kind}-{turn}-{number}": (kind, number) for number in range(count // 2) for kind in ("none", "ten")
+            }
+            server.deploy(
+                {
+                    name: trivial(number, **keys, **({"egress": _NAMES} if kind == "ten" else {}))
+                    for name, (kind, number) in names.items()
+                }
+            )
             with server.connection() as connection:
                 for number in range(count // 2):
                     for kind in rotated(["none", "ten"], number + turn):
@@ -205,10 +235,20 @@ def _names(bench: Bench) -> None:
                 cold[kind].append(median(each))
         bench.keep("W3", cold)
         if bench.wants("W3"):
-            bench.add(Row(
-                "W3", "cold start with ten listed names: they add", differences(cold["ten"], cold["none"]), "ms", "with none",
-                paired(cold["ten"], cold["none"]), 0.5, goal_is="value", count=count // 2,
-                note=f"p50: {median(cold['ten']):.2f} ms with ten, {median(cold['none']):.2f} ms with none"))
+            bench.add(
+                Row(
+                    "W3",
+                    "cold start with ten listed names: they add",
+                    differences(cold["ten"], cold["none"]),
+                    "ms",
+                    "with none",
+                    paired(cold["ten"], cold["none"]),
+                    0.5,
+                    goal_is="value",
+                    count=count // 2,
+                    note=f"p50: {median(cold['ten']):.2f} ms with ten, {median(cold['none']):.2f} ms with none",
+                )
+            )
     if bench.wants("W4"):
         _memory(bench)
 
@@ -228,6 +268,17 @@ def _memory(bench: Bench) -> None:
             time.sleep(1)
             grown[kind].append((processes.rss_in_kib(server.pid) - before) / count)
     bench.keep("W4", grown)
-    bench.add(Row(
-        "W4", "the server's memory for an instance with ten listeners", grown["ten"], "KiB", "one without", paired(grown["ten"], grown["none"]),
-        100, goal_is="value", count=count, note=f"growth of RSS per instance; without listeners {median(grown['none']):.0f} KiB"))
+    bench.add(
+        Row(
+            "W4",
+            "the server's memory for an instance with ten listeners",
+            grown["ten"],
+            "KiB",
+            "one without",
+            paired(grown["ten"], grown["none"]),
+            100,
+            goal_is="value",
+            count=count,
+            note=f"growth of RSS per instance; without listeners {median(grown['none']):.0f} KiB",
+        )
+    )

@@ -1,5 +1,6 @@
 """I1 to I3: what it costs a warm call to say who calls. The same function is public and private; between two calls without a credential
-stand one with a function token seen before, one with a token never seen, and one with a JWT of an issuer whose key is here (ES256)."""
+stand one with a function token seen before, one with a token never seen, and one with a JWT of an issuer whose key is here (ES256).
+"""
 
 from __future__ import annotations
 
@@ -32,10 +33,17 @@ def run(bench: Bench) -> None:
         trusted = {"name": "bench", "url": issuer.url, "audiences": ["casemate"]}
         server.api("POST", "/v1/issuers", json.dumps(trusted).encode())
         keys = {"scale": {"min": 1, "max": 1, "idle": "1h"}}
-        server.deploy({"open": Function({"handler.py": SOURCE}, {**keys, "access": "public"}), "closed": Function({"handler.py": SOURCE}, keys)})
+        server.deploy(
+            {
+                "open": Function({"handler.py": SOURCE}, {**keys, "access": "public"}),
+                "closed": Function({"handler.py": SOURCE}, keys),
+            }
+        )
         server.wait_for_pool()
         path = f"/v1/namespaces/{server.NAMESPACE}/tokens"
-        tokens = [json.loads(server.api("POST", path, b'{"function":"closed"}'))["token"] for _ in range(calls * rounds + 1)]
+        tokens = [
+            json.loads(server.api("POST", path, b'{"function":"closed"}'))["token"] for _ in range(calls * rounds + 1)
+        ]
         scope = f"fn:{server.NAMESPACE}/closed"
         signed = [issuer.token({"scope": scope, "n": number}) for number in range(calls * rounds + 1)]
         took: dict[str, list[float]] = {"none": [], "seen": [], "first": [], "jwt": [], "jwtSeen": []}
@@ -50,7 +58,11 @@ def run(bench: Bench) -> None:
                 found: dict[str, list[float]] = {name: [] for name in took}
                 for number in range(calls):
                     jwt = _wire(server, "closed", {"Authorization": f"Bearer {next(jwts)}"})
-                    each = wires | {"first": _wire(server, "closed", {"X-Auth-Token": next(fresh)}), "jwt": jwt, "jwtSeen": jwt}
+                    each = wires | {
+                        "first": _wire(server, "closed", {"X-Auth-Token": next(fresh)}),
+                        "jwt": jwt,
+                        "jwtSeen": jwt,
+                    }
                     for name in rotated(["none", "seen", "first"], turn + number) + ["jwt", "jwtSeen"]:
                         found[name].append(_call(connection, each[name]))
                 for name, times in found.items():
@@ -64,9 +76,20 @@ def run(bench: Bench) -> None:
         note = f"whole calls, p50: {median(took[name]):.0f} us, {median(took['none']):.0f} us without a credential"
         if id == "I3":
             note += f"; one seen before adds {median(differences(took['jwtSeen'], took['none'])):.0f} us"
-        bench.add(Row(
-            id, what, added, "us", "the same call without a credential", paired(took[name], took["none"]), goal, goal_is="value",
-            count=calls * rounds, note=note + "; an answer longer than the token is searched for it besides"))
+        bench.add(
+            Row(
+                id,
+                what,
+                added,
+                "us",
+                "the same call without a credential",
+                paired(took[name], took["none"]),
+                goal,
+                goal_is="value",
+                count=calls * rounds,
+                note=note + "; an answer longer than the token is searched for it besides",
+            )
+        )
 
 
 def _wire(server: Server, function: str, headers: dict[str, str]) -> bytes:
@@ -90,7 +113,11 @@ class Issuer:
     def __enter__(self) -> Issuer:
         self.folder = Path(tempfile.mkdtemp(prefix="casemate-issuer-"))
         self.key = self.folder / "key.pem"
-        subprocess.run(["openssl", "ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", self.key], check=True, capture_output=True)
+        subprocess.run(
+            ["openssl", "ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", self.key],
+            check=True,
+            capture_output=True,
+        )
         public = subprocess.run(
             ["openssl", "ec", "-in", self.key, "-pubout", "-outform", "DER"], check=True, capture_output=True
         ).stdout[-64:]
@@ -98,7 +125,15 @@ class Issuer:
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                key = {"kty": "EC", "crv": "P-256", "alg": "ES256", "use": "sig", "kid": "1", "x": _unpadded(public[:32]), "y": _unpadded(public[32:])}
+                key = {
+                    "kty": "EC",
+                    "crv": "P-256",
+                    "alg": "ES256",
+                    "use": "sig",
+                    "kid": "1",
+                    "x": _unpadded(public[:32]),
+                    "y": _unpadded(public[32:]),
+                }
                 documents: dict[str, Any] = {
                     "/.well-known/openid-configuration": {"issuer": issuer.url, "jwks_uri": issuer.url + "/jwks"}, "/jwks": {"keys": [key]},
                 }  # fmt: skip
@@ -124,7 +159,9 @@ class Issuer:
     def token(self, claims: dict[str, Any]) -> str:
         now = int(time.time())
         whole = {"iss": self.url, "sub": "bench", "aud": "casemate", "iat": now, "exp": now + 3000} | claims
-        signed = ".".join(_unpadded(json.dumps(part).encode()) for part in ({"alg": "ES256", "kid": "1", "typ": "JWT"}, whole))
+        signed = ".".join(
+            _unpadded(json.dumps(part).encode()) for part in ({"alg": "ES256", "kid": "1", "typ": "JWT"}, whole)
+        )
         der = subprocess.run(
             ["openssl", "dgst", "-sha256", "-sign", self.key], input=signed.encode(), check=True, capture_output=True
         ).stdout

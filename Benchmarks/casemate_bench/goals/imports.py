@@ -18,7 +18,9 @@ from casemate_bench.table import Row, not_measured
 
 PANDAS = "pandas==2.2.3"
 _IDLE_SECONDS = 2
-SOURCE = HANDLER.replace("NUMBER = ", "import pandas\n\nNUMBER = ", 1).replace('"ok": True', '"ok": bool(pandas.__version__)')
+SOURCE = HANDLER.replace("NUMBER = ", "import pandas\n\nNUMBER = ", 1).replace(
+    '"ok": True', '"ok": bool(pandas.__version__)'
+)
 _IMPORT = """import sys, time
 begin = time.perf_counter()
 import pandas
@@ -62,16 +64,51 @@ def run(bench: Bench) -> None:
                 server.cli("function", "delete", f"{server.NAMESPACE}/{name}")
         server.stop()  # what a process by itself needs must not be shared with a sandbox
         plain = _plain(server.data)[1]
-    bench.keep("P15", {"first call": first, "after idling": woken, "plain import": imports, "cold starts after idling": again})
+    bench.keep(
+        "P15", {"first call": first, "after idling": woken, "plain import": imports, "cold starts after idling": again}
+    )
     peer = f"import {PANDAS} in a plain process"
     how = "frozen, and thawed by the call" if frozen and not again else f"ended, and started anew: {again} cold starts"
     count = bench.options.wakes * bench.options.rounds
-    bench.add(Row("P15", "pandas: call after it was idle, p50", woken, "ms", peer, _ratios(woken, imports), 5, goal_is="value", count=count,
-                  note=f"the idle instance was {how}; importing takes {median(imports):.0f} ms in a plain process"))
-    bench.add(Row("P15b", "pandas: first call after the deployment", first, "ms", peer, _ratios(first, imports), count=len(first)))
+    bench.add(
+        Row(
+            "P15",
+            "pandas: call after it was idle, p50",
+            woken,
+            "ms",
+            peer,
+            _ratios(woken, imports),
+            5,
+            goal_is="value",
+            count=count,
+            note=f"the idle instance was {how}; importing takes {median(imports):.0f} ms in a plain process",
+        )
+    )
+    bench.add(
+        Row(
+            "P15b",
+            "pandas: first call after the deployment",
+            first,
+            "ms",
+            peer,
+            _ratios(first, imports),
+            count=len(first),
+        )
+    )
     if sandbox and plain and frozen:
-        bench.add(Row("P15c", "pandas: PSS of the frozen instance", [sandbox], "MiB", f"{peer}, alone", [sandbox / plain], 1.1, count=1,
-                      note=f"the plain process {plain:.1f} MiB"))
+        bench.add(
+            Row(
+                "P15c",
+                "pandas: PSS of the frozen instance",
+                [sandbox],
+                "MiB",
+                f"{peer}, alone",
+                [sandbox / plain],
+                1.1,
+                count=1,
+                note=f"the plain process {plain:.1f} MiB",
+            )
+        )
     else:
         reason = "no instance was frozen" if not frozen else "its bundle was not found below the data folder"
         bench.add(not_measured("P15c", "pandas: PSS of the frozen instance", reason))
@@ -104,7 +141,9 @@ def _import(deps: Path) -> tuple[float, float]:
     """Milliseconds that the import takes in a process by itself, and its PSS in MiB afterwards."""
     environment = {**os.environ, "PYTHONPATH": str(deps), "PYTHONDONTWRITEBYTECODE": "1"}
     command = [interpreter(), "-c", _IMPORT]
-    with subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
         assert process.stdin and process.stdout
         took = float(process.stdout.readline() or 0)
         memory = processes.pss_in_kib([process.pid]) / 1024

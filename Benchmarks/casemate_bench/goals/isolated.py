@@ -50,8 +50,31 @@ def run(bench: Bench) -> None:
     for identity, connections in (("P8", 1), ("P8b", _MANY)):
         rates = [load.rate for load in mine[connections]]
         others = [load.rate for load in theirs[connections]]
-        bench.add(Row(identity, f"isolate: call, rate c={connections}", rates, "req/s", WATCHDOG, paired(rates, others), 10,
-                      at_least=True, count=len(rates), note=f"{WATCHDOG}: {median(others):.0f} req/s"))
+        bench.add(
+            Row(
+                identity,
+                f"isolate: call, rate c={connections}",
+                rates,
+                "req/s",
+                WATCHDOG,
+                paired(rates, others),
+                10,
+                at_least=True,
+                count=len(rates),
+                note=f"{WATCHDOG}: {median(others):.0f} req/s",
+            )
+        )
     middle = [load.p50 / 1e3 for load in mine[1]]
-    bench.add(Row("P8c", "isolate: call, p50 c=1", middle, "ms", WATCHDOG, paired(middle, [load.p50 / 1e3 for load in theirs[1]]), 2,
-                  goal_is="value", count=len(middle)))
+    bench.add(
+        Row(
+            "P8c",
+            "isolate: call, p50 c=1",
+            middle,
+            "ms",
+            WATCHDOG,
+            paired(middle, [load.p50 / 1e3 for load in theirs[1]]),
+            2,
+            goal_is="value",
+            count=len(middle),
+        )
+    )

@@ -41,14 +41,37 @@ def run(bench: Bench) -> None:
         slope = (memory["many"] - memory["few"]) / max(1, many - few)
         expected = memory["few"] + slope * (_GOAL_FUNCTIONS - few)
         wardens = sum(map(processes.rss_in_kib, large.wardens())) / _MIB
-        bench.keep("P11", {"RSS in MiB after a restart": memory, "RSS in MiB after deploying": deployed, "p50 in µs": latency})
-        bench.add(Row("P11", f"RSS of the server with {many} deployed functions", [memory["many"]], "MiB", f"with {few}",
-                      [memory["many"] / memory["few"]], 300, goal_is="value", count=many,
-                      note=f"the goal is for {_GOAL_FUNCTIONS:,} functions: {expected:.0f} MiB, extrapolated from {slope * 1024:.1f} KiB "
-                      f"each; {deployed:.0f} MiB right after deploying, before a restart; wardens {wardens:.1f} MiB; deploying "
-                      f"took {took / many * 1e3:.0f} ms each"))
-        bench.add(Row("P11b", f"warm c=1 p50 with {many} deployed functions", latency["many"], "µs", f"with {few}",
-                      paired(latency["many"], latency["few"]), 1.05, count=len(latency["many"])))
+        bench.keep(
+            "P11", {"RSS in MiB after a restart": memory, "RSS in MiB after deploying": deployed, "p50 in µs": latency}
+        )
+        bench.add(
+            Row(
+                "P11",
+                f"RSS of the server with {many} deployed functions",
+                [memory["many"]],
+                "MiB",
+                f"with {few}",
+                [memory["many"] / memory["few"]],
+                300,
+                goal_is="value",
+                count=many,
+                note=f"the goal is for {_GOAL_FUNCTIONS:,} functions: {expected:.0f} MiB, extrapolated from {slope * 1024:.1f} KiB "
+                f"each; {deployed:.0f} MiB right after deploying, before a restart; wardens {wardens:.1f} MiB; deploying "
+                f"took {took / many * 1e3:.0f} ms each",
+            )
+        )
+        bench.add(
+            Row(
+                "P11b",
+                f"warm c=1 p50 with {many} deployed functions",
+                latency["many"],
+                "µs",
+                f"with {few}",
+                paired(latency["many"], latency["few"]),
+                1.05,
+                count=len(latency["many"]),
+            )
+        )
         if bench.wants("P13"):
             _idle(bench, large, many)
 
@@ -71,6 +94,16 @@ def _idle(bench: Bench, server: Server, deployed: int) -> None:
     passed = (time.perf_counter() - begin) * 1e6
     used = (processes.cpu_of_threads_in_microseconds(pids) - before) / passed * 100
     within = (processes.cpu_of_threads_in_microseconds(sandboxes) - inside) / passed * 100
-    bench.add(Row("P13", f"idle CPU with {deployed} deployed functions", [used], "% of a core", goal=0.5, goal_is="value", count=deployed,
-                  note=f"server and warden over {bench.options.idle_seconds:.0f} s, by the scheduler's account; {len(sandboxes)} processes "
-                  f"in sandboxes {within:.3f} %; the goal is for 10,000 deployed functions"))
+    bench.add(
+        Row(
+            "P13",
+            f"idle CPU with {deployed} deployed functions",
+            [used],
+            "% of a core",
+            goal=0.5,
+            goal_is="value",
+            count=deployed,
+            note=f"server and warden over {bench.options.idle_seconds:.0f} s, by the scheduler's account; {len(sandboxes)} processes "
+            f"in sandboxes {within:.3f} %; the goal is for 10,000 deployed functions",
+        )
+    )

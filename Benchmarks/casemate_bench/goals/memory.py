@@ -35,10 +35,33 @@ def run(bench: Bench) -> None:
                 raise Wrong(f"{first} functions were called, and {there} sandboxes are there")
             more = (sum(map(processes.rss_in_kib, (server.pid, *server.wardens()))) - overhead) / first / _MIB
             bench.keep("P9", {"PSS each": each, FRAMEWORK: peer, "server and warden, more RSS per function": more})
-            bench.add(Row("P9", f"PSS per warm idle function, of {first}", [each], "MiB", FRAMEWORK, [each / peer], 4, goal_is="value",
-                          count=first, note=f"all processes of a sandbox; {FRAMEWORK} {peer:.1f} MiB each, of {_PEER_INSTANCES}; server "
-                          f"and warden grew by {more:.2f} MiB RSS per function"))
-            bench.add(Row("P9b", "the same beside a framework's process", [each], "MiB", FRAMEWORK, [each / peer], 1 / 9, count=first))
+            bench.add(
+                Row(
+                    "P9",
+                    f"PSS per warm idle function, of {first}",
+                    [each],
+                    "MiB",
+                    FRAMEWORK,
+                    [each / peer],
+                    4,
+                    goal_is="value",
+                    count=first,
+                    note=f"all processes of a sandbox; {FRAMEWORK} {peer:.1f} MiB each, of {_PEER_INSTANCES}; server "
+                    f"and warden grew by {more:.2f} MiB RSS per function",
+                )
+            )
+            bench.add(
+                Row(
+                    "P9b",
+                    "the same beside a framework's process",
+                    [each],
+                    "MiB",
+                    FRAMEWORK,
+                    [each / peer],
+                    1 / 9,
+                    count=first,
+                )
+            )
         if bench.wants("P10"):
             _many(bench, server, first, total, free)
 
@@ -53,11 +76,31 @@ def _many(bench: Bench, server: Server, first: int, total: int, free: int) -> No
     _call(server, range(total))
     again = server.cold_starts() - started
     lost = (free - processes.available_in_kib()) / total / _MIB
-    bench.keep("P10", {"called": total, "sandboxes": there, "started again": again, "PSS each": each, "available memory lost each": lost})
-    bench.add(Row("P10", "warm isolated functions at once", [float(min(there, total - again))], "functions", goal=4000, goal_is="value",
-                  at_least=True, count=total, note=f"bounded by --p10 {total}, not by the machine; {each:.1f} MiB PSS each, so 24 GiB "
-                  f"would hold {_NODE_MIB / max(each, 0.01):,.0f}: extrapolated, without the kernel's share (the host's available memory "
-                  f"fell by {lost:.1f} MiB per function, in which everything else that runs here counts too)"))
+    bench.keep(
+        "P10",
+        {
+            "called": total,
+            "sandboxes": there,
+            "started again": again,
+            "PSS each": each,
+            "available memory lost each": lost,
+        },
+    )
+    bench.add(
+        Row(
+            "P10",
+            "warm isolated functions at once",
+            [float(min(there, total - again))],
+            "functions",
+            goal=4000,
+            goal_is="value",
+            at_least=True,
+            count=total,
+            note=f"bounded by --p10 {total}, not by the machine; {each:.1f} MiB PSS each, so 24 GiB "
+            f"would hold {_NODE_MIB / max(each, 0.01):,.0f}: extrapolated, without the kernel's share (the host's available memory "
+            f"fell by {lost:.1f} MiB per function, in which everything else that runs here counts too)",
+        )
+    )
 
 
 def _call(server: Server, numbers: range) -> None:

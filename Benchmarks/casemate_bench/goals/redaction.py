@@ -52,10 +52,12 @@ def run(bench: Bench) -> None:
         for name, value in values.items():
             server.set_secret("searched", name, value)
         keys = {"scale": {"max": 1, "idle": "1h"}}
-        server.deploy({
-            "plain": Function({"handler.py": SOURCE}, keys),
-            "searched": Function({"handler.py": SOURCE}, {**keys, "secrets": names}),
-        })
+        server.deploy(
+            {
+                "plain": Function({"handler.py": SOURCE}, keys),
+                "searched": Function({"handler.py": SOURCE}, {**keys, "secrets": names}),
+            }
+        )
         server.wait_for_pool()
         wires = {name: server.wire(name, body=b"") for name in ("plain", "searched")}
         took: dict[str, list[float]] = {"plain": [], "searched": []}
@@ -72,15 +74,30 @@ def run(bench: Bench) -> None:
                     took[name].append(median(each))
     bench.keep("P14", took)
     added, ratio = differences(took["searched"], took["plain"]), paired(took["searched"], took["plain"])
-    bench.add(Row(
-        "P14", f"1 MiB of text, {_NEEDLES} secrets: redaction adds", added, "ms", "the same call without secrets", ratio, 0.7,
-        goal_is="value", count=calls, note=f"whole calls, p50: {median(took['searched']):.2f} ms with, {median(took['plain']):.2f} ms "
-        f"without; secrets of {_LENGTHS[0]} to {_LENGTHS[1]} characters, with all their encodings; through the response alone"))
+    bench.add(
+        Row(
+            "P14",
+            f"1 MiB of text, {_NEEDLES} secrets: redaction adds",
+            added,
+            "ms",
+            "the same call without secrets",
+            ratio,
+            0.7,
+            goal_is="value",
+            count=calls,
+            note=f"whole calls, p50: {median(took['searched']):.2f} ms with, {median(took['plain']):.2f} ms "
+            f"without; secrets of {_LENGTHS[0]} to {_LENGTHS[1]} characters, with all their encodings; through the response alone",
+        )
+    )
 
 
 def _call(connection: Connection, wire: bytes, name: str) -> float:
     answer = connection.call(wire)
-    if answer.status != 200 or len(answer.body) != _SIZE or not answer.body.startswith(b"2024-11-21T05:00:00Z node-00000"):
+    if (
+        answer.status != 200
+        or len(answer.body) != _SIZE
+        or not answer.body.startswith(b"2024-11-21T05:00:00Z node-00000")
+    ):
         raise Wrong(f"{name}: {answer.status}, {len(answer.body)} bytes, {answer.body[:100]!r}")
     return answer.milliseconds
 
@@ -88,4 +105,6 @@ def _call(connection: Connection, wire: bytes, name: str) -> float:
 def _check_redaction(server: Server, connection: Connection, value: str) -> None:
     leaked = connection.call(server.wire("searched", body=b"", query="?leak=1")).body
     if value.encode() in leaked or leaked != b"it is [secret:NEEDLE_7]":
-        raise Wrong(f"redaction is not on: {len(leaked)} bytes" if value.encode() in leaked else f"redaction: {leaked[:100]!r}")
+        raise Wrong(
+            f"redaction is not on: {len(leaked)} bytes" if value.encode() in leaked else f"redaction: {leaked[:100]!r}"
+        )

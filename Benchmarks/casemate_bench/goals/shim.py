@@ -45,16 +45,25 @@ class Shim:
         source.mkdir(parents=True)
         (source / "handler.py").write_text(HANDLER.format(number=number))
         (folder / "bundle/deps").mkdir()
-        shutil.copytree(bench.libexec() / "runtimes/python", folder / "runtime", ignore=shutil.ignore_patterns("tests", "__pycache__"))
+        shutil.copytree(
+            bench.libexec() / "runtimes/python",
+            folder / "runtime",
+            ignore=shutil.ignore_patterns("tests", "__pycache__"),
+        )
         self._log = folder / "shim.log"
         self._socket, theirs = socket.socketpair()
         self._socket.settimeout(30)
         places = [str(folder / "bundle"), str(_RUNTIMES.resolve()), str(folder / "runtime"), str(theirs.fileno())]
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
-                ["unshare", "--mount", "--propagation", "private", "bash", "-c", _ENTER, "bash", *places], stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL, stderr=log, pass_fds=(theirs.fileno(),), start_new_session=True,
-                env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/tmp", "LANG": "C.UTF-8", "TZ": "UTC"})
+                ["unshare", "--mount", "--propagation", "private", "bash", "-c", _ENTER, "bash", *places],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=log,
+                pass_fds=(theirs.fileno(),),
+                start_new_session=True,
+                env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/tmp", "LANG": "C.UTF-8", "TZ": "UTC"},
+            )
         theirs.close()
         self._calls = 0
         try:
@@ -97,7 +106,9 @@ class Shim:
     def _expect(self, kind: int) -> None:
         found, status, meta, body = self._read()
         if found != kind or status:
-            raise NotMeasured(f"the shim by itself sent {found:#04x}, status {status}, for {kind:#04x}: {(meta + body)[:200]!r}")
+            raise NotMeasured(
+                f"the shim by itself sent {found:#04x}, status {status}, for {kind:#04x}: {(meta + body)[:200]!r}"
+            )
 
     def _read(self) -> tuple[int, int, bytes, bytes]:
         data = self._more(b"")
@@ -149,7 +160,17 @@ def run(bench: Bench) -> None:
                 whole.append(median(found["through"]) * 1e3)
                 alone.append(median(found["direct"]) * 1e3)
     bench.keep("P6", {"through casemate": whole, "the shim alone": alone})
-    bench.add(Row(
-        "P6", "warm p50, added to the shim's own", differences(whole, alone), "µs", "the shim on its own socket", paired(whole, alone), 60,
-        goal_is="value", count=calls,
-        note=f"the same Python client for both: {median(whole):.0f} µs through casemate, {median(alone):.0f} µs directly"))
+    bench.add(
+        Row(
+            "P6",
+            "warm p50, added to the shim's own",
+            differences(whole, alone),
+            "µs",
+            "the shim on its own socket",
+            paired(whole, alone),
+            60,
+            goal_is="value",
+            count=calls,
+            note=f"the same Python client for both: {median(whole):.0f} µs through casemate, {median(alone):.0f} µs directly",
+        )
+    )

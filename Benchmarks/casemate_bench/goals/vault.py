@@ -51,9 +51,19 @@ def _rotation(bench: Bench, server: Server) -> None:
             raise Wrong(f"a call failed during a rotation: {failure[0]}")
     bench.keep("V1", took | {"calls in ms": calls})
     each = [seconds / count * 1e6 for seconds in took["under load"]]
-    bench.add(Row("V1", f"one data key wrapped anew, of {count}, with calls going on", each, "µs", "without calls",
-                  paired(took["under load"], took["alone"]), None, count=count * bench.options.rounds,
-                  note=f"unwrapping, wrapping, and a durable write for each 200; 0 of {len(calls)} calls failed, slowest {max(calls):.0f} ms"))
+    bench.add(
+        Row(
+            "V1",
+            f"one data key wrapped anew, of {count}, with calls going on",
+            each,
+            "µs",
+            "without calls",
+            paired(took["under load"], took["alone"]),
+            None,
+            count=count * bench.options.rounds,
+            note=f"unwrapping, wrapping, and a durable write for each 200; 0 of {len(calls)} calls failed, slowest {max(calls):.0f} ms",
+        )
+    )
 
 
 def _fill(server: Server, count: int) -> None:
@@ -110,9 +120,21 @@ def _records(bench: Bench, server: Server) -> None:
             if policy == "required" and _head(server) - before < load.rate * bench.options.seconds * 0.9:
                 raise Wrong("there are fewer records than calls")
     bench.keep("V2", rate)
-    bench.add(Row("V2", f"calls that wait for their audit record, fsync included, c={_CONNECTIONS}", rate["required"], "/s",
-                  "calls that are not recorded", paired(rate["required"], rate["unrecorded"]), 2000, goal_is="value", at_least=True,
-                  count=bench.options.rounds, note=f"{rate['unrecorded'][-1]:.0f}/s unrecorded; two instances of one function"))
+    bench.add(
+        Row(
+            "V2",
+            f"calls that wait for their audit record, fsync included, c={_CONNECTIONS}",
+            rate["required"],
+            "/s",
+            "calls that are not recorded",
+            paired(rate["required"], rate["unrecorded"]),
+            2000,
+            goal_is="value",
+            at_least=True,
+            count=bench.options.rounds,
+            note=f"{rate['unrecorded'][-1]:.0f}/s unrecorded; two instances of one function",
+        )
+    )
 
 
 def _head(server: Server) -> int:

@@ -20,8 +20,12 @@ _MANY = 16
 def run(bench: Bench) -> None:
     peers = Peers(bench)
     makers: list[tuple[str, Callable[[], Peer]]] = [
-        (UVICORN, peers.uvicorn), (OPENWHISK, peers.openwhisk), (FISSION, peers.fission), (FRAMEWORK, peers.functions_framework),
-        (GRANIAN, peers.granian), (FLASK, peers.flask),
+        (UVICORN, peers.uvicorn),
+        (OPENWHISK, peers.openwhisk),
+        (FISSION, peers.fission),
+        (FRAMEWORK, peers.functions_framework),
+        (GRANIAN, peers.granian),
+        (FLASK, peers.flask),
     ]
     there: list[Callable[[], Peer]] = []
     missing: dict[str, str] = {}
@@ -49,7 +53,9 @@ def run(bench: Bench) -> None:
                 if entry is None:
                     server.wait_for_pool()
                     with contextlib.closing(server.connection()) as connection:
-                        called(connection.call(server.wire("one")), 1)  # starts it, so that its process is in the target's
+                        called(
+                            connection.call(server.wire("one")), 1
+                        )  # starts it, so that its process is in the target's
                     measure(server.target("one"))
                     continue
                 with entry() as peer:
@@ -69,7 +75,16 @@ def _latency(bench: Bench, loads: dict[str, list[Load]], missing: dict[str, str]
         if name not in loads:
             bench.add(not_measured(identity, f"warm c=1 p50 beside {name}", missing.get(name, "the peer is missing")))
             continue
-        row = Row(identity, "warm c=1 p50", mine, "µs", name, paired(mine, [load.p50 for load in loads[name]]), goal, count=len(mine))
+        row = Row(
+            identity,
+            "warm c=1 p50",
+            mine,
+            "µs",
+            name,
+            paired(mine, [load.p50 for load in loads[name]]),
+            goal,
+            count=len(mine),
+        )
         if identity == "P5":
             row.note = _shown(loads, lambda load: f"{load.p50:.0f} µs, p99 {load.p99:.0f}, CPU {load.cpu:.0f} µs/call")
         bench.add(row)
@@ -80,10 +95,21 @@ def _rate(bench: Bench, loads: dict[str, list[Load]], missing: dict[str, str]) -
     goals = {UVICORN: ("P7", 0.8), FISSION: ("P7b", 1.8), FRAMEWORK: ("P7c", 8.0)}
     for name, (identity, goal) in goals.items():
         if name not in loads:
-            bench.add(not_measured(identity, f"throughput c={_MANY} beside {name}", missing.get(name, "the peer is missing")))
+            bench.add(
+                not_measured(identity, f"throughput c={_MANY} beside {name}", missing.get(name, "the peer is missing"))
+            )
             continue
-        row = Row(identity, f"throughput c={_MANY}, one process each", mine, "req/s", name,
-                  paired(mine, [load.rate for load in loads[name]]), goal, at_least=True, count=len(mine))
+        row = Row(
+            identity,
+            f"throughput c={_MANY}, one process each",
+            mine,
+            "req/s",
+            name,
+            paired(mine, [load.rate for load in loads[name]]),
+            goal,
+            at_least=True,
+            count=len(mine),
+        )
         if identity == "P7":
             row.note = _shown(loads, lambda load: f"{load.rate:.0f} req/s, CPU {load.cpu:.0f} µs/call")
         bench.add(row)

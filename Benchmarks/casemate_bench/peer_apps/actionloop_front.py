@@ -16,7 +16,9 @@ if write_end != 3:
     os.dup2(write_end, 3)
     os.close(write_end)
 os.set_inheritable(3, True)
-action = subprocess.Popen([sys.executable, os.path.join(HERE, "actionloop_action.py")], stdin=subprocess.PIPE, pass_fds=(3,))
+action = subprocess.Popen(
+    [sys.executable, os.path.join(HERE, "actionloop_action.py")], stdin=subprocess.PIPE, pass_fds=(3,)
+)
 os.close(3)
 assert action.stdin
 lines_in, lines_out = action.stdin, os.fdopen(answers, "rb")

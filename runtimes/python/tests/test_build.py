@@ -205,7 +205,9 @@ def test_masking_covers_any_url() -> None:
     assert masked("plain") == "plain"
 
 
-def test_with_an_authority_uv_trusts_the_file_that_has_it(shop: Workshop, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_with_an_authority_uv_trusts_the_file_that_has_it(
+    shop: Workshop, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     written = []
     monkeypatch.setattr("casemate_runtime.build.trust", lambda *arguments: written.append(arguments))
     shop.build({"requirements.txt": "six"}, authority="PEM")

@@ -43,7 +43,9 @@ def test_without_a_port_the_command_says_so(explainer: Heard) -> None:
     assert str(error).endswith("api.example.com:PORT") and explainer.told == []
 
 
-@pytest.mark.parametrize("code, host", [(socket.EAI_FAMILY, "a.org"), (socket.EAI_NONAME, "1.2.3.4"), (socket.EAI_NONAME, None)])
+@pytest.mark.parametrize(
+    "code, host", [(socket.EAI_FAMILY, "a.org"), (socket.EAI_NONAME, "1.2.3.4"), (socket.EAI_NONAME, None)]
+)
 def test_other_faults_of_names_stay_as_they_are(explainer: Heard, code: int, host: Any) -> None:
     error = socket.gaierror(code, "as it was")
     explainer.name(error, host, 443)

@@ -33,7 +33,8 @@ def main() -> None:
     secrets.create_secret(Name="plant/text", SecretString="grün\n")
     secrets.create_secret(Name="plant/binary", SecretBinary=bytes(range(256)))
     secrets.create_secret(
-        Name="plant/json", SecretString=json.dumps({"password": "p\"w\u00fc", "port": 5432, "tls": True, "list": [1], "none": None})
+        Name="plant/json",
+        SecretString=json.dumps({"password": 'p"w\u00fc', "port": 5432, "tls": True, "list": [1], "none": None}),
     )
     secrets.create_secret(Name="plant/turned", SecretString="first")
     secrets.put_secret_value(SecretId="plant/turned", SecretString="second")
@@ -41,7 +42,9 @@ def main() -> None:
     found = {"port": port, "key": key, "other": other, "disabled": disabled, "sealed": sealed}
 
     if "--auth" in sys.argv:
-        policy = json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "kms:*", "Resource": "*"}]})
+        policy = json.dumps(
+            {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "kms:*", "Resource": "*"}]}
+        )
         for name in ("may", "maynot"):
             iam.create_user(UserName=name)
             if name == "may":

@@ -123,14 +123,24 @@ class Oracle(http.server.BaseHTTPRequestHandler):
             content = LIST
         else:
             seen = {
-                "method": self.command, "path": self.path, "host": self.headers["Host"], "connected": self.connected,
-                "key": self.headers["Authorization"].split("=")[1].split("/")[0], "length": str(len(body)),
-                "connections": str(Oracle.connections), "agent": self.headers.get("User-Agent", ""),
+                "method": self.command,
+                "path": self.path,
+                "host": self.headers["Host"],
+                "connected": self.connected,
+                "key": self.headers["Authorization"].split("=")[1].split("/")[0],
+                "length": str(len(body)),
+                "connections": str(Oracle.connections),
+                "agent": self.headers.get("User-Agent", ""),
                 "expect": self.headers.get("Expect", ""),
             }
             content = json.dumps(
-                {"CiphertextBlob": base64.b64encode(b"c").decode(), "Plaintext": base64.b64encode(b"p").decode(), "KeyId": ARN,
-                 "SecretString": json.dumps(seen), "seen": seen}
+                {
+                    "CiphertextBlob": base64.b64encode(b"c").decode(),
+                    "Plaintext": base64.b64encode(b"p").decode(),
+                    "KeyId": ARN,
+                    "SecretString": json.dumps(seen),
+                    "seen": seen,
+                }
             ).encode()
         self.send_response(403 if refusal else 200)
         self.send_header("Content-Type", "application/x-amz-json-1.1")
@@ -173,14 +183,18 @@ def certificate(hosts: list[str], folder: str) -> str:
             return x509.DNSName(host)
 
     ca_key, ca = made(named("oracle authority"), None, None, [(x509.BasicConstraints(True, None), True)])
-    key, leaf = made(named("oracle"), ca.subject, ca_key, [(x509.SubjectAlternativeName([alternative(h) for h in hosts]), False)])
+    key, leaf = made(
+        named("oracle"), ca.subject, ca_key, [(x509.SubjectAlternativeName([alternative(h) for h in hosts]), False)]
+    )
     authority = os.path.join(folder, "authority.pem")
     with open(authority, "wb") as file:
         file.write(ca.public_bytes(serialization.Encoding.PEM))
     with open(os.path.join(folder, "leaf.pem"), "wb") as file:
         file.write(leaf.public_bytes(serialization.Encoding.PEM))
         file.write(
-            key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+            key.private_bytes(
+                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+            )
         )
     return authority
 
