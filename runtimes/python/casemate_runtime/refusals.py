@@ -53,7 +53,11 @@ class Explainer:
                 explain.address(OSError(code, ""), address)
             return code
 
-        for made, original in ((getaddrinfo, self._getaddrinfo), (connect, self._connect), (connect_ex, self._connect_ex)):
+        for made, original in (
+            (getaddrinfo, self._getaddrinfo),
+            (connect, self._connect),
+            (connect_ex, self._connect_ex),
+        ):
             made.__doc__, made.__module__, made.__qualname__ = original.__doc__, "socket", original.__qualname__
         socket.getaddrinfo = getaddrinfo
         setattr(socket.socket, "connect", connect)
@@ -85,7 +89,9 @@ class Explainer:
             return
         if error.errno in (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EADDRNOTAVAIL):
             self.tell(port, "x" + ipaddress.ip_address(host.partition("%")[0]).packed.hex())
-            self._add(error, f"{host} is an address, and a function reaches only the names on its egress list", "NAME:PORT")
+            self._add(
+                error, f"{host} is an address, and a function reaches only the names on its egress list", "NAME:PORT"
+            )
         elif error.errno == errno.ECONNREFUSED and host.startswith(_INSIDE):
             self.tell(port, "x" + socket.inet_aton(host).hex())
             target = f"{self._names.get(host, host)}:{port}"
