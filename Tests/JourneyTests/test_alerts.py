@@ -12,13 +12,15 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime, timezone
 from typing import Any
 
+from functools import partial
+
 import pytest
 from accounts import Account, account
 from casemate_fixture import Answer, Server, memory_in_kib, problem, wait_until
 from network_world import World
 from secret_calls import put, records, value
 from spellings import assert_absent
-from webhooks import Receiver, endless, hangs, is_signed, status, trickles
+from webhooks import Delivery, Receiver, endless, hangs, is_signed, status, trickles
 from world_dns import A
 
 PUBLIC = "93.184.216.34"
@@ -58,8 +60,11 @@ class Alert:
         self.id, self.secret = self.made["id"], self.made["secret"]
 
     @property
-    def got(self) -> list[Any]:
+    def got(self) -> list[Delivery]:
         return self.receiver.got(self.path)
+
+    def received(self, count: int) -> bool:
+        return len(self.got) == count
 
     @property
     def ids(self) -> list[str]:
@@ -222,7 +227,7 @@ def test_a_redirect_is_not_followed_and_counts_as_not_taken(walled: Server, rece
         receiver.answers(alert.path, status(code, Location=receiver.url("/elsewhere")), status(200))
     event(walled)
     for code, alert in codes.items():
-        assert wait_until(lambda alert=alert: len(alert.got) == 2, 5), f"{code}: tried again at the same address"
+        assert wait_until(partial(alert.received, 2), 5), f"{code}: tried again at the same address"
         assert alert.got[0].id == alert.got[1].id, code
     assert receiver.got("/elsewhere") == []
 

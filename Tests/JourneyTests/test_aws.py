@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
-from support.casemate_fixture import Server, handler, problem, wait_until
-from support.moto_server import REGION, Moto, moto
+from casemate_fixture import Server, handler, problem, wait_until
+from moto_server import REGION, Moto, moto
 
 SECRET = "kms-sealed-value-7h3x"
 ANSWERS = handler("import os\ndef handle(data, secrets):\n    return {k: v[::-1] for k, v in secrets.items()}\n")
@@ -161,7 +162,9 @@ def test_AZR_9_while_secrets_manager_does_not_answer_warm_functions_go_on_and_co
     assert wait_until(lambda: server.call("aws/away", body={}, timeout=40).status == 200, 60, every=1)
 
 
-def test_checkpoints_lie_in_the_bucket_each_for_itself_and_fit_the_log(server: Server, aws: Moto, tmp_path) -> None:
+def test_checkpoints_lie_in_the_bucket_each_for_itself_and_fit_the_log(
+    server: Server, aws: Moto, tmp_path: Path
+) -> None:
     def objects() -> list[str]:
         return [
             entry["Key"]

@@ -176,7 +176,8 @@ def gets_by_urllib(host: str, key: str, large: int) -> dict[str, Any]:
     def opens(path: str, body: bytes | None = None) -> bytes:
         asked = urllib.request.Request(f"https://{host}{path}", data=body, headers=headers)
         with urllib.request.urlopen(asked, timeout=30) as answer:
-            return answer.read()
+            content: bytes = answer.read()
+            return content
 
     target = json.loads(opens("/first"))["target"]
     opens("/upload", b"x" * large)

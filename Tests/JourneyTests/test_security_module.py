@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from support.casemate_fixture import Server, handler, problem, wait_until
+from casemate_fixture import Server, binary, clean_environment, handler, problem, wait_until
 
 MODULE = "/usr/lib/softhsm/libsofthsm2.so"
 ANSWERS = handler("def handle(data, secrets):\n    return secrets['VALUE'][::-1]\n")
@@ -178,7 +178,6 @@ def test_the_pin_is_in_no_command_line_environment_or_file_of_the_server(server:
     ids=["no-module", "pin-value", "relative-module", "unknown", "no-key", "twice"],
 )
 def test_a_wrong_address_is_told_before_anything_starts(address: str, says: str) -> None:
-    from support.casemate_fixture import binary, clean_environment
 
     done = subprocess.run(
         [binary(), "config", "show", "--kek", address],

@@ -28,7 +28,7 @@ def paste(shell: subprocess.Popen[str], block: str) -> list[str]:
     assert shell.stdin is not None and shell.stdout is not None
     shell.stdin.write(f"{block}\necho; echo '{END}'\n")
     shell.stdin.flush()
-    said = []
+    said: list[str] = []
     for line in shell.stdout:
         if line.strip() == END:
             return said

@@ -8,6 +8,8 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+from functools import partial
+
 import pytest
 from casemate_fixture import Answer, Server, handler, problem, wait_until
 from secret_calls import path, put, records, value, versions
@@ -254,7 +256,7 @@ def turned(vault: Server) -> dict[str, Any]:
         vault.deploy("v", f"turn-{way}", code, {**KEY, **keys})
         vault.call(f"v/turn-{way}")
     answered = {}
-    with Steady({way: lambda way=way: vault.call(f"v/turn-{way}") for way in WAYS}, threads=3) as clients:
+    with Steady({way: partial(vault.call, f"v/turn-{way}") for way in WAYS}, threads=3) as clients:
         time.sleep(0.7)
         for way in WAYS:
             assert put(vault, f"v/turn-{way}", new).status == 200

@@ -314,7 +314,7 @@ def test_grants_go_with_what_they_are_on_and_whom_they_are_for(tenants: Server) 
 # ---------------------------------------------------------------- what a review found
 
 
-def slow_post(server: Server, path: str, body: bytes, key: str, before_the_end: Callable[[], None]) -> int:
+def slow_post(server: Server, path: str, body: bytes, key: str, before_the_end: Callable[[], object]) -> int:
     """Sends all but the last byte, does something, and sends that."""
     parts = urllib.parse.urlsplit(server.api_url)
     with socket.create_connection((parts.hostname or "", parts.port), 20) as connection:

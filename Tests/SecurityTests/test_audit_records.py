@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import audit_log
+from functools import partial
+
 import pytest
 from accounts import Account, account
 from casemate_fixture import REPOSITORY, Answer, Server, archive, binary, handler, manifest, problem, wait_until
@@ -327,7 +329,7 @@ def test_a_blocked_and_an_allowed_answer_are_recorded_as_such(walled: Server) ->
         )
         answer = walled.call(f"ways/{way}", body={})
         assert answer.status == status, answer.text
-        found = wait_until(lambda kind=kind, way=way: records(walled, kind, f"ways/{way}"), 3)
+        found = wait_until(partial(records, walled, kind, f"ways/{way}"), 3)
         assert found and found[0]["request"] == answer.call_id, kind
 
 

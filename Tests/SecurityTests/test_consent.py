@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 from pathlib import Path
 
 import pytest
@@ -214,7 +215,8 @@ def test_who_may_not_call_sees_no_sheet(asking: Server, alice: Home) -> None:
     sheet = "/v1/namespaces/agree/functions/hidden/trust"
     assert (viewer.api("GET", sheet).status, stranger.api("GET", sheet).status) == (403, 404)
     assert alice.api("GET", sheet + "?x=1").status == 400
-    for body in ({}, {"revisionId": 1}, {"revisionId": "1"}, {"revision": 1}, []):
+    wrong: tuple[Any, ...] = ({}, {"revisionId": 1}, {"revisionId": "1"}, {"revision": 1}, [])
+    for body in wrong:
         assert alice.api("PUT", "/v1/namespaces/agree/functions/hidden/consent", body).status == 400, body
     assert alice.api("PUT", "/v1/namespaces/agree/functions/hidden/consent", UNKNOWN).status == 409
     assert alice.api("PUT", "/v1/namespaces/agree/functions/absent/consent", UNKNOWN).status == 404

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from casemate_fixture import Outcome, Server, handler
-from egress_probe import EgressProbe, assert_told, evidence, refused, set_policy, was_refused
+from egress_probe import EgressProbe, assert_told, evidence, refused, set_policy, was_refused, timed
 from network_world import ECHO, HTTP, HTTPS, OWN_ADDRESSES, World
 from world_dns import A
 
@@ -47,7 +47,7 @@ def asks_without_a_name(host: str) -> dict[str, Any]:
                 data += part
             return {"body": data.partition(b"\r\n\r\n")[2].decode()}
 
-    return timed(ask)  # type: ignore[name-defined,no-any-return]  # noqa: F821
+    return timed(ask)
 
 
 @pytest.mark.guarantee("COG-24")

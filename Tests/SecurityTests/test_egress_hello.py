@@ -157,7 +157,7 @@ def test_an_ordinary_client_with_another_name_is_refused_and_told(walled: Server
     hosts.assert_untouched()
 
 
-CUTS = [
+CUTS: list[dict[str, Any]] = [
     {"segment": 1, "pause": 0.0},
     {"segment": 40, "pause": 0.005},
     {"record": 1},

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from casemate_fixture import Server, memory_in_kib, wait_until
-from egress_probe import EgressProbe, assert_told, refused, was_refused
+from egress_probe import EgressProbe, assert_told, refused, was_refused, trusting
 from network_world import DRAIN, ECHO, FAREWELL, SINK, TRICKLE, World
 from world_dns import A
 
@@ -164,7 +164,7 @@ def asks_and_does_not_read(host: str, path: str, seconds: float) -> str:
     import time
 
     with socket.create_connection((host, 443), 5) as plain:
-        with trusting().wrap_socket(plain, server_hostname=host) as stream:  # noqa: F821
+        with trusting().wrap_socket(plain, server_hostname=host) as stream:
             stream.sendall(f"GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
             time.sleep(seconds)
     return "done"

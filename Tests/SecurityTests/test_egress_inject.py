@@ -24,6 +24,7 @@ from inject_probe import (
     API,
     API_BOUND,
     CLOSED_HOST,
+    GIVEN,
     KEY,
     MARK,
     MIRROR,
@@ -211,7 +212,7 @@ def waits_to_go_on(host: str, port: int, target: str, body: str) -> dict[str, An
 
     head = f"POST {target} HTTP/1.1\r\nHost: {host}\r\nContent-Length: {len(body)}\r\nExpect: 100-continue\r\nConnection: close\r\n\r\n"
     with socket.create_connection((host, port), 8) as plain:
-        with believing("").wrap_socket(plain, server_hostname=host) as stream:  # noqa: F821
+        with believing("").wrap_socket(plain, server_hostname=host) as stream:
             stream.sendall(head.encode())
             first = b""
             while b"\r\n\r\n" not in first:
@@ -220,7 +221,7 @@ def waits_to_go_on(host: str, port: int, target: str, body: str) -> dict[str, An
             rest = b""
             while part := stream.recv(65536):
                 rest += part
-    return {"first": veiled(first), "rest": veiled(rest)}  # noqa: F821
+    return {"first": veiled(first), "rest": veiled(rest)}
 
 
 def test_a_client_that_waits_to_be_told_to_go_on_is_told(walled: Server, hosts: World) -> None:
@@ -372,7 +373,7 @@ def follows(url: str) -> dict[str, Any]:
     """A client that takes its headers along wherever it is sent."""
     import urllib.request
 
-    asked = urllib.request.Request(url, headers={"Authorization": "Bearer " + GIVEN["MIRROR_KEY"]})  # noqa: F821
+    asked = urllib.request.Request(url, headers={"Authorization": "Bearer " + GIVEN["MIRROR_KEY"]})
     with urllib.request.urlopen(asked, timeout=8) as answer:
         return {"url": answer.url, "status": answer.status}
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from casemate_fixture import Server, handler, memory_in_kib, wait_until
-from egress_probe import EgressProbe, evidence, metrics, refused, was_refused
+from egress_probe import EgressProbe, evidence, metrics, refused, was_refused, exchanges, timed
 from network_world import DEAD_ADDRESS, DEAD_ADDRESS_6, World
 from world_dns import AAAA, A
 from world_services import Arrival, authority
@@ -132,24 +132,24 @@ def uploads(host: str, port: int, count: int) -> dict[str, Any]:
                 with stream.makefile("rb") as reader:
                     return {"answer": reader.read().decode("latin-1")}
 
-    return timed(upload) | {"sent": sent}  # type: ignore[name-defined,no-any-return]  # noqa: F821
+    return timed(upload) | {"sent": sent}
 
 
 def test_a_host_that_never_greets_fills_no_memory_and_is_let_go(walled: Server, hosts: World) -> None:
     """All that is written before TLS is agreed on would wait in memory."""
     probe.deploy(walled)
-    before = memory_in_kib(walled.process.pid)
+    before = memory_in_kib(walled.pid)
     found = uploads(walled, host=HOST, port=SILENT, count=200)
     assert "error" in found and 8 < found["seconds"] < 14, found
-    assert found["sent"] < 16 * MIB and memory_in_kib(walled.process.pid) - before < 16 << 10, found
+    assert found["sent"] < 16 * MIB and memory_in_kib(walled.pid) - before < 16 << 10, found
 
 
 def test_an_upload_to_a_slow_host_comes_to_its_end(walled: Server, hosts: World) -> None:
-    before = memory_in_kib(walled.process.pid)
+    before = memory_in_kib(walled.pid)
     found = uploads(walled, host=HOST, port=SLOW, count=24)
     assert found.get("answer", "").endswith("done"), found
     assert [arrival.received for arrival in hosts.arrivals_at(port=SLOW)] == [24 * MIB]
-    assert memory_in_kib(walled.process.pid) - before < 16 << 10
+    assert memory_in_kib(walled.pid) - before < 16 << 10
 
 
 @probe
@@ -171,15 +171,15 @@ def pipelines(host: str, port: int, size: int, count: int) -> dict[str, Any]:
                     sent += 1
                 return {"answer": stream.recv(65536).decode("latin-1")}
 
-    return timed(pipeline) | {"sent": sent}  # type: ignore[name-defined,no-any-return]  # noqa: F821
+    return timed(pipeline) | {"sent": sent}
 
 
 @pytest.mark.parametrize(("size", "count"), [(30, 200_000), (50_000, 1000)], ids=["small ones", "large ones"])
 def test_requests_that_nobody_answers_fill_no_memory(walled: Server, hosts: World, size: int, count: int) -> None:
-    before = memory_in_kib(walled.process.pid)
+    before = memory_in_kib(walled.pid)
     found = pipelines(walled, host=HOST, port=DEAF, size=size, count=count)
     assert "error" in found and found["sent"] < count, found
-    assert memory_in_kib(walled.process.pid) - before < 32 << 10, found
+    assert memory_in_kib(walled.pid) - before < 32 << 10, found
 
 
 def test_a_head_without_end_is_refused(walled: Server, hosts: World) -> None:
@@ -219,7 +219,7 @@ def knocks_and_goes(host: str, port: int, count: int) -> int:
 def open_descriptors(server: Server) -> int:
     import os
 
-    return len(os.listdir(f"/proc/{server.process.pid}/fd"))
+    return len(os.listdir(f"/proc/{server.pid}/fd"))
 
 
 def test_attempts_to_reach_a_dead_host_count_for_as_long_as_they_last(walled: Server, hosts: World) -> None:
@@ -264,7 +264,7 @@ def test_how_an_answer_comes_tells_nothing_of_the_value(walled: Server, hosts: W
 @probe
 def posts_in_clear(pieces: list[str]) -> dict[str, Any]:
     raw = "POST / HTTP/1.1\r\nHost: plain.example.com\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n"
-    found: dict[str, Any] = exchanges("plain.example.com", 80, [raw.encode().hex(), *pieces], pause=0.05)  # type: ignore[name-defined]  # noqa: F821
+    found: dict[str, Any] = exchanges("plain.example.com", 80, [raw.encode().hex(), *pieces], pause=0.05)
     return found
 
 

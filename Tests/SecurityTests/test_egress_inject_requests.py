@@ -112,8 +112,8 @@ def test_a_request_in_another_s_body_is_sent_as_a_body(walled: Server, hosts: Wo
         assert unveil(found["received"]).count(b"HTTP/1.1 200") == 2, found
     assert [asked.split(b" ")[1] for asked in heads(hosts)] == [b"/outer", b"/last"] * 2
     # A body whose end can't be told is not followed by another request.
-    raw = request("POST /outer HTTP/1.1", HOST, "Transfer-Encoding: chunked", body="zz\r\n" + hidden)
-    found = probe.talks(walled, host=API, pieces=[raw.hex() + get(API, "/last")])
+    unclear = request("POST /outer HTTP/1.1", HOST, "Transfer-Encoding: chunked", body="zz\r\n" + hidden)
+    found = probe.talks(walled, host=API, pieces=[unclear.hex() + get(API, "/last")])
     assert found["ended"] != "timeout" and b"200" not in unveil(found["received"])[:20], found
     assert not any(b"/hidden" in asked.partition(b"\r\n")[0] for asked in heads(hosts))
 

@@ -8,6 +8,7 @@ import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -109,12 +110,13 @@ def spoils_the_bundle() -> list[str]:
     import os
 
     path, done = os.environ["SSL_CERT_FILE"], []
-    for what, act in {
+    ways: dict[str, Callable[[], object]] = {
         "written": lambda: open(path, "w").write("spoilt"),
         "removed": lambda: os.unlink(path),
         "linked": lambda: os.symlink("/dev/null", path),
         "blocked": lambda: os.makedirs(path + ".new", exist_ok=True),
-    }.items():
+    }
+    for what, act in ways.items():
         try:
             act()
             done.append(what)
@@ -155,7 +157,7 @@ def looks_around() -> dict[str, Any]:
                 names.append(path)
         except OSError:
             pass
-    return {"names": names, "bundle": os.environ["SSL_CERT_FILE"], "text": veiled(b"\n".join(texts))}  # noqa: F821
+    return {"names": names, "bundle": os.environ["SSL_CERT_FILE"], "text": veiled(b"\n".join(texts))}
 
 
 @pytest.mark.guarantee("COG-16")
@@ -364,7 +366,7 @@ def test_a_new_revision_without_the_binding_talks_to_the_host_itself(walled: Ser
 
     def talked() -> bool:
         found = second.talks(walled, host=API, pieces=[get(API)], trusts="world")
-        return found.get("issuer") == "Casemate test authority"
+        return bool(found.get("issuer") == "Casemate test authority")
 
     assert wait_until(talked, 5, every=0.5)
     assert named(heads(hosts, PUBLIC)[-1], "authorization") == []

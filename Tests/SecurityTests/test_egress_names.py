@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from casemate_fixture import Server, handler, wait_until
-from egress_probe import EgressProbe, was_refused
+from egress_probe import EgressProbe, was_refused, timed
 from network_world import DEAD_ADDRESS, DEAD_ADDRESS_6, World
 from world_dns import AAAA, CNAME, TYPES, A, packed_name
 
@@ -297,7 +297,7 @@ def holds_streams_to_the_resolver(count: int) -> dict[str, Any]:
             held.append(stream)
     except OSError:
         pass
-    name = timed(lambda: {"addresses": socket.gethostbyname("api.example.com")})  # noqa: F821
+    name = timed(lambda: {"addresses": socket.gethostbyname("api.example.com")})
     return {"held": len(held), "name": name}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import urllib.parse
+from typing import Any
 
 import pytest
 from casemate_fixture import Inside, Server
@@ -33,7 +34,7 @@ TARGETS = [
 
 
 @probe
-def connects(targets: list[str]) -> dict[str, list[object]]:
+def connects(targets: list[str]) -> dict[str, list[Any]]:
     import socket
     import time
 
@@ -52,7 +53,7 @@ def connects(targets: list[str]) -> dict[str, list[object]]:
 
 
 @probe
-def resolves(names: list[str]) -> dict[str, list[object]]:
+def resolves(names: list[str]) -> dict[str, list[Any]]:
     import socket
     import time
 
@@ -68,7 +69,7 @@ def resolves(names: list[str]) -> dict[str, list[object]]:
 
 
 @probe
-def sends_datagrams(targets: list[str]) -> dict[str, list[object]]:
+def sends_datagrams(targets: list[str]) -> dict[str, list[Any]]:
     import socket
     import time
 

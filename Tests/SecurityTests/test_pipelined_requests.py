@@ -96,7 +96,12 @@ def test_responses_come_in_the_order_of_their_requests_also_behind_a_slow_and_a_
 def test_thousands_of_requests_at_once_are_answered_in_order_and_do_not_fill_the_server(pipelined: Server) -> None:
     pads = ["", "x" * 1000, "y" * 70_000]
     with connection(pipelined) as one:
-        sender = threading.Thread(target=lambda: [one.send(one.request(n, pad=pads[n % 31 % 3])) for n in range(2_000)])
+
+        def send() -> None:
+            for n in range(2_000):
+                one.send(one.request(n, pad=pads[n % 31 % 3]))
+
+        sender = threading.Thread(target=send)
         sender.start()
         assert [one.number() for _ in range(2_000)] == list(range(2_000))
         sender.join()

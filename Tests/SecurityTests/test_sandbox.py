@@ -33,7 +33,7 @@ def status_of_first_process() -> dict[str, str]:
 
 
 @probe
-def identity() -> dict[str, object]:
+def identity() -> dict[str, Any]:
     import os
 
     return {
@@ -91,10 +91,10 @@ def mounts() -> list[str]:
 
 
 @probe
-def network() -> dict[str, object]:
+def network() -> dict[str, Any]:
     import socket
 
-    found: dict[str, object] = {}
+    found: dict[str, Any] = {}
     with open("/proc/net/dev") as file:
         found["devices"] = [line.split(":")[0].strip() for line in file if ":" in line]
     with open("/proc/net/route") as file:
@@ -107,7 +107,7 @@ def network() -> dict[str, object]:
 
 
 @probe
-def other_processes() -> dict[str, object]:
+def other_processes() -> dict[str, Any]:
     import os
 
     own = {os.getpid(), os.getppid()}
@@ -120,10 +120,10 @@ def other_processes() -> dict[str, object]:
 
 
 @probe
-def environment() -> dict[str, object]:
+def environment() -> dict[str, Any]:
     import os
 
-    found: dict[str, object] = {"python": dict(os.environ)}
+    found: dict[str, Any] = {"python": dict(os.environ)}
     for name in ("1", "self"):
         try:
             with open(f"/proc/{name}/environ", "rb") as file:
@@ -147,11 +147,11 @@ def descriptors() -> dict[str, str]:
 
 
 @probe
-def looks_around(paths: list[str]) -> dict[str, object]:
+def looks_around(paths: list[str]) -> dict[str, Any]:
     import errno
     import os
 
-    found: dict[str, object] = {}
+    found: dict[str, Any] = {}
     for path in paths:
         try:
             if os.path.isdir(path):

@@ -99,13 +99,14 @@ def test_COG_22_a_session_can_stand_for_a_service_account_whose_secret_its_maker
         )
         assert refused.status == 403, body
         assert reader.client_secret not in refused.text
-    for wrong in (
+    unclear: tuple[Any, ...] = (
         {"clientId": reader.client_id},
         {"clientSecret": "x"},
         {"client": "x"},
         {"clientId": 1, "clientSecret": "x"},
         [],
-    ):
+    )
+    for wrong in unclear:
         assert maker.api("POST", "/v1/sessions", wrong).status == 400, wrong
 
 

@@ -71,7 +71,7 @@ def acting(running: Server) -> Server:
 
 
 def act(server: Server, *steps: dict[str, Any], key: str | None = "", function: str = "sess/act", **more: Any) -> Any:
-    answer = server.call(function, body={"steps": list(steps), **more}, **({} if key == "" else {"key": key}))
+    answer = server.call(function, body={"steps": list(steps), **more}, key=key)
     assert answer.status == 200, answer.text
     return answer.json()
 
@@ -358,7 +358,7 @@ def test_each_call_has_a_session_of_its_own_that_is_gone_with_it_however_it_ends
 def test_only_a_session_counts_on_the_way_out_of_a_sandbox(acting: Server) -> None:
     """Neither an administrator's key nor a function's token, should a function have one."""
     token = acting.token("sess")["token"]
-    steps = [
+    steps: list[dict[str, Any]] = [
         {**WHOAMI, "as": "none"}, {**WHOAMI, "as": "none", "headers": {"X-Auth-Token": token}},
         {**WHOAMI, "as": "none", "headers": {"Authorization": f"Bearer {acting.key}"}},
         {**WHOAMI, "headers": {"X-Auth-Token": token}},

@@ -34,7 +34,7 @@ def provider() -> Iterator[SignInProvider]:
 
 @pytest.fixture(scope="module")
 def offering(running: Server, provider: SignInProvider) -> Iterator[Server]:
-    issuer = {
+    issuer: dict[str, Any] = {
         "name": "corp",
         "url": provider.url,
         "audiences": ["casemate"],
@@ -189,7 +189,7 @@ def test_an_id_token_signs_in_once_and_other_tokens_never(offering: Server, prov
     assert sign_in(offering, token).status == 409, "nor after the session is revoked"
     connect = connect_from(place())
     for wrong in (
-        provider.token(), provider.token(header={"typ": "at+jwt"}, aud=provider.client_id), provider.id_token()[:-4] + "AAAA",
+        provider.token(), provider.token({"typ": "at+jwt"}, aud=provider.client_id), provider.id_token()[:-4] + "AAAA",
         provider.id_token(azp="another-client"), provider.id_token(scope="openid"), provider.id_token(scp=["x"]),
         "not-a-token", first.json()["token"], offering.key,
     ):  # fmt: skip

@@ -6,7 +6,7 @@ import base64
 import json
 import time
 import urllib.parse
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -40,19 +40,20 @@ def exchanging(running: Server, provider: Provider) -> Iterator[Server]:
     assert running.api("DELETE", "/v1/issuers/bank").status == 204
 
 
-def exchange(server: Server, subject: str, form: dict[str, str] | None = None, **more: Any) -> Answer:
-    fields = {
+def exchange(server: Server, subject: str, form: Mapping[str, str | None] | None = None, **more: Any) -> Answer:
+    fields: dict[str, str | None] = {
         "grant_type": GRANT,
         "subject_token": subject,
         "subject_token_type": ACCESS_TOKEN,
         "scope": "fn:swap/one",
-    } | (form or {})
+        **(form or {}),
+    }
     body = urllib.parse.urlencode({name: value for name, value in fields.items() if value is not None}).encode()
     headers = {"Content-Type": "application/x-www-form-urlencoded", **more.pop("headers", {})}
     return server.http(server.api_url, "POST", "/oauth/token", body, headers, **more)
 
 
-def exchanged(server: Server, subject: str, form: dict[str, str] | None = None) -> str:
+def exchanged(server: Server, subject: str, form: Mapping[str, str | None] | None = None) -> str:
     answer = exchange(server, subject, form)
     assert answer.status == 200, answer.text
     return str(answer.json()["access_token"])
@@ -189,13 +190,13 @@ def test_KYM_2_nobody_exchanges_for_what_they_may_not_call(exchanging: Server, p
 
 def test_the_function_can_be_named_in_scope_audience_or_resource_but_only_one(exchanging: Server) -> None:
     url = f"{exchanging.gateway_url}/f/swap/one"
-    right = (
+    right: tuple[dict[str, str | None], ...] = (
         {"scope": "fn:swap/one:invoke"}, {"scope": None, "audience": url}, {"scope": None, "resource": url},
         {"scope": None, "audience": "fn:swap/one"}, {"audience": url, "resource": url}, {"scope": "fn:swap/one fn:swap/one"},
     )  # fmt: skip
     for form in right:
         assert call(exchanging, exchanged(exchanging, exchanging.key, form)).status == 200, form
-    wrong = (
+    wrong: tuple[tuple[dict[str, str | None], str], ...] = (
         ({"scope": None}, "invalid_request"), ({"scope": "openid"}, "invalid_scope"), ({"scope": "fn:swap/*"}, "invalid_scope"),
         ({"scope": "fn:swap"}, "invalid_scope"), ({"scope": "fn:swap/one openid"}, "invalid_scope"),
         ({"scope": "fn:swap/one fn:swap/two"}, "invalid_target"), ({"audience": f"{exchanging.gateway_url}/f/swap/two"}, "invalid_target"),

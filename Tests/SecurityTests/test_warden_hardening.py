@@ -225,7 +225,7 @@ def test_a_busy_attacker_slows_no_other_sandbox() -> None:
         ordinary = [39] * 200
 
         def p50() -> float:
-            return statistics.median(tries(other, ordinary)["seconds"] for _ in range(200))
+            return float(statistics.median(tries(other, ordinary)["seconds"] for _ in range(200)))
 
         alone = p50()
         with ThreadPoolExecutor(1) as pool:

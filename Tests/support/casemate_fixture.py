@@ -25,13 +25,15 @@ import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, ParamSpec, Self, TypeVar, overload
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 Source = Mapping[str, str | bytes]
 Headers = Mapping[str, str] | Sequence[tuple[str, str]]
 Connect = Callable[[str, int, float], socket.socket]
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 def binary() -> Path:
@@ -226,7 +228,7 @@ class Server:
 
     # -- life
 
-    def __enter__(self) -> Server:
+    def __enter__(self) -> Self:
         try:
             self.start()
         except BaseException:
@@ -582,13 +584,23 @@ class Server:
 
 
 @dataclass
-class Remote:
-    """A function that runs only inside a sandbox. Calling it here calls it there, and gives its result."""
+class Remote(Generic[P, R]):
+    """A function that runs only inside a sandbox. Calling it here calls it there, and gives its result.
+
+    The second form is what the functions beside it see: inside they call each other, without a server.
+    """
 
     inside: Inside
     name: str
 
-    def __call__(self, server: Server, **arguments: Any) -> Any:
+    @overload
+    def __call__(self, server: Server, /, **arguments: Any) -> R: ...
+
+    @overload
+    def __call__(self, /, *arguments: P.args, **named: P.kwargs) -> R: ...
+
+    def __call__(self, /, *given: Any, **arguments: Any) -> Any:
+        (server,) = given
         answer = self.answer(server, **arguments)
         assert answer.status == 200, f"{self.name}: {answer.status} {answer.text[:500]}"
         return answer.json()
@@ -606,7 +618,7 @@ class Inside:
         self.keys = keys
         self.parts: dict[str, str] = {}
 
-    def __call__(self, body: Callable[..., Any]) -> Remote:
+    def __call__(self, body: Callable[P, R]) -> Remote[P, R]:
         lines = textwrap.dedent(inspect.getsource(body)).splitlines()
         first = next(index for index, line in enumerate(lines) if line.startswith("def "))
         self.parts[body.__name__] = "\n".join(lines[first:])

@@ -10,14 +10,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from casemate_fixture import Inside, Remote, Server, wait_until
+from casemate_fixture import Inside, P, R, Remote, Server, wait_until
 from world_services import authority
 
 TOOLS = Inside("tools/tools")
 
 
 @TOOLS
-def timed(action: Any) -> dict[str, Any]:
+def timed(action: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     """What `action` gives, or its error, with the time it took."""
     import time
 
@@ -225,14 +225,14 @@ class EgressProbe(Inside):
         super().__init__(function, **{"limits": {"timeout": "60s"}, **keys})
         self.parts.update(TOOLS.parts)
 
-    def __call__(self, body: Callable[..., Any] | Remote) -> Remote:
+    def __call__(self, body: Callable[P, R] | Remote[P, R]) -> Remote[P, R]:
         """As of any `Inside`; a function that another probe has already can be given to this one too."""
         if isinstance(body, Remote):
             self.parts[body.name] = body.inside.parts[body.name]
             return Remote(self, body.name)
         return super().__call__(body)
 
-    def __getattr__(self, name: str) -> Remote:
+    def __getattr__(self, name: str) -> Remote[..., Any]:
         if name.startswith("_") or name not in self.parts:
             raise AttributeError(name)
         return Remote(self, name)

@@ -10,7 +10,7 @@ import threading
 import time
 import urllib.parse
 import uuid
-from typing import Any
+from typing import Any, Self
 
 from jwcrypto import jwk, jws
 
@@ -73,7 +73,7 @@ class Provider:
         self.url = f"http://127.0.0.1:{self.server.server_port}"
         self.rotate()
 
-    def __enter__(self) -> Provider:
+    def __enter__(self) -> Self:
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
         return self
 
@@ -91,12 +91,12 @@ class Provider:
 
     def rotate(self, kind: str = "EC", **more: Any) -> jwk.JWK:
         """A new key, which tokens are signed with from now on. The one before stays in the set."""
-        parameters: dict[str, Any] = {
+        kinds: dict[str, dict[str, Any]] = {
             "EC": {"kty": "EC", "crv": "P-256"},
             "RSA": {"kty": "RSA", "size": 2048},
             "OKP": {"kty": "OKP", "crv": "Ed25519"},
-        }[kind]
-        key = jwk.JWK.generate(kid=f"key-{uuid.uuid4()}", use="sig", **(parameters | more))
+        }
+        key = jwk.JWK.generate(kid=f"key-{uuid.uuid4()}", use="sig", **(kinds[kind] | more))
         self.keys = [key, *self.keys[:1]]
         return key
 
@@ -105,7 +105,7 @@ class Provider:
         claims = {"iss": self.url, "sub": "alice", "aud": "casemate", "iat": now, "exp": now + 300}
         return {name: value for name, value in (claims | more).items() if value is not None}
 
-    def token(self, header: dict[str, Any] | None = None, key: jwk.JWK | None = None, **claims: Any) -> str:
+    def token(self, header: dict[str, Any] | None = None, key: jwk.JWK | None = None, /, **claims: Any) -> str:
         """A claim or header of None is left out."""
         key = key or self.keys[0]
         algorithm = {"EC": "ES256", "RSA": "RS256", "OKP": "EdDSA", "oct": "HS256"}[key["kty"]]

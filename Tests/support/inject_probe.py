@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from casemate_fixture import Inside, Server
-from egress_probe import EgressProbe
+from egress_probe import EgressProbe, timed, trusting
 from network_world import CLOSED, ECHO, HTTP, HTTPS, World
 from test_secrets_and_redaction import assert_absent
 
@@ -53,6 +53,8 @@ def bound(name: str, host: str, header: str = "Authorization", **more: str) -> d
 
 
 INSIDE = Inside("inject/tools")
+# Inside: the secrets that the function was given.
+GIVEN: dict[str, str] = {}
 
 
 @INSIDE
@@ -69,7 +71,7 @@ def believing(whom: str) -> Any:
     import ssl
 
     if whom == "world":
-        return trusting()  # noqa: F821
+        return trusting()
     return ssl.create_default_context(cadata=whom) if whom else ssl.create_default_context()
 
 
@@ -78,7 +80,8 @@ def pausing(stream: Any, seconds: float) -> bytes:
     """What comes until `seconds` are over, or a first part of it."""
     stream.settimeout(seconds)
     try:
-        return stream.recv(65536)
+        part: bytes = stream.recv(65536)
+        return part
     except TimeoutError:
         return b""
 
@@ -118,14 +121,14 @@ def talks(
         names = [text for _, text in shown["subjectAltName"]]
         return {"received": veiled(received), "ended": ended, "issuer": issuer.get("commonName"), "names": names}
 
-    return timed(talk)  # noqa: F821
+    return timed(talk)
 
 
 @INSIDE
 def given() -> dict[str, Any]:
     import os
 
-    return {"secrets": GIVEN, "environment": [name for name in GIVEN if name in os.environ]}  # noqa: F821
+    return {"secrets": GIVEN, "environment": [name for name in GIVEN if name in os.environ]}
 
 
 @INSIDE

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from support.casemate_fixture import REPOSITORY
+from casemate_fixture import REPOSITORY
 
 PYTHON = Path(os.environ.get("CASEMATE_TEST_PYTHON") or REPOSITORY / ".build/test-venv/bin/python3")
 REGION = "eu-west-1"

@@ -23,6 +23,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any, Self
 
 from casemate_fixture import Server
 from world_dns import NameServer
@@ -38,6 +39,8 @@ from world_services import (
     says_farewell,
     trickles,
 )
+
+Socket = socket.socket
 
 SERVER_ADDRESS = "198.18.0.1"
 RESOLVER_ADDRESS = "198.18.0.53"
@@ -79,10 +82,10 @@ class Namespace:
         finally:
             os.close(descriptor)
 
-    def socket(self, family: int, kind: int, protocol: int = 0) -> socket.socket:
+    def socket(self, family: int, kind: int, protocol: int = 0) -> Socket:
         return self._maker.submit(socket.socket, family, kind, protocol).result()
 
-    def connect(self, host: str, port: int, timeout: float) -> socket.socket:
+    def connect(self, host: str, port: int, timeout: float) -> Socket:
         """A connection as from a program in this namespace."""
         made = self.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
         try:
@@ -179,7 +182,7 @@ class World:
         self.arrivals: list[Arrival] = []
         self.at_home: list[Arrival] = []
 
-    def __enter__(self) -> World:
+    def __enter__(self) -> Self:
         with contextlib.ExitStack() as stack:
             self._build(stack)
             self._open = stack.pop_all()
@@ -240,7 +243,7 @@ class World:
         for port in (HTTPS, HTTP, ECHO):
             self.serve(port, discards, where=self.inner, into=self.at_home, stack=stack)
 
-    def socket_in(self, namespace: Namespace, family: int, kind: int, protocol: int = 0) -> socket.socket:
+    def socket_in(self, namespace: Namespace, family: int, kind: int, protocol: int = 0) -> Socket:
         """A socket of `namespace`, for any thread."""
         return namespace.socket(family, kind, protocol)
 
@@ -277,9 +280,9 @@ class World:
         settings = ["--resolvers", resolvers, *options] if resolvers else [*options]
         return Server(options=settings, prefix=self.inner.enter, connect=self.inner.connect)
 
-    def start(self, namespace: Namespace, command: Sequence[str], **more: object) -> subprocess.Popen[bytes]:
+    def start(self, namespace: Namespace, command: Sequence[str], **more: Any) -> subprocess.Popen[bytes]:
         """A program in a namespace; it is ended, by its id, with the world."""
-        process = subprocess.Popen([*namespace.enter, *command], **more)  # type: ignore[call-overload]
+        process: subprocess.Popen[bytes] = subprocess.Popen([*namespace.enter, *command], **more)
         self._open.callback(_end, process)
         return process
 

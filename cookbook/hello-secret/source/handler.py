@@ -3,9 +3,10 @@
 import hashlib
 import hmac
 import json
+from typing import Any
 
 
-def handle(data, secrets):
+def handle(data: Any, secrets: dict[str, str]) -> dict[str, str]:
     """Answers the HMAC-SHA-256 of `data` under API_KEY; with `"mistake": true` it prints the key, as people do."""
     key = secrets["API_KEY"].encode()
     message = json.dumps(data, sort_keys=True, separators=(",", ":")).encode()

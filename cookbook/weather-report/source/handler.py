@@ -27,7 +27,7 @@ class BadTable(Exception):
     """The table can't be read; the message says where and why."""
 
 
-def handle(data, secrets):
+def handle(data: Any, secrets: dict[str, str]) -> dict[str, Any]:
     """`{"csv": "date,precipitation,temp_max,…"}` → `{"summary": …, "signature": …}`, or `{"error": …}` for a table that can't be read."""
     text = data.get("csv") if isinstance(data, dict) else None
     if not isinstance(text, str):

@@ -4,6 +4,7 @@ its standard input does. With --auth it then checks signatures and rights, as AW
 import json
 import sys
 import urllib.request
+from typing import Any
 
 import boto3
 from moto.server import ThreadedMotoServer
@@ -17,7 +18,7 @@ def main() -> None:
     _, port = server.get_host_and_port()
     url = f"http://127.0.0.1:{port}"
 
-    def client(service: str):
+    def client(service: str) -> Any:
         return boto3.client(
             service, region_name=REGION, endpoint_url=url, aws_access_key_id="testing", aws_secret_access_key="testing"
         )
@@ -39,7 +40,7 @@ def main() -> None:
     secrets.create_secret(Name="plant/turned", SecretString="first")
     secrets.put_secret_value(SecretId="plant/turned", SecretString="second")
     s3.create_bucket(Bucket="casemate-test", CreateBucketConfiguration={"LocationConstraint": REGION})
-    found = {"port": port, "key": key, "other": other, "disabled": disabled, "sealed": sealed}
+    found: dict[str, Any] = {"port": port, "key": key, "other": other, "disabled": disabled, "sealed": sealed}
 
     if "--auth" in sys.argv:
         policy = json.dumps(

@@ -7,6 +7,8 @@ with --tls the authority's file) and ends when its standard input does. With --t
 behind CONNECT, as a proxy of its own.
 """
 
+from __future__ import annotations
+
 import base64
 import datetime
 import hashlib
@@ -21,18 +23,19 @@ import sys
 import tempfile
 import threading
 import urllib.parse
+from typing import Any
 
 from botocore.auth import S3SigV4Auth, SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-KEYS = {}
+KEYS: dict[str, tuple[str, str | None]] = {}
 ARN = "arn:aws:kms:eu-west-1:123456789012:key/12345678-1234-1234-1234-123456789012"
 LIST = b"""<?xml version="1.0"?><ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><IsTruncated>false</IsTruncated>
 <Contents><Key>a%2Fb</Key><Size>3</Size></Contents></ListBucketResult>"""
 
 
-def fault(handler, body: bytes) -> str | None:
+def fault(handler: Oracle, body: bytes) -> str | None:
     """Why the request is refused."""
     authorization = handler.headers.get("Authorization", "")
     match = re.fullmatch(
@@ -41,11 +44,11 @@ def fault(handler, body: bytes) -> str | None:
     )
     if not match:
         return "NoSignature"
-    access_key, day, region, service, signed, signature = match.groups()
+    access_key, day, region, service, listed, signature = match.groups()
     if access_key not in KEYS:
         return "UnrecognizedClientException"
     secret, token = KEYS[access_key]
-    signed = signed.split(";")
+    signed = listed.split(";")
     names = [name.lower() for name in handler.headers.keys()]
     if len(names) != len(set(names)):
         return "HeaderTwice"
@@ -78,7 +81,7 @@ def fault(handler, body: bytes) -> str | None:
     )
     request.context["timestamp"] = date
     auth = (S3SigV4Auth if service == "s3" else SigV4Auth)(Credentials(access_key, secret, token), service, region)
-    wanted = auth.signature(auth.string_to_sign(request, auth.canonical_request(request)), request)
+    wanted: str = auth.signature(auth.string_to_sign(request, auth.canonical_request(request)), request)
     return None if wanted == signature else "SignatureDoesNotMatch"
 
 
@@ -87,20 +90,22 @@ class Oracle(http.server.BaseHTTPRequestHandler):
     context: ssl.SSLContext | None = None
     connections = 0
     connected = ""
+    raw_requestline: bytes
 
-    def setup(self):
+    def setup(self) -> None:
         super().setup()
         Oracle.connections += 1
         if self.context and self.connection.recv(8, socket.MSG_PEEK) != b"CONNECT ":
             self.start_tls()
 
-    def start_tls(self):
+    def start_tls(self) -> None:
+        assert self.context
         self.connection = self.context.wrap_socket(self.connection, server_side=True)
         self.request = self.connection
         self.rfile = self.connection.makefile("rb", -1)
         self.wfile = self.connection.makefile("wb", 0)
 
-    def do_CONNECT(self):
+    def do_CONNECT(self) -> None:
         if "Authorization" in self.headers or "X-Amz-Date" in self.headers:
             self.send_error(400)
             return
@@ -109,7 +114,7 @@ class Oracle(http.server.BaseHTTPRequestHandler):
         self.start_tls()
         self.close_connection = False
 
-    def answer(self):
+    def answer(self) -> None:
         if self.path.endswith("/hang-up"):
             # The client still writes.
             self.connection.shutdown(socket.SHUT_RDWR)
@@ -152,7 +157,12 @@ class Oracle(http.server.BaseHTTPRequestHandler):
 
     do_GET = do_HEAD = do_PUT = do_POST = answer
 
-    def log_message(self, *_):
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+class Quiet(http.server.ThreadingHTTPServer):
+    def handle_error(self, *_: object) -> None:
         pass
 
 
@@ -164,7 +174,7 @@ def certificate(hosts: list[str], folder: str) -> str:
 
     now = datetime.datetime.now(datetime.timezone.utc)
 
-    def made(name, issuer, issuer_key, extensions):
+    def made(name: Any, issuer: Any, issuer_key: Any, extensions: list[tuple[Any, bool]]) -> tuple[Any, Any]:
         key = ec.generate_private_key(ec.SECP256R1())
         builder = x509.CertificateBuilder(
             issuer or name, name, key.public_key(), x509.random_serial_number(), now, now + datetime.timedelta(days=1)
@@ -173,10 +183,10 @@ def certificate(hosts: list[str], folder: str) -> str:
             builder = builder.add_extension(extension, critical)
         return key, builder.sign(issuer_key or key, hashes.SHA256())
 
-    def named(text):
+    def named(text: str) -> Any:
         return x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, text)])
 
-    def alternative(host):
+    def alternative(host: str) -> Any:
         try:
             return x509.IPAddress(ipaddress.ip_address(host))
         except ValueError:
@@ -208,9 +218,8 @@ def main() -> None:
         key, secret, *token = text.split(":")
         KEYS[key] = (secret, token[0] if token else None)
     with tempfile.TemporaryDirectory() as folder:
-        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Oracle)
-        server.handle_error = lambda *_: None
-        found = {"port": server.server_address[1]}
+        server = Quiet(("127.0.0.1", 0), Oracle)
+        found: dict[str, Any] = {"port": server.server_address[1]}
         if hosts:
             found["authority"] = certificate(hosts, folder)
             Oracle.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
