@@ -11,8 +11,8 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent / "support"))
 
-from casemate_fixture import Server, binary  # noqa: E402
-from network_world import World  # noqa: E402
+from casemate_fixture import Server, binary
+from network_world import World
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -36,7 +36,7 @@ def server(running: Server) -> Iterator[Server]:
     """The shared server. A test that ends it fails, and the next finds it started again."""
     yield running
     if not running.is_running():
-        last = "".join(l for l in running.err if "[ra]" not in l)[:3000]
+        last = "".join(line for line in running.err if "[ra]" not in line)[:3000]
         running.start()
         pytest.fail(f"the server ended during this test; its last words: {last}")
 

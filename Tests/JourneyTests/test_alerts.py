@@ -9,10 +9,9 @@ import re
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from datetime import datetime, timezone
-from typing import Any
-
+from datetime import UTC, datetime
 from functools import partial
+from typing import Any
 
 import pytest
 from accounts import Account, account
@@ -159,8 +158,8 @@ def test_an_event_is_signed_as_standard_webhooks_has_it_and_no_changed_one_passe
     assert not is_signed(delivery, other.secret)
     delivery.body += b" "
     assert not is_signed(delivery, alert.secret)
-    sent = datetime.fromtimestamp(int(delivery.headers["webhook-timestamp"]), timezone.utc)
-    assert abs((datetime.now(timezone.utc) - sent).total_seconds()) < 10
+    sent = datetime.fromtimestamp(int(delivery.headers["webhook-timestamp"]), UTC)
+    assert abs((datetime.now(UTC) - sent).total_seconds()) < 10
 
 
 def test_only_the_kinds_that_were_asked_for_are_sent(walled: Server, alerts: Any) -> None:

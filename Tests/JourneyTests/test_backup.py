@@ -423,7 +423,7 @@ def test_another_mode_in_the_archive_is_refused_or_of_no_effect(backup: Backup, 
     data = backup.place()
     file = data.parent.with_suffix(".tar.gz")
     file.write_bytes(packed(with_mode(part, mode)(entries(backup.file))))
-    code, said = backup.restore(file, data)
+    code, _said = backup.restore(file, data)
     if code == 0:
         assert [str(found) for found in data.rglob("*") if found.is_file() and found.stat().st_mode & 0o7022] == []
         assert [

@@ -31,7 +31,7 @@ def functions(running: Server) -> Server:
 
 
 def test_invoke_prints_the_body_alone_and_exits_0(functions: Server) -> None:
-    code, out, err = functions.cli("invoke", "cli/works", "--data", '{"a": 1}')
+    code, out, _err = functions.cli("invoke", "cli/works", "--data", '{"a": 1}')
     assert code == 0
     assert json.loads(out) == {"got": {"a": 1}}
 
@@ -156,9 +156,7 @@ def test_health_readiness_and_security_text_need_no_credential(server: Server) -
     assert re.search(r"^Contact: \S+", text.text, re.M)
     expires = re.search(r"^Expires: (\S+)", text.text, re.M)
     assert expires
-    assert datetime.datetime.fromisoformat(expires[1].replace("Z", "+00:00")) > datetime.datetime.now(
-        datetime.timezone.utc
-    )
+    assert datetime.datetime.fromisoformat(expires[1].replace("Z", "+00:00")) > datetime.datetime.now(datetime.UTC)
 
 
 def test_the_data_folder_is_closed_to_everyone_else(server: Server) -> None:
@@ -345,7 +343,7 @@ def test_a_database_of_a_newer_version_is_refused_with_a_clear_message() -> None
         connection.close()
         for file in database.parent.glob("casemate.db*"):
             os.chown(file, owner.st_uid, owner.st_gid)
-        with pytest.raises(AssertionError, match="(?i)newer"):
+        with pytest.raises(AssertionError, match=r"(?i)newer"):
             server.start(20)
         assert wait_until(lambda: not server.is_running(), 5)
 

@@ -191,7 +191,7 @@ def test_a_secret_of_64_kib_and_a_pem_arrive_unchanged(server: Server) -> None:
         for name, value in (("PEM", pem), ("LARGE", large))
     }
     assert server.call("deploying/large").json() == expected
-    code, out, err = server.cli("secret", "set", "deploying/large", "LARGE", input=large + "x")
+    code, _out, _err = server.cli("secret", "set", "deploying/large", "LARGE", input=large + "x")
     assert code != 0, "a secret over 64 KiB was taken"
 
 

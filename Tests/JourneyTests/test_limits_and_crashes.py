@@ -90,7 +90,6 @@ def sleeps(marker: str) -> None:
 
 @slow
 def refuses_to_end(marker: str) -> None:
-    import os
     import signal
     import subprocess
     import sys

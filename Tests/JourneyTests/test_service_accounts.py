@@ -268,7 +268,7 @@ def test_the_command_line_says_what_to_write(machines: Server) -> None:
         (("service-account", "create", "Bad", "--namespace", "machines"), "name"),
         (("service-account", "key", "revoke", "machines/x", "1"), "service-account list"),
     ):
-        code, out, err = machines.cli(*arguments)
+        code, _out, err = machines.cli(*arguments)
         assert code != 0 and word in err, f"{arguments}: {err}"
     help_text = machines.cli("grant", "--help")[1]
     assert "developer" in help_text and "function:invoke" in help_text

@@ -21,7 +21,7 @@ def functions(running: Server) -> Server:
 
 def days_left(token: dict[str, str]) -> float:
     expires = datetime.datetime.fromisoformat(token["expires"].replace("Z", "+00:00"))
-    return (expires - datetime.datetime.now(datetime.timezone.utc)).total_seconds() / 86400
+    return (expires - datetime.datetime.now(datetime.UTC)).total_seconds() / 86400
 
 
 @pytest.mark.guarantee("SCW-4")
@@ -109,7 +109,7 @@ def test_namespaces_are_made_listed_and_deleted_when_empty(server: Server) -> No
     assert server.cli("namespace", "create", "short-lived")[0] != 0
     server.deploy("short-lived", "f", ONE)
     token = server.token("short-lived")["token"]
-    code, out, err = server.cli("namespace", "delete", "short-lived")
+    code, _out, _err = server.cli("namespace", "delete", "short-lived")
     assert code != 0, "a namespace with a function in it was deleted"
     assert server.call("short-lived/f", body={}).status == 200
     assert server.cli("function", "delete", "short-lived/f")[0] == 0

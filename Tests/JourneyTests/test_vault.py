@@ -6,9 +6,8 @@ import secrets as randomness
 import threading
 import time
 from collections.abc import Iterator
-from typing import Any
-
 from functools import partial
+from typing import Any
 
 import pytest
 from casemate_fixture import Answer, Server, handler, problem, wait_until

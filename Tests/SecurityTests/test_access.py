@@ -9,10 +9,11 @@ import threading
 import time
 import urllib.parse
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
-from accounts import Account, account
+from accounts import account
 from casemate_fixture import Server, archive, handler, manifest, problem
 
 GOLDEN = Path(__file__).resolve().parents[1] / "CasemateServerTests/Golden/rights.txt"
@@ -114,7 +115,7 @@ def test_COG_8_13_reading_a_function_shows_neither_source_nor_logs_nor_secrets(t
         assert right in refused["detail"]
     viewer.grant("source:read", f"{HERE}/score")
     source = viewer.api("GET", f"{path}/source")
-    assert source.status == 200 and b"PK" == source.body[:2]
+    assert source.status == 200 and source.body[:2] == b"PK"
     assert (
         viewer.api("GET", f"/v1/namespaces/{HERE}/functions/other/source").status == 403
     ), "it was for the one function"
@@ -337,7 +338,7 @@ def test_A19_a_request_that_is_still_being_sent_when_the_right_goes_is_refused(t
     ):
         grant = admin.grant("admin", HERE)
         status = slow_post(
-            tenants, path, json.dumps(body).encode() + b" ", admin.key, lambda: tenants.api("DELETE", grant)
+            tenants, path, json.dumps(body).encode() + b" ", admin.key, partial(tenants.api, "DELETE", grant)
         )
         assert status == 404, f"{path}: {status}"
     names = [

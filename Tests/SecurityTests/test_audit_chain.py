@@ -148,30 +148,37 @@ def forged(lines: Lines, actor: str = "key:somebody-else", at: int = 5) -> Lines
 
 
 CHANGES: dict[str, Callable[[Lines], Lines]] = {
-    "an actor changed": lambda l: replaced(l, 5, with_old_hash(l[5], edited(l[5], actor="key:somebody-else"))),
-    "a detail changed, with a fitting hash": lambda l: replaced(
-        l, 5, audit_log.as_line(edited(l[5], details={"secret": "OTHER"}))
+    "an actor changed": lambda was: replaced(was, 5, with_old_hash(was[5], edited(was[5], actor="key:somebody-else"))),
+    "a detail changed, with a fitting hash": lambda was: replaced(
+        was, 5, audit_log.as_line(edited(was[5], details={"secret": "OTHER"}))
     ),
-    "a detail removed, with a fitting hash": lambda l: replaced(l, 5, audit_log.as_line(edited(l[5], details={}))),
-    "the number alone changed": lambda l: replaced(l, 5, with_old_hash(l[5], edited(l[5], sequence=99))),
-    "the hash alone changed": lambda l: replaced(l, 5, l[5].replace(audit_log.told_hash(l[5]).encode(), b"0" * 64)),
-    "a space put in": lambda l: replaced(l, 5, l[5].replace(b'"actor":', b'"actor": ')),
-    "a field put in twice": lambda l: replaced(l, 5, l[5].replace(b'"record":{', b'"record":{"actor":"x",')),
-    "another record beside the record": lambda l: replaced(
-        l, 5, l[5][:-1] + b',"record":' + audit_log.raw(l[6]) + b"}"
+    "a detail removed, with a fitting hash": lambda was: replaced(
+        was, 5, audit_log.as_line(edited(was[5], details={}))
     ),
-    "something said beside the record": lambda l: replaced(l, 5, l[5][:-1] + b',"note":"x"}'),
-    "a record removed": lambda l: replaced(l, 5),
-    "the first record removed": lambda l: l[1:],
-    "several removed": lambda l: l[:5] + l[9:],
-    "a record added": lambda l: replaced(l, 5, l[5], audit_log.as_line(edited(l[5], actor="key:added"))),
-    "a record doubled": lambda l: replaced(l, 5, l[5], l[5]),
-    "two swapped": lambda l: l[:5] + [l[6], l[5]] + l[7:],
-    "the last put first": lambda l: [l[-1], *l[:-1]],
-    "an empty line put in": lambda l: replaced(l, 5, l[5], b""),
-    "garbage put in": lambda l: replaced(l, 5, l[5], b"\x00\xff\xfe{"),
-    "one more at the end, that fits nothing": lambda l: [*l, audit_log.as_line(edited(l[-1], sequence=len(l) + 1))],
-    "half of it, and new hashes in that half": lambda l: l[:5] + forged(l, "key:other", 0)[5:],
+    "the number alone changed": lambda was: replaced(was, 5, with_old_hash(was[5], edited(was[5], sequence=99))),
+    "the hash alone changed": lambda was: replaced(
+        was, 5, was[5].replace(audit_log.told_hash(was[5]).encode(), b"0" * 64)
+    ),
+    "a space put in": lambda was: replaced(was, 5, was[5].replace(b'"actor":', b'"actor": ')),
+    "a field put in twice": lambda was: replaced(was, 5, was[5].replace(b'"record":{', b'"record":{"actor":"x",')),
+    "another record beside the record": lambda was: replaced(
+        was, 5, was[5][:-1] + b',"record":' + audit_log.raw(was[6]) + b"}"
+    ),
+    "something said beside the record": lambda was: replaced(was, 5, was[5][:-1] + b',"note":"x"}'),
+    "a record removed": lambda was: replaced(was, 5),
+    "the first record removed": lambda was: was[1:],
+    "several removed": lambda was: was[:5] + was[9:],
+    "a record added": lambda was: replaced(was, 5, was[5], audit_log.as_line(edited(was[5], actor="key:added"))),
+    "a record doubled": lambda was: replaced(was, 5, was[5], was[5]),
+    "two swapped": lambda was: was[:5] + [was[6], was[5]] + was[7:],
+    "the last put first": lambda was: [was[-1], *was[:-1]],
+    "an empty line put in": lambda was: replaced(was, 5, was[5], b""),
+    "garbage put in": lambda was: replaced(was, 5, was[5], b"\x00\xff\xfe{"),
+    "one more at the end, that fits nothing": lambda was: [
+        *was,
+        audit_log.as_line(edited(was[-1], sequence=len(was) + 1)),
+    ],
+    "half of it, and new hashes in that half": lambda was: was[:5] + forged(was, "key:other", 0)[5:],
 }
 
 

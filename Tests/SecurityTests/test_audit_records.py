@@ -11,11 +11,10 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import audit_log
-from functools import partial
-
 import pytest
 from accounts import Account, account
 from casemate_fixture import REPOSITORY, Answer, Server, archive, binary, handler, manifest, problem, wait_until

@@ -99,7 +99,7 @@ def test_I2_a_manifest_of_10_mib_is_refused(server: Server) -> None:
     server.namespace("bad")
     text = HEAD + "    env:\n" + "".join(f"      A{n}: x\n" for n in range(700_000))
     folder = server.project("bad", "f", GOOD, text)
-    code, out, err = server.cli("deploy", str(folder), timeout=60)
+    code, _out, err = server.cli("deploy", str(folder), timeout=60)
     assert code in (1, 2) and err.strip()
     answer = server.api("POST", "/v1/deployments", {"namespace": "bad", "manifest": text, "sources": {}})
     assert answer.status in (400, 413, 422), answer.text[:300]

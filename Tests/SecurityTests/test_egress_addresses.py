@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from casemate_fixture import Outcome, Server, handler
-from egress_probe import EgressProbe, assert_told, evidence, refused, set_policy, was_refused, timed
+from egress_probe import EgressProbe, assert_told, evidence, refused, set_policy, timed, was_refused
 from network_world import ECHO, HTTP, HTTPS, OWN_ADDRESSES, World
 from world_dns import A
 

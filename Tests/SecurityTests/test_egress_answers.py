@@ -5,6 +5,7 @@ The functions here may reach the names. Whether an address is one to connect to 
 
 from __future__ import annotations
 
+import itertools
 import random
 import struct
 import time
@@ -296,7 +297,7 @@ def test_questions_cannot_be_guessed(walled: Server, world: World) -> None:
     world.dns["ids.names.example.net"] = noting
     for _ in range(12):
         probe.fetches(walled, host="ids.names.example.net")
-    steps = {later - earlier for earlier, later in zip(ids, ids[1:])}
+    steps = {later - earlier for earlier, later in itertools.pairwise(ids)}
     assert len(set(ids)) > len(ids) // 2 and len(steps) > 3, ids
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from casemate_fixture import Server, memory_in_kib, wait_until
-from egress_probe import EgressProbe, assert_told, refused, was_refused, trusting
+from egress_probe import EgressProbe, assert_told, refused, trusting, was_refused
 from network_world import DRAIN, ECHO, FAREWELL, SINK, TRICKLE, World
 from world_dns import A
 

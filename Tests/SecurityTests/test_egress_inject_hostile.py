@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from casemate_fixture import Server, handler, memory_in_kib, wait_until
-from egress_probe import EgressProbe, evidence, metrics, refused, was_refused, exchanges, timed
+from egress_probe import EgressProbe, evidence, exchanges, metrics, refused, timed, was_refused
 from network_world import DEAD_ADDRESS, DEAD_ADDRESS_6, World
 from world_dns import AAAA, A
 from world_services import Arrival, authority

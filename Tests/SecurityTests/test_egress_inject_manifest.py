@@ -37,7 +37,7 @@ RIGHT: dict[str, dict[str, Any]] = {
     "beside a wild name": {**binding(), "egress": [LISTED, "*.example.com:443"]},
     "other variables": {**binding(), "env": {"REGION": "north"}},
     # What is refused below, without such a secret.
-    "the variables alone": {"env": {name: "/tmp/own.pem" for name in VARIABLES}},
+    "the variables alone": {"env": dict.fromkeys(VARIABLES, "/tmp/own.pem")},
 }
 
 FAULTS: dict[str, tuple[dict[str, Any], str]] = {

@@ -6,9 +6,10 @@ import re
 import secrets as randomness
 import subprocess
 import time
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -29,9 +30,9 @@ from inject_probe import (
     KEY,
     MARK,
     MIRROR,
-    MIRRORED,
     MIRROR_BOUND,
     MIRROR_KEY,
+    MIRRORED,
     NEAR,
     PLACEHOLDER,
     PUBLIC,
@@ -145,16 +146,14 @@ def looks_around() -> dict[str, Any]:
     import glob
     import os
 
-    found = [
-        path for root in ("/tmp", "/dev/shm") for path in glob.glob(f"{root}/**", recursive=True, include_hidden=True)
-    ]
-    found += [path for name in ("environ", "cmdline", "mounts") for path in glob.glob(f"/proc/[0-9]*/{name}")]
+    patterns = ["/tmp/**", "/dev/shm/**", *(f"/proc/[0-9]*/{name}" for name in ("environ", "cmdline", "mounts"))]
+    found = [file for pattern in patterns for file in glob.glob(pattern, recursive=True, include_hidden=True)]
     texts, names = [repr(dict(os.environ)).encode()], []
-    for path in found:
+    for name in found:
         try:
-            with open(path, "rb") as file:
+            with open(name, "rb") as file:
                 texts.append(file.read())
-                names.append(path)
+                names.append(name)
         except OSError:
             pass
     return {"names": names, "bundle": os.environ["SSL_CERT_FILE"], "text": veiled(b"\n".join(texts))}
@@ -348,11 +347,14 @@ def test_a_new_value_is_sent_from_the_next_calls_on_and_does_not_come_back_eithe
         assert answers(raw)[0].body == around(MARK), raw
         return named(heads(hosts, PUBLIC, MIRRORED)[-1], "authorization")[0]
 
+    def is_sent(wanted: str) -> bool:
+        return sent() == b"Bearer " + wanted.encode()
+
     assert sent() == b"Bearer " + MIRROR_KEY
     for _ in range(2):
         newer = value()
         walled.secret(turning.function, "MIRROR_KEY", newer)
-        assert wait_until(lambda: sent() == b"Bearer " + newer.encode(), 5, every=0.2), "the old value is still sent"
+        assert wait_until(partial(is_sent, newer), 5, every=0.2), "the old value is still sent"
         assert turning.given(walled)["secrets"] == {"MIRROR_KEY": "casemate-placeholder-MIRROR_KEY"}
 
 

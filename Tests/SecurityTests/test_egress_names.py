@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from casemate_fixture import Server, handler, wait_until
-from egress_probe import EgressProbe, was_refused, timed
+from egress_probe import EgressProbe, timed, was_refused
 from network_world import DEAD_ADDRESS, DEAD_ADDRESS_6, World
 from world_dns import AAAA, CNAME, TYPES, A, packed_name
 
@@ -244,7 +244,7 @@ def test_garbage_to_the_resolver_harms_nobody(walled: Server, world: World) -> N
         for what, answer in zip(GARBAGE, found):
             if "answer" in answer:
                 assert code_and_count(answer)[1] == 0, what
-    for what, message in GARBAGE.items():
+    for message in GARBAGE.values():
         whole = (len(message).to_bytes(2, "big") + message).hex()
         probe.exchanges(walled, host="127.0.0.53", port=53, pieces=[whole], finish=True, timeout=0.5)
     largest = b"\xff\xff" + bytes.fromhex(question("api.example.com")).ljust(65535, b"\0")

@@ -17,13 +17,13 @@ from egress_probe import (
     EgressProbe,
     assert_told,
     evidence,
+    exchanges,
     metrics,
     platform_lines,
     refused,
     set_policy,
-    was_refused,
-    exchanges,
     timed,
+    was_refused,
 )
 from network_world import CLOSED, ECHO, HTTP, HTTPS, OWN_ADDRESSES, RESOLVER_ADDRESS, SERVER_ADDRESS, World
 from world_dns import TYPES, A, packed_name

@@ -7,6 +7,7 @@ Sources/CasemateWire/PROTOCOL.md: u32 body length, u8 kind, u8 flags, u16 status
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -261,4 +262,4 @@ def handle(data):
             assert waiting.result().status in (200, 502)
     with ThreadPoolExecutor(4) as pool:
         spans = sorted(answer.json() for answer in pool.map(call, [False] * 4))
-    assert all(end <= begin for (_, end), (begin, _) in zip(spans, spans[1:])), "never more at once than scale.max"
+    assert all(end <= begin for (_, end), (begin, _) in itertools.pairwise(spans)), "never more at once than scale.max"

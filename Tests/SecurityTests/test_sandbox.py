@@ -92,7 +92,6 @@ def mounts() -> list[str]:
 
 @probe
 def network() -> dict[str, Any]:
-    import socket
 
     found: dict[str, Any] = {}
     with open("/proc/net/dev") as file:
@@ -345,9 +344,8 @@ def kills_everyone(marker: str) -> list[list[int]]:
 @hungry
 def fork_bomb(marker: str) -> dict[str, int]:
     import os
-    import time
-
     import signal
+    import time
 
     children = []
     code = 0

@@ -148,9 +148,9 @@ def getters() -> list[str]:
 def filled(server: Server, template: str) -> str:
     function = server.api("GET", "/v1/namespaces/c/functions/cognite").json()
     values = {"namespace": "c", "function": "cognite", "secret": "KEY", "account": "none", "target": "none"}
-    values |= {
-        name: function["id"] for name in ("token", "grant", "issuer", "session", "alert", "backup", "key", "federation")
-    }
+    values |= dict.fromkeys(
+        ("token", "grant", "issuer", "session", "alert", "backup", "key", "federation"), function["id"]
+    )
     return re.sub(r"\{(\w+)\}", lambda match: values[match[1]], template)
 
 
@@ -204,7 +204,7 @@ def test_S1_no_command_that_shows_gives_a_value_or_a_hash_of_it(house: Server, a
 @pytest.mark.guarantee("SCW-8")
 def test_S1_the_answers_to_setting_comparing_and_going_back_hold_no_value_or_hash(house: Server) -> None:
     text = secret(house, "c/answers")
-    code, out, err = house.cli("secret", "set", "c/answers", "KEY", "--json", input=text)
+    _code, out, err = house.cli("secret", "set", "c/answers", "KEY", "--json", input=text)
     said = out + err + house.cli("secret", "set", "c/answers", "KEY", input=text)[1]
     for what, body in (
         ("", text.encode()),

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from casemate_fixture import Server, handler, problem, wait_until
+from casemate_fixture import Server, handler, problem
 
 VALUE = 'S3cret"v\\lue/é+' + "0f9a7c"
 PEM = (
@@ -148,7 +148,7 @@ def test_S4_a_printed_secret_never_reaches_the_log(leaky: Server, way: str, form
     with_line = [line for line in lines if "before " in line and " after" in line]
     assert with_line, f"the line is not in the log, or torn: {lines}"
     assert "[secret:KEY]" in with_line[-1], with_line
-    code, out, _ = leaky.cli("logs", "leak/leaky", "--call", answer.call_id)
+    _code, out, _ = leaky.cli("logs", "leak/leaky", "--call", answer.call_id)
     assert_absent(out, VALUE, "the command line's log")
 
 
@@ -346,7 +346,7 @@ def test_S1_after_create_call_rotate_and_delete_nothing_in_the_data_folder_or_an
                 ("status",),
             ):
                 for form in ((), ("--json",)):
-                    code, out, err = server.cli(*arguments, *form)
+                    _code, out, err = server.cli(*arguments, *form)
                     text += out + err
             return text
 

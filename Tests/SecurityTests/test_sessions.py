@@ -379,10 +379,8 @@ def test_an_isolated_call_and_calls_side_by_side_have_their_sessions(acting: Ser
     acting.deploy("sess", "shared", ACT, {**keys, "limits": {"concurrency": 4}})
     for function in ("sess/isolated", "sess/shared"):
         with ThreadPoolExecutor(3) as pool:
-            for found in pool.map(
-                lambda _: statuses(acting, WHOAMI, INVOKE, function=function), range(3)
-            ):  # noqa: B023
-                assert found == [200, 200]
+            calls = [pool.submit(statuses, acting, WHOAMI, INVOKE, function=function) for _ in range(3)]
+            assert [call.result() for call in calls] == [[200, 200]] * 3
 
 
 def test_a_cognite_function_finds_its_session_among_what_it_is_told_of_the_call(acting: Server) -> None:

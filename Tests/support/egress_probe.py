@@ -33,17 +33,19 @@ def timed(action: Callable[[], dict[str, Any]]) -> dict[str, Any]:
 @TOOLS
 def resolves(names: list[str], family: int = 0) -> dict[str, Any]:
     """The addresses of each name, by getaddrinfo."""
+    import functools
     import socket
 
     def addresses(name: str) -> dict[str, Any]:
         return {"addresses": sorted({entry[4][0] for entry in socket.getaddrinfo(name, None, family)})}
 
-    return {name: timed(lambda: addresses(name)) for name in names}
+    return {name: timed(functools.partial(addresses, name)) for name in names}
 
 
 @TOOLS
 def asks(questions: list[str], over: str = "udp", at: str = "127.0.0.53", timeout: float = 2) -> list[dict[str, Any]]:
     """Sends each raw message (hex) to the resolver, and gives the raw answers; over TCP all on one connection."""
+    import functools
     import socket
 
     def by_datagram(raw: bytes) -> dict[str, Any]:
@@ -54,7 +56,7 @@ def asks(questions: list[str], over: str = "udp", at: str = "127.0.0.53", timeou
             return {"answer": asker.recv(65535).hex()}
 
     if over == "udp":
-        return [timed(lambda: by_datagram(bytes.fromhex(raw))) for raw in questions]
+        return [timed(functools.partial(by_datagram, bytes.fromhex(raw))) for raw in questions]
     found = []
     stream = socket.create_connection((at, 53), timeout)
     with stream, stream.makefile("rb") as reader:
@@ -67,7 +69,7 @@ def asks(questions: list[str], over: str = "udp", at: str = "127.0.0.53", timeou
             return {"answer": reader.read(int.from_bytes(head, "big")).hex()}
 
         for raw in questions:
-            found.append(timed(lambda: by_stream(bytes.fromhex(raw))))
+            found.append(timed(functools.partial(by_stream, bytes.fromhex(raw))))
     return found
 
 

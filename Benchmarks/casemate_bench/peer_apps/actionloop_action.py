@@ -6,7 +6,7 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
-from work import work  # noqa: E402
+from work import work
 
 out = os.fdopen(3, "wb")
 while line := sys.stdin.readline():

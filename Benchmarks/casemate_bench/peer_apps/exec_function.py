@@ -6,6 +6,6 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
-from work import work  # noqa: E402
+from work import work
 
 sys.stdout.write(json.dumps(work(json.loads(sys.stdin.read()))))

@@ -6,7 +6,7 @@ from typing import Any
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
-from work import work  # noqa: E402
+from work import work
 
 
 def handle(request: Any) -> Any:

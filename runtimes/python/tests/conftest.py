@@ -8,7 +8,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from support import Instance, Starter  # noqa: E402
+from support import Instance, Starter
 
 
 @pytest.fixture

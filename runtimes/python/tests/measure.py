@@ -10,7 +10,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from support import HEADER, Instance, encode_request, receive  # noqa: E402
+from support import HEADER, Instance, encode_request, receive
 
 ECHO = {"h.py": "def handle(data):\n    return data"}
 

@@ -49,7 +49,7 @@ def fault(handler: Oracle, body: bytes) -> str | None:
         return "UnrecognizedClientException"
     secret, token = KEYS[access_key]
     signed = listed.split(";")
-    names = [name.lower() for name in handler.headers.keys()]
+    names = [name.lower() for name in handler.headers]
     if len(names) != len(set(names)):
         return "HeaderTwice"
     for name in names:
@@ -61,7 +61,7 @@ def fault(handler: Oracle, body: bytes) -> str | None:
     if handler.headers.get("X-Amz-Security-Token") != token:
         return "WrongToken"
     date = handler.headers["X-Amz-Date"]
-    age = datetime.datetime.now(datetime.timezone.utc) - datetime.datetime.strptime(date + "+0000", "%Y%m%dT%H%M%SZ%z")
+    age = datetime.datetime.now(datetime.UTC) - datetime.datetime.strptime(date + "+0000", "%Y%m%dT%H%M%SZ%z")
     if abs(age.total_seconds()) > 300 or not date.startswith(day):
         return "RequestExpired"
     digest = hashlib.sha256(body).hexdigest()
@@ -172,7 +172,7 @@ def certificate(hosts: list[str], folder: str) -> str:
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec
 
-    now = datetime.datetime.now(datetime.timezone.utc)
+    now = datetime.datetime.now(datetime.UTC)
 
     def made(name: Any, issuer: Any, issuer_key: Any, extensions: list[tuple[Any, bool]]) -> tuple[Any, Any]:
         key = ec.generate_private_key(ec.SECP256R1())
