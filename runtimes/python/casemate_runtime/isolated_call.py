@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Final, NoReturn
 
 from casemate_runtime.faults import ProtocolError
-from casemate_runtime.frames import INVOKE_ISOLATED, REPLY, Channel, decode_fields
+from casemate_runtime.frames import REPLY, Channel, decode_fields
 from casemate_runtime.outcomes import ANSWERED, answered, failed
 from casemate_runtime.specialise import Specialised
 from casemate_runtime.streams import Streams
@@ -64,7 +64,7 @@ def answer_one(
         frame = channel.read()
         if frame is None:  # the parent has ended
             os._exit(0)
-        kind, call, meta, body = frame
+        _kind, call, meta, body = frame
         secrets, request = _split(meta)
         add_secrets(decode_fields(secrets))
         try:
