@@ -56,7 +56,7 @@ class Server:
         self._options = ["--pool-size", str(pool), *options]
         self.pool = pool
         self.folder = Path()
-        self.token = ""
+        self.token = ""  # nosec B105  # none yet
         self._process: subprocess.Popen[str] | None = None
         self._said: list[str] = []
         self._key = ""

@@ -31,7 +31,8 @@ def test_COG_6_a_cognite_handler_gets_any_subset_of_its_arguments_by_name(
     source = handler(f"def handle({arguments}):\n    return {result}\n")
     server.deploy("signed", name, source, {"signature": "cognite", "secrets": ["KEY"]})
     answer = server.call(f"signed/{name}", body={"x": [1, None, "é"]})
-    expected = eval(result, {"client": None, "data": {"x": [1, None, "é"]}, "secrets": {"KEY": ""}})
+    known = {"client": None, "data": {"x": [1, None, "é"]}, "secrets": {"KEY": ""}}
+    expected = eval(result, known)  # nosec B307  # this file's own texts
     assert (answer.status, answer.json()) == (200, expected)
 
 

@@ -107,7 +107,7 @@ def _wall(bench: Bench) -> None:
     with World() as world:
         world.dns[_HOST] = [A(_ADDRESS)]
         listener = world.outside.socket(socket.AF_INET, socket.SOCK_STREAM)
-        listener.bind(("0.0.0.0", _SINK_PORT))
+        listener.bind(("0.0.0.0", _SINK_PORT))  # nosec B104  # in a network namespace of its own
         listener.listen(16)
         sink = subprocess.Popen([sys.executable, "-c", SINK, str(listener.fileno())], pass_fds=[listener.fileno()])
         try:

@@ -65,7 +65,7 @@ def test_modes_are_no_obstacle_to_their_owner(folder: Path) -> None:
     if os.getuid() != 0:
         pytest.skip("needs root, to become somebody else")
     folder.chmod(0o1777)
-    os.chmod(folder.parent, 0o755)
+    os.chmod(folder.parent, 0o755)  # nosec B103  # for another user to enter
     source = (
         f"import os, sys\nsys.path.insert(0, {str(RUNTIME.parent)!r})\n"
         "from casemate_runtime.emptying import empty\n"
