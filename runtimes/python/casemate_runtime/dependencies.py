@@ -53,7 +53,7 @@ def install(
 def _uv(tool: Tool, scratch: Path, index: str, command: str, *arguments: str) -> None:
     environment = {
         "PATH": "/usr/bin:/bin",
-        "HOME": "/tmp",
+        "HOME": "/tmp",  # nosec B108  # the sandbox's own
         "LANG": "C.UTF-8",
         "NO_COLOR": "1",
         "SSL_CERT_FILE": tool.certificates,

@@ -113,7 +113,7 @@ class Channel:
 
     def read_with_descriptor(self) -> tuple[Frame | None, int | None]:
         """The next frame and the descriptor that came with its first byte. Only for a stream of which nothing was read."""
-        assert isinstance(self._socket, socket.socket)
+        assert isinstance(self._socket, socket.socket)  # nosec B101  # for mypy
         first, descriptors, _, _ = socket.recv_fds(self._socket, 1, 1, socket.MSG_CMSG_CLOEXEC)
         self._view[: len(first)] = first
         self._have = len(first)

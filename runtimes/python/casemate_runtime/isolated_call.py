@@ -105,7 +105,7 @@ def _reseed() -> None:
     try:
         if numpy_random is not None:
             numpy_random.seed()
-    except Exception:  # whatever a bundle calls by that name
+    except Exception:  # nosec B110  # whatever a bundle calls by that name
         pass
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 from casemate_runtime.emptying import NotEmptied, empty
 
-FOLDERS = ("/tmp", "/dev/shm")  # all that a function can write to
+FOLDERS = ("/tmp", "/dev/shm")  # nosec B108  # all that a function can write to
 _LIMITS = range(16)  # RLIM_NLIMITS
 
 

@@ -6,7 +6,7 @@ import os
 
 SYSTEM = "/etc/ssl/certs/ca-certificates.crt"
 # The bundle's own path is read-only, and this is emptied between isolated calls: it is written for each of them.
-BUNDLE = "/tmp/.casemate-authorities.pem"
+BUNDLE = "/tmp/.casemate-authorities.pem"  # nosec B108  # the sandbox's own
 # Python's ssl, httpx and all of OpenSSL; requests; curl; botocore; Node; git.
 _VARIABLES = (
     "SSL_CERT_FILE",
