@@ -9,7 +9,7 @@ TEST_PACKAGES := postgresql redis-server openssl util-linux python3-pytest-xdist
 JOURNEYS := CASEMATE_BIN=$(CURDIR)/.build/debug/casemate /usr/bin/python3 -m pytest -q -p no:cacheprovider
 SWIFT_CHECK := --explicit-target-dependency-import-check error
 
-.PHONY: help setup test-setup build debug demo test unit runtime-tests recipes journeys check layers format fuzz up bench install clean
+.PHONY: help setup test-setup build debug demo test unit runtime-tests recipes journeys check layers format lint fuzz up bench install clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -47,13 +47,17 @@ journeys: ## the real server, over HTTP, as root
 	$(JOURNEYS) -n 3 --dist loadfile -m "not alone" Tests
 	$(JOURNEYS) -m alone Tests
 
-check: layers format ## layers, format
+check: layers format lint ## layers, form and types of all sources, without a build
 
 layers: ## a target imports only targets above it
 	@python3 scripts/layers
 
 format:
 	swift format lint --strict --recursive Sources Tests Fuzz Package.swift
+
+lint: ## all Python: ruff, black, mypy --strict, bandit
+	@scripts/dev-tools
+	@scripts/lint
 
 fuzz: ## the wire formats and the redactor under libFuzzer, 20 s each; Fuzz/run SECONDS for longer
 	@Fuzz/run 20
