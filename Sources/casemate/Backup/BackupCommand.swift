@@ -1,5 +1,4 @@
 import ArgumentParser
-import CArchive
 import CasemateLinux
 import CasemateModel
 import CasemateServer
@@ -89,17 +88,16 @@ struct BackupSources {
     private mutating func walk(_ path: String, as name: String) throws {
         for child in Files.names(in: path) where child != "." && child != ".." && !child.hasPrefix(".upload-") {
             let (inside, full) = ("\(name)/\(child)", "\(path)/\(child)")
-            var found = stat()
-            guard lstat(full, &found) == 0 else { continue }
-            switch found.st_mode & S_IFMT {
-            case S_IFREG: try add(inside, at: full)
-            case S_IFDIR:
-                entries.append(BackupList.Entry(path: inside, mode: Self.octal(found.st_mode)))
+            guard let found = FileStatus(full) else { continue }
+            switch found.kind {
+            case .file: try add(inside, at: full)
+            case .folder:
+                entries.append(BackupList.Entry(path: inside, mode: Self.octal(found.mode)))
                 try walk(full, as: inside)
-            case S_IFLNK:
+            case .link:
                 let target = try FileManager.default.destinationOfSymbolicLink(atPath: full)
-                entries.append(BackupList.Entry(path: inside, mode: Self.octal(found.st_mode), target: target))
-            default: continue
+                entries.append(BackupList.Entry(path: inside, mode: Self.octal(found.mode), target: target))
+            case .other: continue
             }
         }
     }
@@ -109,10 +107,9 @@ struct BackupSources {
         let fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)
         guard fd >= 0 else { throw SystemError.last("opening \(path)") }
         defer { close(fd) }
-        var found = stat()
-        guard fstat(fd, &found) == 0 else { throw SystemError.last("looking at \(path)") }
+        guard let found = FileStatus(fd) else { throw SystemError.last("looking at \(path)") }
         var hash = SHA256()
-        var left = Int(found.st_size)
+        var left = found.size
         while left > 0 {
             let part = try Files.readPart(fd, most: min(left, 1 << 20), naming: path)
             guard !part.isEmpty else { throw SystemError("reading \(path)", errno: EIO) }
@@ -121,7 +118,7 @@ struct BackupSources {
         }
         let digest = hash.finalize().map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
         entries.append(
-            BackupList.Entry(path: name, mode: Self.octal(found.st_mode), size: Int(found.st_size), sha256: digest))
+            BackupList.Entry(path: name, mode: Self.octal(found.mode), size: found.size, sha256: digest))
         files[name] = path
     }
 

@@ -1,5 +1,4 @@
 import ArgumentParser
-import CArchive
 import CasemateLinux
 import CasemateModel
 import CasemateServer
@@ -100,9 +99,8 @@ struct RestoreCommand: AsyncParsableCommand {
         guard lchown(folder, account.uid, account.gid) == 0, chmod(folder, 0o700) == 0 else { throw SystemError.last("owning \(folder)") }
         for name in Files.names(in: folder) where name != "." && name != ".." {
             let path = "\(folder)/\(name)"
-            var found = stat()
-            guard lstat(path, &found) == 0 else { continue }
-            if found.st_mode & S_IFMT == S_IFDIR {
+            guard let found = FileStatus(path) else { continue }
+            if found.kind == .folder {
                 try own(path, account)
             } else if lchown(path, account.uid, account.gid) != 0 {
                 throw SystemError.last("owning \(path)")

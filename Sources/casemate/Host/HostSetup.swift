@@ -1,4 +1,3 @@
-import CArchive  // Its header has `struct stat` too: which one Swift takes depends on the build.
 import CasemateIdentity
 import CasemateLinux
 import CasemateModel
@@ -54,8 +53,9 @@ struct HostSetup {
         var above = settings.data
         while above != "/", let cut = above.lastIndex(of: "/") {
             above = cut == above.startIndex ? "/" : String(above[..<cut])
-            var found = stat()
-            if stat(above, &found) == 0, found.st_mode & 0o001 == 0, !(found.st_uid == account.uid && found.st_mode & 0o100 != 0) {
+            if let found = FileStatus(above, following: true), found.mode & 0o001 == 0,
+                !(found.owner == account.uid && found.mode & 0o100 != 0)
+            {
                 throw CommandFailure(
                     "--data \(settings.data): user \(settings.user) can't enter \(above); choose a folder below one that everyone may enter, like /var/lib/casemate",
                     code: 2)

@@ -1,4 +1,3 @@
-import CArchive  // Its header has `struct stat` too: which one Swift takes depends on the build.
 import CasemateLinux
 import Crypto
 import Foundation
@@ -95,17 +94,16 @@ struct RuntimeInstaller {
     private static func add(_ folder: String, prefix: String, to hash: inout SHA256) throws {
         for name in Files.names(in: folder) {
             let path = folder + "/" + name
-            var found = stat()
-            guard lstat(path, &found) == 0 else { continue }
-            hash.update(data: Array("\(prefix)/\(name)\0\(found.st_mode)\0".utf8))
-            switch found.st_mode & S_IFMT {
-            case S_IFDIR: try add(path, prefix: prefix + "/" + name, to: &hash)
-            case S_IFREG: hash.update(data: try Files.read(path, limit: 256 << 20))
-            case S_IFLNK:
+            guard let found = FileStatus(path) else { continue }
+            hash.update(data: Array("\(prefix)/\(name)\0\(found.mode)\0".utf8))
+            switch found.kind {
+            case .folder: try add(path, prefix: prefix + "/" + name, to: &hash)
+            case .file: hash.update(data: try Files.read(path, limit: 256 << 20))
+            case .link:
                 var target = [CChar](repeating: 0, count: 4096)
                 let length = max(0, readlink(path, &target, target.count))
                 hash.update(data: target.prefix(length).map { UInt8(bitPattern: $0) })
-            default: break
+            case .other: break
             }
         }
     }

@@ -1,5 +1,6 @@
 import CArchive
 import CasemateDeploy
+import CasemateLinux
 import Crypto
 import Foundation
 import Glibc
@@ -52,23 +53,22 @@ struct SourceArchive {
     {
         for name in try FileManager.default.contentsOfDirectory(atPath: folder + "/" + prefix).sorted() {
             let path = prefix.isEmpty ? name : prefix + "/" + name
-            var info = stat()
-            guard lstat(folder + "/" + path, &info) == 0 else { continue }
-            switch info.st_mode & S_IFMT {
-            case S_IFDIR:
+            guard let info = FileStatus(folder + "/" + path) else { continue }
+            switch info.kind {
+            case .folder:
                 if hiddenFolders.contains(name) {
                     if secretFolders.contains(name) { excluded.append(path + "/") }
                     continue
                 }
                 try walk(folder, prefix: path, into: &found, excluded: &excluded)
-            case S_IFREG:
-                if isCredentialFile(name), !isCertificates(folder + "/" + path, info.st_size) {
+            case .file:
+                if isCredentialFile(name), !isCertificates(folder + "/" + path, info.size) {
                     excluded.append(path)
                 } else if !name.hasSuffix(".pyc") {
-                    found.append((path, info.st_mode & 0o111 == 0 ? 0o644 : 0o755))
+                    found.append((path, info.mode & 0o111 == 0 ? 0o644 : 0o755))
                 }
-            case S_IFLNK: throw CommandFailure("\(path) is a symbolic link; a source holds files and folders only", code: 2)
-            default: throw CommandFailure("\(path) is neither a file nor a folder", code: 2)
+            case .link: throw CommandFailure("\(path) is a symbolic link; a source holds files and folders only", code: 2)
+            case .other: throw CommandFailure("\(path) is neither a file nor a folder", code: 2)
             }
             guard found.count <= 20_000 else { throw CommandFailure("\(folder) has more than 20000 files", code: 2) }
         }
