@@ -13,7 +13,7 @@ from casemate_runtime.bytecode import compile_folder
 from casemate_runtime.dependencies import Tool, install
 from casemate_runtime.faults import Fault, ProtocolError
 from casemate_runtime.frames import BUILD, BUILT, WARM, Channel, decode_fields
-from casemate_runtime.requirements import FILE, read
+from casemate_runtime.sources import find
 from casemate_runtime.trust import BUNDLE, trust
 from casemate_runtime.unpack import unpack
 
@@ -67,12 +67,9 @@ class Builder:
         return {"files": unpacked.files, "bytes": unpacked.size, "lock": lock, "syntax": syntax}
 
     def _install(self, source: Path, target: Path, fields: dict[int, list[bytes]]) -> str | None:
-        file = source / FILE
-        if not file.is_file():
-            return None
         strict = _text(fields, _POLICY) == "strict"
-        requirements = read(file.read_bytes(), strict)
-        if not requirements:
+        needs = find(source, strict)
+        if needs is None or not needs.requirements:
             return None
         index, kept = _text(fields, _INDEX), _text(fields, _LOCK)
         tool = self._tool
@@ -80,7 +77,7 @@ class Builder:
             # The index's credentials are put in on the way out; what does that is trusted for this build.
             trust(authority, tool.certificates)
             tool = tool._replace(certificates=BUNDLE)
-        lock = install(tool, self._out / ".scratch", requirements, target, index, strict, kept)
+        lock = install(tool, self._out / ".scratch", needs.requirements, target, index, needs.is_lock, kept)
         # Console scripts name the build's interpreter and are not what a function calls; the other is uv's own.
         shutil.rmtree(target / "bin", ignore_errors=True)
         (target / ".lock").unlink(missing_ok=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from casemate_runtime.faults import Fault
-from casemate_runtime.requirements import FILE, Requirement, normalised, read, write
+from casemate_runtime.requirements import Requirement, normalised, read, refused, write
 
 _LONGEST_OUTPUT: Final = 16 * 1024
 _LONGEST_MESSAGE: Final = 300
@@ -110,7 +110,7 @@ def narrowed(requirements: list[Requirement], lock: str) -> str:
             both = tuple(value for value in item.hashes if value in own.hashes)
             if not both:
                 message = f"{own.name}: the index has no file with a --hash that is given here"
-                raise Fault("requirements-refused", message, FILE, own.line)
+                raise refused(message, own.place)
             item = item._replace(hashes=both)
         locked.append(item)
     return write(locked)

@@ -6,11 +6,13 @@ What passed is written anew for the installer, so that it never reads a line tha
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from casemate_runtime.faults import Fault
 
 FILE: Final = "requirements.txt"
+HOW_TO_LOCK: Final = "`casemate deps lock` writes a full lock"
 _LARGEST: Final = 1024 * 1024
 _LONGEST_LINE: Final = 1000  # without hashes
 
@@ -21,39 +23,61 @@ _CLAUSES: Final = rf"{_CLAUSE}(?:\s*,\s*{_CLAUSE})*\s*,?"
 # PEP 508 without the form `name @ url`. The marker's words are left to the installer.
 _REQUIREMENT: Final = re.compile(
     rf"(?P<name>{_NAME})\s*(?P<extras>{_EXTRAS})?\s*(?P<versions>{_CLAUSES}|\(\s*{_CLAUSES}\s*\))?"
-    r"\s*(?:;(?P<marker>[A-Za-z0-9_.\s'\"<>=!~()+,*-]+))?"
+    r"\s*(?:;(?P<marker>(?!.*--)[A-Za-z0-9_.\s'\"<>=!~()+,*-]+))?"
 )
 _HASH: Final = re.compile(r"--hash(?:=|\s+)([a-z0-9]+:[0-9A-Fa-f]+)(?=\s|$)")
-_PINNED: Final = re.compile(r"\(?\s*===?\s*[A-Za-z0-9._+!-]+\s*,?\s*\)?")
+_PINNED: Final = re.compile(r"\(?\s*===?\s*(?P<version>[A-Za-z0-9._+!-]+)\s*,?\s*\)?")
+_INCLUDED: Final = re.compile(r"(?:-r|--requirement(?:\s|=))\s*(?P<file>\S.*)")
 
 _OPTIONS: Final = (
     (re.compile(r"-e\b|--editable\b"), "an editable install can't be locked"),
     (re.compile(r"-i\b|--index-url\b|--extra-index-url\b|--no-index\b"), "the index is the server's choice"),
     (re.compile(r"-f\b|--find-links\b"), "packages come from the server's index only"),
-    (re.compile(r"-[rc]\b|--requirement\b|--constraint\b"), "put all requirements into this one file"),
+    (re.compile(r"-r|--requirement\b"), "put all requirements into this one file"),
+    (re.compile(r"-c|--constraint\b"), "no constraints: write each version beside its package, in this one file"),
 )
+
+
+class Place(NamedTuple):
+    """`file` is relative to the bundle's source."""
+
+    file: str
+    line: int | None
 
 
 class Requirement(NamedTuple):
     name: str
     text: str
     hashes: tuple[str, ...]
-    line: int
+    place: Place
+    version: str = ""  # where it is pinned
+    extras: str = ""
+    marker: str = ""
 
 
-def read(content: bytes, strict: bool) -> list[Requirement]:
+Include = Callable[[str, Place], list[Requirement]]
+"""Reads the file that a line `-r FILE` names."""
+
+
+def read(content: bytes, strict: bool, file: str = FILE, include: Include | None = None) -> list[Requirement]:
     """Raises a `Fault` with file and line. `strict`: each is pinned with `==` and has a hash."""
-    if len(content) > _LARGEST:
-        raise Fault("requirements-refused", "the file is too large", FILE)
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise Fault("requirements-refused", "the file is not UTF-8", FILE) from None
     found = []
-    for line, logical in _logical_lines(text):
-        if logical and not re.fullmatch(r"--require-hashes", logical):
-            found.append(_requirement(line, logical, strict))
+    for line, logical in _logical_lines(text_of(content, file)):
+        if not logical or logical == "--require-hashes":
+            continue
+        place = Place(file, line)
+        included = _INCLUDED.fullmatch(logical)
+        found += include(included["file"], place) if include and included else [parse(logical, place, strict)]
     return found
+
+
+def text_of(content: bytes, file: str, largest: int = _LARGEST) -> str:
+    if len(content) > largest:
+        raise refused("the file is too large", Place(file, None))
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise refused("the file is not UTF-8", Place(file, None)) from None
 
 
 def write(requirements: list[Requirement]) -> str:
@@ -85,33 +109,37 @@ def _logical_lines(text: str) -> list[tuple[int, str]]:
     return lines
 
 
-def _requirement(line: int, logical: str, strict: bool) -> Requirement:
+def parse(logical: str, place: Place, strict: bool = False) -> Requirement:
+    """One requirement: PEP 508 without URLs, and with `--hash` behind it."""
     if logical.startswith("-"):
         for pattern, why in _OPTIONS:
             if pattern.match(logical):
-                raise _refused(line, f"{_shown(logical)}: {why}")
-        raise _refused(line, f"{_shown(logical)}: options have no place here")
+                raise refused(f"{shown(logical)}: {why}", place)
+        raise refused(f"{shown(logical)}: options have no place here", place)
     hashes = tuple(_HASH.findall(logical))
-    text = _HASH.sub("", logical).strip()
+    text = re.sub(r"\s+", " ", _HASH.sub("", logical)).strip()
     if re.match(r"(git|hg|svn|bzr)\+", text) or re.search(r"@\s*(git|hg|svn|bzr)\+", text):
-        raise _refused(line, f"{_shown(text)}: packages come from the server's index, not out of a repository")
+        raise refused(f"{shown(text)}: packages come from the server's index, not out of a repository", place)
     if "://" in text or text.startswith("file:") or re.match(rf"{_NAME}\s*(?:{_EXTRAS})?\s*@", text):
-        raise _refused(line, f"{_shown(text)}: packages come from the server's index, not from a URL")
+        raise refused(f"{shown(text)}: packages come from the server's index, not from a URL", place)
     matched = _REQUIREMENT.fullmatch(text) if len(text) <= _LONGEST_LINE else None
     if matched is None or matched["name"].lower().endswith((".whl", ".zip", ".gz", ".bz2", ".xz", ".tgz")):
-        raise _refused(line, f"{_shown(text)}: this is not a package's name with versions (PEP 508)")
-    if strict and not _PINNED.fullmatch(matched["versions"] or ""):
-        raise _refused(line, f"{matched['name']}: the policy asks for one version, pinned with ==")
+        raise refused(f"{shown(text)}: this is not a package's name with versions (PEP 508)", place)
+    pinned = _PINNED.fullmatch((matched["versions"] or "").strip())
+    if strict and not pinned:
+        raise refused(f"{matched['name']}: the policy asks for one version, pinned with ==; {HOW_TO_LOCK}", place)
     if strict and not hashes:
-        raise _refused(line, f"{matched['name']}: the policy asks for a --hash")
-    return Requirement(matched["name"], re.sub(r"\s+", " ", text), hashes, line)
+        raise refused(f"{matched['name']}: the policy asks for a --hash; {HOW_TO_LOCK}", place)
+    version = pinned["version"] if pinned else ""
+    extras = ",".join(sorted(normalised(name) for name in re.findall(_NAME, matched["extras"] or "")))
+    return Requirement(matched["name"], text, hashes, place, version, extras, (matched["marker"] or "").strip())
 
 
-def _refused(line: int, message: str) -> Fault:
-    return Fault("requirements-refused", message, FILE, line)
+def refused(message: str, place: Place) -> Fault:
+    return Fault("requirements-refused", message, place.file, place.line)
 
 
-def _shown(text: str) -> str:
+def shown(text: str) -> str:
     """Without the credentials that a URL may hold, and without its query."""
     masked = re.sub(r"//[^/@\s]*@", "//***@", text)
     return re.sub(r"\?\S*", "?…", masked)[:120]

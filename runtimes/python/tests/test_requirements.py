@@ -34,7 +34,7 @@ def test_comments_continuations_line_ends_and_a_mark_are_read_as_pip_does() -> N
     with pytest.raises(Fault, match="b#c"):  # no white space, no comment
         read(text.encode(), strict=False)
     found = read(text.replace("b#c", "b #c").encode(), strict=False)
-    assert [(item.name, item.line, len(item.hashes)) for item in found] == [("a", 3, 2), ("b", 7, 0), ("c", 9, 0)]
+    assert [(item.name, item.place.line, len(item.hashes)) for item in found] == [("a", 3, 2), ("b", 7, 0), ("c", 9, 0)]
 
 
 @pytest.mark.parametrize(
@@ -75,6 +75,7 @@ def test_comments_continuations_line_ends_and_a_mark_are_read_as_pip_does() -> N
         ("six --hash=sha256", "PEP 508"),
         ("six two", "PEP 508"),
         ("six==", "PEP 508"),
+        ("six; x --index-url evil", "PEP 508"),
         ("six; \x00", "PEP 508"),
         ("a" * 2000, "PEP 508"),
     ],
