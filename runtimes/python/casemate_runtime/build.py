@@ -10,15 +10,16 @@ from pathlib import Path
 from typing import Any, Final
 
 from casemate_runtime.bytecode import compile_folder
-from casemate_runtime.dependencies import Tool, install
+from casemate_runtime.dependencies import install, locked
 from casemate_runtime.faults import Fault, ProtocolError
 from casemate_runtime.frames import BUILD, BUILT, WARM, Channel, decode_fields
+from casemate_runtime.orders import order_of
 from casemate_runtime.sources import find
 from casemate_runtime.trust import BUNDLE, trust
 from casemate_runtime.unpack import unpack
+from casemate_runtime.uv import Tool, Uv
 
-_INDEX, _POLICY, _LOCK, _UNPACK_LIMIT = 8, 9, 10, 11
-_AUTHORITY = 14
+_UNPACK_LIMIT, _AUTHORITY = 11, 14
 _DEFAULT_LIMIT: Final = 500 * 1024 * 1024
 _MOST_MISTAKES: Final = 50
 # Where other people's code lies in a source: packages vendored for Scaleway.
@@ -67,21 +68,29 @@ class Builder:
         return {"files": unpacked.files, "bytes": unpacked.size, "lock": lock, "syntax": syntax}
 
     def _install(self, source: Path, target: Path, fields: dict[int, list[bytes]]) -> str | None:
-        strict = _text(fields, _POLICY) == "strict"
-        needs = find(source, strict)
+        order = order_of(fields)
+        needs = find(source, order.is_strict, order.from_source)
         if needs is None or not needs.requirements:
             return None
-        index, kept = _text(fields, _INDEX), _text(fields, _LOCK)
+        if not order.indexes.default and not order.indexes.pins:
+            raise Fault("dependencies-failed", "the bundle has requirements, but the server has no package index")
         tool = self._tool
         if authority := fields.get(_AUTHORITY, [b""])[-1]:
             # The index's credentials are put in on the way out; what does that is trusted for this build.
             trust(authority, tool.certificates)
             tool = tool._replace(certificates=BUNDLE)
-        lock = install(tool, self._out / ".scratch", needs.requirements, target, index, needs.is_lock, kept)
+        scratch = self._out / ".scratch"
+        try:
+            scratch.mkdir()
+            uv = Uv(tool, scratch, order.indexes.default)
+            lock, _ = locked(uv, needs, order)
+            install(uv, lock, target)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
         # Console scripts name the build's interpreter and are not what a function calls; the other is uv's own.
         shutil.rmtree(target / "bin", ignore_errors=True)
         (target / ".lock").unlink(missing_ok=True)
-        return lock
+        return lock.text()
 
     def _compile(self, source: Path, dependencies: Path) -> list[dict[str, Any]]:
         found = []

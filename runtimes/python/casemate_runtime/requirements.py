@@ -59,10 +59,12 @@ Include = Callable[[str, Place], list[Requirement]]
 """Reads the file that a line `-r FILE` names."""
 
 
-def read(content: bytes, strict: bool, file: str = FILE, include: Include | None = None) -> list[Requirement]:
+def read(
+    content: bytes, strict: bool, file: str = FILE, include: Include | None = None, largest: int = _LARGEST
+) -> list[Requirement]:
     """Raises a `Fault` with file and line. `strict`: each is pinned with `==` and has a hash."""
     found = []
-    for line, logical in _logical_lines(text_of(content, file)):
+    for line, logical in _logical_lines(text_of(content, file, largest)):
         if not logical or logical == "--require-hashes":
             continue
         place = Place(file, line)

@@ -27,6 +27,13 @@ TAGS = {
     "limit": 11,
     "concurrency": 12,
     "isolation": 13,
+    "authority": 14,
+    "upgrade": 15,
+    "attached": 16,
+    "indexes": 17,
+    "pins": 18,
+    "from_source": 19,
+    "mode": 20,
 }
 
 

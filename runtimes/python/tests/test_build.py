@@ -4,6 +4,7 @@ import errno
 import json
 import marshal
 import os
+import shutil
 import socket
 import sys
 import zipfile
@@ -13,10 +14,10 @@ from typing import Any, NamedTuple
 
 import pytest
 from casemate_runtime import build
-from casemate_runtime.dependencies import Tool, masked, summary
 from casemate_runtime.faults import Fault
 from casemate_runtime.frames import Channel
-from support import HEADER, Answer, Instance, encode_fields, receive
+from casemate_runtime.uv import Tool, masked, summary
+from support import HEADER, TAGS, Answer, Instance, encode_fields, receive
 
 INDEX = "https://packages.test/simple"
 HASHES = ["sha256:" + letter * 64 for letter in "ab"]
@@ -55,6 +56,12 @@ class Workshop(NamedTuple):
     tools: Path
     build: Callable[..., dict[str, Any]]
 
+    def again(self) -> "Workshop":
+        """With an empty folder, as another build has it."""
+        shutil.rmtree(self.out)
+        self.out.mkdir()
+        return self
+
     def uv_calls(self) -> list[dict[str, Any]]:
         record = self.tools / "record.json"
         return json.loads(record.read_text()) if record.exists() else []
@@ -74,7 +81,7 @@ def shop(tmp_path: Path) -> Workshop:
     def run(files: dict[str, str], **fields: str) -> dict[str, Any]:
         values: dict[int, list[bytes]] = {}
         for name, value in {"index": INDEX, **fields}.items():
-            values[{"index": 8, "policy": 9, "lock": 10, "limit": 11, "authority": 14}[name]] = [value.encode()]
+            values[TAGS[name]] = [value.encode()]
         archive = os.open(archived(tmp_path / "upload.zip", files), os.O_RDONLY)
         try:
             return builder.build(archive, values)
@@ -89,6 +96,13 @@ def archived(path: Path, files: dict[str, str]) -> Path:
         for name, text in files.items():
             archive.writestr(name, text)
     return path
+
+
+def split(lock: str) -> tuple[list[str], str]:
+    """The comments of a lock, and the rest."""
+    lines = lock.split("\n")
+    head = [line for line in lines if line.startswith("#")]
+    return head, "\n".join(lines[len(head) :])
 
 
 def fault_of(work: Callable[..., Any], *arguments: Any, **options: Any) -> Fault:
@@ -111,13 +125,18 @@ def test_requirements_are_locked_and_installed(shop: Workshop, monkeypatch: pyte
     monkeypatch.setenv("UV_INDEX_URL", "https://other.test")
     report = shop.build({"handler.py": "", "requirements.txt": "# mine\nsix >= 1.15  # why\n"})
     lock = "six==1.16.0 \\\n" + " \\\n".join(f"    --hash={value}" for value in HASHES) + "\n"
-    assert report["lock"] == lock
+    head, body = split(report["lock"])
+    assert body == lock and [line.partition(" sha256:")[0] for line in head] == [
+        "# casemate lock 1",
+        "# inputs",
+        "# python 3.11",
+    ]
     assert report["syntax"] == [{"file": "deps/old.py", "line": 1, "message": report["syntax"][0]["message"]}]
     compiling, installing = shop.uv_calls()
     assert compiling["input"] == "six >= 1.15\n" and compiling["kept"] is None
-    assert compiling["arguments"][:4] == ["pip", "compile", "--only-binary", ":all:"]
+    assert " ".join(compiling["arguments"]).startswith(f"pip compile --python {sys.executable} --only-binary :all: ")
     assert "--generate-hashes" in compiling["arguments"]
-    assert installing["arguments"][:4] == ["pip", "install", "--only-binary", ":all:"]
+    assert " ".join(installing["arguments"]).startswith(f"pip install --python {sys.executable} --only-binary :all: ")
     assert "--require-hashes" in installing["arguments"] and installing["lock"] == lock
     for call in (compiling, installing):
         assert "hunter2" not in " ".join(call["arguments"])
@@ -141,14 +160,60 @@ def test_requirements_are_locked_and_installed(shop: Workshop, monkeypatch: pyte
     assert marshal.loads(compiled[16:]).co_filename == "/fn/deps/six.py"  # nosec B302  # compiled here
 
 
-def test_a_kept_lock_is_handed_to_the_resolver(shop: Workshop) -> None:
-    shop.build({"requirements.txt": "six"}, lock="six==1.15.0\n")
-    assert shop.uv_calls()[0]["kept"] == "six==1.15.0\n"
+def test_a_kept_lock_of_other_inputs_is_handed_to_the_resolver(shop: Workshop) -> None:
+    kept = f"six==1.15.0 \\\n    --hash={HASHES[0]}\n"
+    shop.build({"requirements.txt": "six"}, lock=kept)
+    assert shop.uv_calls()[0]["kept"] == kept
+    shop.again().build({"requirements.txt": "six"}, lock="# casemate lock 1\n# inputs sha256:0\n" + kept)
+    assert shop.uv_calls()[2]["kept"] == kept
+    shop.again().build({"requirements.txt": "six"}, lock="six==1.15.0\n")
+    assert shop.uv_calls()[4]["kept"] is None
+
+
+def test_a_kept_lock_of_the_same_inputs_needs_no_resolution(shop: Workshop) -> None:
+    lock = shop.build({"requirements.txt": "six>=1\nidna"})["lock"]
+    assert shop.again().build({"requirements.txt": "# new\nIdna\nsix >= 1"}, lock=lock)["lock"] == lock
+    assert [call["arguments"][1] for call in shop.uv_calls()] == ["compile", "install", "install"]
+    for files, options in (
+        ({"requirements.txt": "six>=2\nidna"}, {}),
+        ({"requirements.txt": "six>=1\nidna"}, {"index": "https://packages.test/other"}),
+        ({"requirements.txt": "six>=1\nidna"}, {"upgrade": "six"}),
+        ({"requirements.txt": "six>=1\nidna"}, {"upgrade": "*"}),
+    ):
+        before = len(shop.uv_calls())
+        shop.again().build(files, lock=lock, **options)
+        assert shop.uv_calls()[before]["arguments"][1] == "compile", options
+
+
+def test_an_upgrade_forgets_the_kept_versions_of_its_packages(shop: Workshop) -> None:
+    lock = f"idna==3.1 --hash={HASHES[0]}\nRuamel.yaml==1 --hash={HASHES[0]}\n"
+    for upgrade, kept in (
+        ("idna", "Ruamel.yaml==1"),
+        ("IDNA, ruamel_yaml", None),
+        ("*", None),
+        ("idna,*", None),
+        ("six", "idna==3.1"),
+    ):
+        before = len(shop.uv_calls())
+        shop.again().build({"requirements.txt": "six"}, lock=lock, upgrade=upgrade)
+        handed = shop.uv_calls()[before]["kept"]
+        assert handed is kept if kept is None else handed.startswith(kept), upgrade
+
+
+def test_a_lock_of_the_author_is_installed_as_it_is(shop: Workshop) -> None:
+    files = {"pylock.toml": f"""lock-version = "1.0"
+        [[packages]]
+        name = "six"
+        version = "1.16.0"
+        wheels = [{{ hashes = {{ sha256 = "{'a' * 64}" }} }}]"""}
+    for policy in ("auto", "strict"):
+        assert split(shop.again().build(files, policy=policy)["lock"])[1] == f"six==1.16.0 \\\n    --hash={HASHES[0]}\n"
+    assert [call["arguments"][1] for call in shop.uv_calls()] == ["install", "install"]
 
 
 def test_a_hash_of_the_author_narrows_the_lock(shop: Workshop) -> None:
     report = shop.build({"requirements.txt": f"Six --hash={HASHES[1]}"})
-    assert report["lock"] == f"six==1.16.0 \\\n    --hash={HASHES[1]}\n" == shop.uv_calls()[1]["lock"]
+    assert split(report["lock"])[1] == f"six==1.16.0 \\\n    --hash={HASHES[1]}\n" == shop.uv_calls()[1]["lock"]
 
 
 def test_a_hash_of_the_author_that_the_index_does_not_know_is_refused(shop: Workshop) -> None:
@@ -159,9 +224,8 @@ def test_a_hash_of_the_author_that_the_index_does_not_know_is_refused(shop: Work
 
 def test_the_strict_policy_installs_what_the_author_has_locked(shop: Workshop) -> None:
     locked = f"six==1.16.0 --hash={HASHES[0]}"
-    assert (
-        shop.build({"requirements.txt": locked}, policy="strict")["lock"] == f"six==1.16.0 \\\n    --hash={HASHES[0]}\n"
-    )
+    report = shop.build({"requirements.txt": locked}, policy="strict")
+    assert split(report["lock"])[1] == f"six==1.16.0 \\\n    --hash={HASHES[0]}\n"
     assert [call["arguments"][1] for call in shop.uv_calls()] == ["install"]
 
 

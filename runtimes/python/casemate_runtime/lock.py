@@ -1,0 +1,73 @@
+"""A lock's text: what it was made for in comments at its head, then every package with its hashes.
+
+Two locks install the same where they differ in comments only, but for the Python version and what is built from source.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable
+from typing import Any, Final, NamedTuple
+
+from casemate_runtime.faults import Fault
+from casemate_runtime.requirements import Requirement, normalised, read, write
+
+_LARGEST: Final = 8 * 1024 * 1024
+_FIRST: Final = "# casemate lock 1"
+_INPUTS: Final = "# inputs "
+_PYTHON: Final = "# python "
+_FROM_SOURCE: Final = "# from source: "
+
+
+class Lock(NamedTuple):
+    requirements: list[Requirement]
+    inputs: str
+    python: str
+    from_source: tuple[str, ...]  # normalised names, sorted
+
+    def text(self) -> str:
+        head = [_FIRST, f"{_INPUTS}{self.inputs}", f"{_PYTHON}{self.python}"]
+        if self.from_source:
+            head.append(_FROM_SOURCE + ", ".join(self.from_source))
+        return "\n".join([*head, write(self.requirements)])
+
+    def installs_like(self, other: Lock) -> bool:
+        same_kind = (self.python, self.from_source) == (other.python, other.from_source)
+        return same_kind and write(self.requirements) == write(other.requirements)
+
+
+def read_lock(text: str) -> Lock | None:
+    """`None` for one that is not ours: then it is as if there were none."""
+    head = text[: text.find("\n")] if "\n" in text else text
+    try:
+        requirements = read(text.encode(), strict=True, largest=_LARGEST)
+    except Fault:
+        return None
+    if head != _FIRST:
+        return Lock(requirements, "", "", ())
+    built = _value(text, _FROM_SOURCE)
+    return Lock(requirements, _value(text, _INPUTS), _value(text, _PYTHON), tuple(built.split(", ")) if built else ())
+
+
+def digest(requirements: Iterable[Requirement], python: str, **decided: Any) -> str:
+    """Of all that decides about a lock. Order, comments and the requirements' files don't."""
+    lines = sorted([*_normal(item), sorted(item.hashes)] for item in requirements)
+    inputs = {"requirements": lines, "python": python, **decided}
+    return "sha256:" + hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
+
+
+def _normal(item: Requirement) -> list[str]:
+    before, _, marker = item.text.partition(";")
+    versions = re.sub(r"[\s()]+", "", before[len(item.name) :].rpartition("]")[2])
+    return [normalised(item.name), item.extras, ",".join(sorted(filter(None, versions.split(",")))), marker.strip()]
+
+
+def _value(text: str, head: str) -> str:
+    for line in text.split("\n"):
+        if not line.startswith("#"):
+            break
+        if line.startswith(head):
+            return line.removeprefix(head).strip()
+    return ""

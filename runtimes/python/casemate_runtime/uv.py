@@ -1,0 +1,117 @@
+"""Runs uv: wheels only, every file by its hash, from the index that it is given. It never runs a package's code."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from casemate_runtime.faults import Fault
+from casemate_runtime.requirements import HOW_TO_LOCK
+
+_LONGEST_OUTPUT: Final = 16 * 1024
+_LONGEST_MESSAGE: Final = 300
+
+
+class Tool(NamedTuple):
+    """Where things are in the sandbox."""
+
+    uv: Path = Path("/opt/tools/uv")
+    python: str = "/usr/bin/python3.11"
+    certificates: str = "/etc/ssl/certs/ca-certificates.crt"
+    # Options for uv that only a test needs.
+    options: tuple[str, ...] = ()
+
+
+class Uv:
+    """`index`: the one that uv knows of. `scratch`: an empty folder, for its cache too. Each method raises a `Fault`."""
+
+    def __init__(self, tool: Tool, scratch: Path, index: str) -> None:
+        self.tool = tool
+        self.scratch = scratch
+        self._index = index
+
+    def compile(self, wanted: str, kept: str = "", excluded: tuple[str, ...] = ()) -> str:
+        """The lock of the requirements. `kept`: a lock whose versions stay as far as they fit. `excluded`: names that are
+        left out, also where others need them."""
+        source, lock = self._write("wanted.txt", wanted), self._write("lock.txt", kept)
+        options = ["--generate-hashes", "--no-header", "--no-annotate", "-o", str(lock), *self._excludes(excluded)]
+        self._run("compile", "--only-binary", ":all:", *options, str(source))
+        return lock.read_text(encoding="utf-8")
+
+    def install(self, lock: str, target: Path, excluded: tuple[str, ...] = ()) -> None:
+        """Fails where a package of the lock needs another that is neither in it nor excluded."""
+        file = self._write("lock.txt", lock)
+        options = ["--require-hashes", "--target", str(target), *self._excludes(excluded)]
+        self._run("install", "--only-binary", ":all:", *options, "-r", str(file))
+
+    def _excludes(self, names: tuple[str, ...]) -> list[str]:
+        return ["--excludes", str(self._write("excluded.txt", "\n".join(names)))] if names else []
+
+    def _write(self, name: str, text: str) -> Path:
+        file = self.scratch / name
+        file.unlink(missing_ok=True)
+        if text:
+            file.write_text(text, encoding="utf-8")
+        return file
+
+    def _run(self, command: str, *arguments: str) -> None:
+        environment = {
+            "PATH": "/usr/bin:/bin",
+            "HOME": "/tmp",
+            "LANG": "C.UTF-8",
+            "NO_COLOR": "1",
+            "SSL_CERT_FILE": self.tool.certificates,
+            "UV_CACHE_DIR": str(self.scratch / "cache"),
+            "UV_DEFAULT_INDEX": self._index,
+            "UV_LINK_MODE": "copy",
+            "UV_NO_CONFIG": "1",
+            "UV_NO_PROGRESS": "1",
+            "UV_PYTHON_DOWNLOADS": "never",
+        }
+        line = [str(self.tool.uv), "pip", command, "--python", self.tool.python, *self.tool.options, *arguments]
+        try:
+            ran = subprocess.run(
+                line,
+                env=environment,
+                cwd=self.scratch,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                check=False,
+            )
+        except OSError as error:
+            raise Fault("dependencies-failed", f"uv can't be started: {error.strerror}") from None
+        if ran.returncode:
+            raise self._fault(ran.stdout.decode("utf-8", "replace"), ran.returncode)
+
+    def _fault(self, printed: str, status: int) -> Fault:
+        output = self.shown(masked(printed))
+        body = output.encode()[-_LONGEST_OUTPUT:].decode("utf-8", "ignore")
+        message = summary(output) or f"uv ended with status {status}"
+        if "no trusted hash was provided" in message:
+            message += f"; {HOW_TO_LOCK}"
+        return Fault("dependencies-failed", message, body=body)
+
+    def shown(self, output: str) -> str:
+        """What uv said, for an author."""
+        return output
+
+
+def masked(output: str) -> str:
+    """Without what a URL of the author's may hold before its host."""
+    return re.sub(r"//[^/@\s]*@", "//***@", output)
+
+
+def summary(output: str) -> str:
+    """uv's error and its causes in one line."""
+    lines = [re.sub(r"\s+", " ", line).strip() for line in output.splitlines()]
+    starts = [at for at, line in enumerate(lines) if line.startswith("error:")]
+    meaning = lines[starts[0] :] if starts else lines[-3:]
+    hints = [at for at, line in enumerate(meaning) if line.startswith("hint:")]
+    # Without this one it would seem that there were no such package.
+    refused = next((line.removeprefix("hint: ") for line in meaning if line.startswith("hint: An index URL")), "")
+    text = refused or " ".join(line for line in meaning[: hints[0] if hints else None] if line)
+    text = text.removeprefix("error: ").replace(" cause: ", ": ")
+    return text if len(text) <= _LONGEST_MESSAGE else f"{text[: _LONGEST_MESSAGE - 1]}…"
