@@ -5,21 +5,20 @@ from __future__ import annotations
 import errno
 import json
 import os
-import shutil
 from pathlib import Path
 from typing import Any, Final
 
 from casemate_runtime.bytecode import compile_folder
-from casemate_runtime.dependencies import install, locked
+from casemate_runtime.dependencies import Dependencies, provide
 from casemate_runtime.faults import Fault, ProtocolError
 from casemate_runtime.frames import BUILD, BUILT, WARM, Channel, decode_fields
 from casemate_runtime.orders import order_of
-from casemate_runtime.sources import find
 from casemate_runtime.trust import BUNDLE, trust
 from casemate_runtime.unpack import unpack
-from casemate_runtime.uv import Tool, Uv
+from casemate_runtime.uv import Tool
 
 _UNPACK_LIMIT, _AUTHORITY = 11, 14
+_TOOL: Final = Tool()
 _DEFAULT_LIMIT: Final = 500 * 1024 * 1024
 _MOST_MISTAKES: Final = 50
 # Where other people's code lies in a source: packages vendored for Scaleway.
@@ -27,13 +26,22 @@ _VENDORED: Final = "package/"
 
 
 class Builder:
-    """`out` is the folder of the build, `shown_as` where its result will be mounted."""
+    """`out` is the folder of the build, `shown_as` where its result will be mounted. `attached` is where another bundle
+    may be: that of the active revision."""
 
-    def __init__(self, channel: Channel, out: Path = Path("/out"), tool: Tool = Tool(), shown_as: str = "/fn") -> None:
+    def __init__(
+        self,
+        channel: Channel,
+        out: Path = Path("/out"),
+        tool: Tool = _TOOL,
+        shown_as: str = "/fn",
+        attached: Path = Path("/fn"),
+    ) -> None:
         self._channel = channel
         self._out = out
         self._tool = tool
         self._shown_as = shown_as
+        self._attached = attached
 
     def run(self) -> int:
         """Builds once and waits for the end of the stream. Answers the process's exit status."""
@@ -59,47 +67,32 @@ class Builder:
         source, dependencies = self._out / "src", self._out / "deps"
         try:
             unpacked = unpack(archive, source, int(_text(fields, _UNPACK_LIMIT) or _DEFAULT_LIMIT))
-            lock = self._install(source, dependencies, fields)
-            syntax = self._compile(source, dependencies)
+            provided = self._provide(source, dependencies, fields)
+            syntax = self._compile(source, dependencies, provided is not None and provided.is_cached)
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
                 raise Fault("too-large", "the bundle does not fit into the space of a build") from None
             raise
-        return {"files": unpacked.files, "bytes": unpacked.size, "lock": lock, "syntax": syntax}
+        report = provided.report() if provided else {"lock": None}
+        return {"files": unpacked.files, "bytes": unpacked.size, **report, "syntax": syntax}
 
-    def _install(self, source: Path, target: Path, fields: dict[int, list[bytes]]) -> str | None:
-        order = order_of(fields)
-        needs = find(source, order.is_strict, order.from_source)
-        if needs is None or not needs.requirements:
-            return None
-        if not order.indexes.default and not order.indexes.pins:
-            raise Fault("dependencies-failed", "the bundle has requirements, but the server has no package index")
+    def _provide(self, source: Path, target: Path, fields: dict[int, list[bytes]]) -> Dependencies | None:
         tool = self._tool
         if authority := fields.get(_AUTHORITY, [b""])[-1]:
             # The index's credentials are put in on the way out; what does that is trusted for this build.
             trust(authority, tool.certificates)
             tool = tool._replace(certificates=BUNDLE)
-        scratch = self._out / ".scratch"
-        try:
-            scratch.mkdir()
-            uv = Uv(tool, scratch, order.indexes.default)
-            lock, _ = locked(uv, needs, order)
-            install(uv, lock, target)
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
-        # Console scripts name the build's interpreter and are not what a function calls; the other is uv's own.
-        shutil.rmtree(target / "bin", ignore_errors=True)
-        (target / ".lock").unlink(missing_ok=True)
-        return lock.text()
+        return provide(tool, order_of(fields), source, target, self._attached)
 
-    def _compile(self, source: Path, dependencies: Path) -> list[dict[str, Any]]:
+    def _compile(self, source: Path, dependencies: Path, is_copied: bool) -> list[dict[str, Any]]:
+        """`is_copied`: the dependencies have our byte code, but for what did not compile."""
         found = []
         for mistake in compile_folder(source, f"{self._shown_as}/src"):
             if not mistake.file.startswith(_VENDORED):
                 raise Fault("syntax-error", mistake.message, mistake.file, mistake.line)
             found.append(mistake)
         if os.path.isdir(dependencies):
-            for mistake in compile_folder(dependencies, f"{self._shown_as}/deps"):
+            for mistake in compile_folder(dependencies, f"{self._shown_as}/deps", all_again=not is_copied):
                 found.append(mistake._replace(file=f"deps/{mistake.file}"))
         return [mistake._asdict() for mistake in found[:_MOST_MISTAKES]]
 

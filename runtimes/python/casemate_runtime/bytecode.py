@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import py_compile
+import sys
 import warnings
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -13,6 +14,7 @@ from typing import Final, NamedTuple
 # Below this the processes cost more than they save.
 _SHARE_FROM: Final = 200
 _MOST_WORKERS: Final = 4
+_TAG: Final = sys.implementation.cache_tag
 
 
 class Mistake(NamedTuple):
@@ -23,9 +25,10 @@ class Mistake(NamedTuple):
     message: str
 
 
-def compile_folder(folder: Path, shown_as: str) -> list[Mistake]:
-    """Compiles every source; tracebacks will say `shown_as` and not the folder of the build. Answers what didn't compile."""
-    files = sorted(_sources(folder))
+def compile_folder(folder: Path, shown_as: str, all_again: bool = True) -> list[Mistake]:
+    """Compiles every source, or those without byte code; tracebacks will say `shown_as` and not the folder of the build.
+    Answers what didn't compile."""
+    files = sorted(_sources(folder, all_again))
     tasks = [(str(folder / file), f"{shown_as}/{file}", file) for file in files]
     workers = min(_MOST_WORKERS, len(os.sched_getaffinity(0)))
     if len(tasks) >= _SHARE_FROM and workers > 1:
@@ -38,11 +41,12 @@ def compile_folder(folder: Path, shown_as: str) -> list[Mistake]:
     return [mistake for mistake in map(_compile, tasks) if mistake]
 
 
-def _sources(folder: Path) -> Iterator[str]:
-    for path, _, names in os.walk(folder):
+def _sources(folder: Path, all_again: bool) -> Iterator[str]:
+    for path, folders, names in os.walk(folder):
         relative = os.path.relpath(path, folder)
+        compiled = set(os.listdir(f"{path}/__pycache__")) if "__pycache__" in folders and not all_again else ()
         for name in names:
-            if name.endswith(".py"):
+            if name.endswith(".py") and f"{name[:-3]}.{_TAG}.pyc" not in compiled:
                 yield name if relative == "." else f"{relative}/{name}"
 
 

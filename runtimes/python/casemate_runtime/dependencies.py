@@ -1,63 +1,73 @@
-"""From a bundle's needs to a lock, and from the lock to a folder.
+"""What a bundle needs, locked and put into a folder: out of the active revision's bundle, or by uv from the indexes.
 
 No code of a package runs here: nothing is built, and uv only unpacks.
 """
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from casemate_runtime.copying import copy_folder
 from casemate_runtime.faults import Fault
-from casemate_runtime.lock import Lock, digest, read_lock
-from casemate_runtime.orders import EVERYTHING, Order
-from casemate_runtime.requirements import Requirement, normalised, refused, write
-from casemate_runtime.sources import Needs
-from casemate_runtime.uv import Uv
+from casemate_runtime.lock import Lock, read_lock
+from casemate_runtime.locking import locked
+from casemate_runtime.orders import Order
+from casemate_runtime.requirements import write
+from casemate_runtime.router import routed
+from casemate_runtime.sources import Needs, find
+from casemate_runtime.uv import Tool, Uv
 
 
-class Locked(NamedTuple):
+class Dependencies(NamedTuple):
+    needs: Needs
     lock: Lock
-    is_resolved: bool  # the index was asked
+    is_resolved: bool  # the indexes were asked
+    is_cached: bool  # they come from the attached bundle
+
+    def report(self) -> dict[str, Any]:
+        direct = [{"name": item.name, **item.place._asdict()} for item in self.needs.requirements]
+        return {
+            "lock": self.lock.text(),
+            "lockedFrom": self.needs.file,
+            "direct": direct,
+            "resolved": self.is_resolved,
+            "cached": self.is_cached,
+        }
 
 
-def locked(uv: Uv, needs: Needs, order: Order) -> Locked:
-    """The author's lock, else the kept one if it was made for the same, else a new one."""
-    inputs = digest(
-        needs.requirements,
-        order.python,
-        policy="strict" if order.is_strict else "auto",
-        indexes=order.indexes.described(),
-        from_source=order.from_source,
-    )
-    if needs.is_lock:
-        return Locked(Lock(needs.requirements, inputs, order.python, order.from_source), False)
-    kept = read_lock(order.kept) if order.kept and EVERYTHING not in order.upgrade else None
-    if kept and kept.inputs == inputs and not order.upgrade:
-        return Locked(kept, False)
-    staying = [item for item in kept.requirements if normalised(item.name) not in order.upgrade] if kept else []
-    text = uv.compile(write(needs.requirements), write(staying) if staying else "")
-    made = read_lock(text)
-    if made is None:
-        raise Fault("dependencies-failed", "uv's lock is none")
-    found = narrowed(needs.requirements, made.requirements)
-    return Locked(Lock(found, inputs, order.python, order.from_source), True)
+def provide(tool: Tool, order: Order, source: Path, target: Path, attached: Path) -> Dependencies | None:
+    """Fills `target`. `attached`: where the bundle of `order.attached` is, if there is one. Raises a `Fault`."""
+    needs = find(source, order.is_strict, order.from_source)
+    if needs is None or not needs.requirements:
+        return None
+    if not order.indexes.default and not order.indexes.pins:
+        raise Fault("dependencies-failed", "the bundle has requirements, but the server has no package index")
+    scratch = target.with_name(".scratch")
+    try:
+        scratch.mkdir()
+        with routed(order.indexes) as route:
+            uv = Uv(tool, scratch, route.url, route.shown)
+            lock, is_resolved = locked(uv, needs, order)
+            is_cached = _copied(lock, order, attached / "deps", target)
+            if not is_cached:
+                _install(uv, lock, target)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    return Dependencies(needs, lock, is_resolved, is_cached)
 
 
-def install(uv: Uv, lock: Lock, target: Path) -> None:
+def _copied(lock: Lock, order: Order, attached: Path, target: Path) -> bool:
+    before = read_lock(order.attached) if order.attached and attached.is_dir() else None
+    if before is None or not lock.installs_like(before):
+        return False
+    copy_folder(attached, target)
+    return True
+
+
+def _install(uv: Uv, lock: Lock, target: Path) -> None:
     uv.install(write(lock.requirements), target)
-
-
-def narrowed(requirements: list[Requirement], lock: list[Requirement]) -> list[Requirement]:
-    """The lock with only those hashes that an author has given for a package. uv's resolver passes over them."""
-    given = {normalised(item.name): item for item in requirements if item.hashes}
-    found = []
-    for item in lock:
-        own = given.get(normalised(item.name))
-        if own:
-            both = tuple(value for value in item.hashes if value in own.hashes)
-            if not both:
-                raise refused(f"{own.name}: the index has no file with a --hash that is given here", own.place)
-            item = item._replace(hashes=both)
-        found.append(item)
-    return found
+    # Console scripts name the build's interpreter and are not what a function calls; the other is uv's own.
+    shutil.rmtree(target / "bin", ignore_errors=True)
+    (target / ".lock").unlink(missing_ok=True)

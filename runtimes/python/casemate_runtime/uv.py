@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -25,12 +26,14 @@ class Tool(NamedTuple):
 
 
 class Uv:
-    """`index`: the one that uv knows of. `scratch`: an empty folder, for its cache too. Each method raises a `Fault`."""
+    """`index`: the one that uv knows of. `scratch`: an empty folder, for its cache too. `shown`: what uv said, for an
+    author. Each method raises a `Fault`."""
 
-    def __init__(self, tool: Tool, scratch: Path, index: str) -> None:
+    def __init__(self, tool: Tool, scratch: Path, index: str, shown: Callable[[str], str] = str) -> None:
         self.tool = tool
         self.scratch = scratch
         self._index = index
+        self._shown = shown
 
     def compile(self, wanted: str, kept: str = "", excluded: tuple[str, ...] = ()) -> str:
         """The lock of the requirements. `kept`: a lock whose versions stay as far as they fit. `excluded`: names that are
@@ -87,16 +90,12 @@ class Uv:
             raise self._fault(ran.stdout.decode("utf-8", "replace"), ran.returncode)
 
     def _fault(self, printed: str, status: int) -> Fault:
-        output = self.shown(masked(printed))
+        output = masked(self._shown(printed))
         body = output.encode()[-_LONGEST_OUTPUT:].decode("utf-8", "ignore")
         message = summary(output) or f"uv ended with status {status}"
         if "no trusted hash was provided" in message:
             message += f"; {HOW_TO_LOCK}"
         return Fault("dependencies-failed", message, body=body)
-
-    def shown(self, output: str) -> str:
-        """What uv said, for an author."""
-        return output
 
 
 def masked(output: str) -> str:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import pytest
 from casemate_runtime import build
+from casemate_runtime.bytecode import compile_folder
 from casemate_runtime.faults import Fault
 from casemate_runtime.frames import Channel
 from casemate_runtime.uv import Tool, masked, summary
@@ -62,6 +63,12 @@ class Workshop(NamedTuple):
         self.out.mkdir()
         return self
 
+    def attach(self) -> "Workshop":
+        """What was built, where the active revision's bundle is shown to the next build."""
+        self.out.rename(self.out.with_name("fn"))
+        self.out.mkdir()
+        return self
+
     def uv_calls(self) -> list[dict[str, Any]]:
         record = self.tools / "record.json"
         return json.loads(record.read_text()) if record.exists() else []
@@ -76,7 +83,7 @@ def shop(tmp_path: Path) -> Workshop:
     (tools / "uv").chmod(0o755)
     tool = Tool(uv=tools / "uv", python=sys.executable, certificates="/certificates")
     control, _ = socket.socketpair()
-    builder = build.Builder(Channel(control), out, tool)
+    builder = build.Builder(Channel(control), out, tool, attached=tmp_path / "fn")
 
     def run(files: dict[str, str], **fields: str) -> dict[str, Any]:
         values: dict[int, list[bytes]] = {}
@@ -96,6 +103,17 @@ def archived(path: Path, files: dict[str, str]) -> Path:
         for name, text in files.items():
             archive.writestr(name, text)
     return path
+
+
+SHIPPED = """(target / "__pycache__").mkdir()
+    (target / "__pycache__" / "six.cpython-311.pyc").write_bytes(b"evil")"""
+
+
+def tree(folder: Path) -> dict[str, tuple[int, bytes]]:
+    return {
+        f"{folder.name}/{path.relative_to(folder)}": (path.stat().st_mode, b"" if path.is_dir() else path.read_bytes())
+        for path in folder.rglob("*")
+    }
 
 
 def split(lock: str) -> tuple[list[str], str]:
@@ -198,6 +216,66 @@ def test_an_upgrade_forgets_the_kept_versions_of_its_packages(shop: Workshop) ->
         shop.again().build({"requirements.txt": "six"}, lock=lock, upgrade=upgrade)
         handed = shop.uv_calls()[before]["kept"]
         assert handed is kept if kept is None else handed.startswith(kept), upgrade
+
+
+def test_dependencies_of_the_same_lock_are_copied_from_the_active_bundle(
+    shop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = shop.build({"requirements.txt": "six", "handler.py": ""})
+    assert first["cached"] is False and first["resolved"] is True
+    before = tree(shop.out / "deps")
+    compiled = []
+
+    def watch(folder: Path, shown_as: str, all_again: bool = True) -> list[Any]:
+        compiled.append((folder.name, all_again))
+        return compile_folder(folder, shown_as, all_again)
+
+    monkeypatch.setattr(build, "compile_folder", watch)
+    again = shop.attach().build(
+        {"requirements.txt": "six # the same", "handler.py": "x = 1"}, lock=first["lock"], attached=first["lock"]
+    )
+    assert (again["cached"], again["resolved"], again["lock"]) == (True, False, first["lock"])
+    assert tree(shop.out / "deps") == before and "deps/__pycache__/six.cpython-311.pyc" in before
+    assert again["syntax"] == first["syntax"] != []  # still told
+    assert compiled == [("src", True), ("deps", False)] and len(shop.uv_calls()) == 2
+    assert sorted(os.listdir(shop.out)) == ["deps", "src"]
+
+
+def test_dependencies_of_a_new_lock_with_the_same_packages_are_copied_too(shop: Workshop) -> None:
+    first = shop.build({"requirements.txt": "six"})
+    again = shop.attach().build({"requirements.txt": "six>=1"}, lock=first["lock"], attached=first["lock"])
+    assert (again["cached"], again["resolved"]) == (True, True) and again["lock"] != first["lock"]
+
+
+@pytest.mark.parametrize(
+    "change", [("1.16.0", "1.15.0"), ("# python 3.11", "# python 3.10"), ("# casemate lock 1", "#"), ("six", "-e six")]
+)
+def test_dependencies_of_another_lock_are_not_copied(shop: Workshop, change: tuple[str, str]) -> None:
+    first = shop.build({"requirements.txt": "six"})
+    other = first["lock"].replace(*change)
+    assert shop.attach().build({"requirements.txt": "six"}, lock=first["lock"], attached=other)["cached"] is False
+    assert shop.uv_calls()[-1]["arguments"][1] == "install"
+
+
+def test_without_an_attached_bundle_nothing_is_copied(shop: Workshop) -> None:
+    lock = shop.build({"requirements.txt": "six"})["lock"]
+    assert shop.again().build({"requirements.txt": "six"}, lock=lock, attached=lock)["cached"] is False
+
+
+def test_byte_code_of_a_package_is_made_anew(shop: Workshop) -> None:
+    (shop.tools / "uv").write_text(FAKE_UV.replace('(target / "bin" / "tool").touch()', SHIPPED))
+    shop.build({"requirements.txt": "six"})
+    assert (shop.out / "deps/__pycache__/six.cpython-311.pyc").read_bytes() != b"evil"
+
+
+def test_the_report_says_where_each_requirement_stands(shop: Workshop) -> None:
+    report = shop.build({"requirements.txt": "\n-r more.txt\nsix", "more.txt": "IDNA>=1"})
+    assert report["lockedFrom"] == "requirements.txt"
+    assert report["direct"] == [
+        {"name": "IDNA", "file": "more.txt", "line": 1},
+        {"name": "six", "file": "requirements.txt", "line": 3},
+    ]
+    assert "direct" not in shop.again().build({"requirements.txt": ""})
 
 
 def test_a_lock_of_the_author_is_installed_as_it_is(shop: Workshop) -> None:
