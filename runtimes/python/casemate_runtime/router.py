@@ -34,7 +34,7 @@ class Route(NamedTuple):
         if self.url == self.indexes.default:
             return output
         output = re.sub(rf"{re.escape(self.url)}/([A-Za-z0-9._-]+)", real, output)
-        return output.replace(self.url, self.indexes.default)
+        return output.replace(self.url, "the package's own")
 
 
 @contextmanager

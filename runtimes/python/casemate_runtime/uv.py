@@ -110,7 +110,7 @@ def summary(output: str) -> str:
     meaning = lines[starts[0] :] if starts else lines[-3:]
     hints = [at for at, line in enumerate(meaning) if line.startswith("hint:")]
     # Without this one it would seem that there were no such package.
-    refused = next((line.removeprefix("hint: ") for line in meaning if line.startswith("hint: An index URL")), "")
+    refused = next((line.removeprefix("hint: ") for line in meaning if line.startswith("hint: An index ")), "")
     text = refused or " ".join(line for line in meaning[: hints[0] if hints else None] if line)
     text = text.removeprefix("error: ").replace(" cause: ", ": ")
     return text if len(text) <= _LONGEST_MESSAGE else f"{text[: _LONGEST_MESSAGE - 1]}…"
