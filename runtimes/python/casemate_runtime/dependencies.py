@@ -17,6 +17,7 @@ from casemate_runtime.orders import Order
 from casemate_runtime.requirements import write
 from casemate_runtime.router import routed
 from casemate_runtime.sources import Needs, find
+from casemate_runtime.uploads import FirstUploads
 from casemate_runtime.uv import Tool, Uv
 
 
@@ -25,16 +26,18 @@ class Dependencies(NamedTuple):
     lock: Lock
     is_resolved: bool  # the indexes were asked
     is_cached: bool  # they come from the attached bundle
+    first_uploads: dict[str, str] | None  # `None` where the lock is the one before
 
     def report(self) -> dict[str, Any]:
         direct = [{"name": item.name, **item.place._asdict()} for item in self.needs.requirements]
-        return {
+        report = {
             "lock": self.lock.text(),
             "lockedFrom": self.needs.file,
             "direct": direct,
             "resolved": self.is_resolved,
             "cached": self.is_cached,
         }
+        return report | ({} if self.first_uploads is None else {"firstUploads": self.first_uploads})
 
 
 def provide(tool: Tool, order: Order, source: Path, target: Path, attached: Path) -> Dependencies | None:
@@ -50,12 +53,22 @@ def provide(tool: Tool, order: Order, source: Path, target: Path, attached: Path
         with routed(order.indexes) as route:
             uv = Uv(tool, scratch, route.url, route.shown)
             lock, is_resolved = locked(uv, needs, order)
+            uploads = _first_uploads(tool, order, lock, is_resolved)
             is_cached = _copied(lock, order, attached / "deps", target)
             if not is_cached:
                 _install(uv, lock, target)
+        first_uploads = uploads.found() if uploads else None
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-    return Dependencies(needs, lock, is_resolved, is_cached)
+    return Dependencies(needs, lock, is_resolved, is_cached, first_uploads)
+
+
+def _first_uploads(tool: Tool, order: Order, lock: Lock, is_resolved: bool) -> FirstUploads | None:
+    """`None` where the lock is the one before: then they are known."""
+    before = read_lock(order.kept) if order.kept and not is_resolved else None
+    if before and before.installs_like(lock):
+        return None
+    return FirstUploads((item.name for item in lock.requirements), order.indexes, tool.certificates)
 
 
 def _copied(lock: Lock, order: Order, attached: Path, target: Path) -> bool:

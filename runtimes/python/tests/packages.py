@@ -6,6 +6,7 @@ import io
 import json
 import os
 import re
+import ssl
 import tarfile
 import zipfile
 from collections.abc import Callable, Iterator
@@ -86,13 +87,15 @@ class _File(NamedTuple):
 class Index:
     """`speaks_json`: PEP 691 with upload times, else the HTML of PEP 503. `asked`: the paths, in their order."""
 
-    def __init__(self, speaks_json: bool = True) -> None:
+    def __init__(self, speaks_json: bool = True, tls: ssl.SSLContext | None = None) -> None:
         self.speaks_json = speaks_json
         self.files: list[_File] = []
         self.asked: list[str] = []
         self.answer: Callable[[BaseHTTPRequestHandler], bool] = lambda _: False  # a test's own
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"index": self}))
-        self.base = f"http://127.0.0.1:{self._server.server_port}"
+        if tls:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
+        self.base = f"{'https' if tls else 'http'}://127.0.0.1:{self._server.server_port}"
         self.url = f"{self.base}/simple"
         Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
 
@@ -155,8 +158,8 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def index(speaks_json: bool = True) -> Iterator[Index]:
-    made = Index(speaks_json)
+def index(speaks_json: bool = True, tls: ssl.SSLContext | None = None) -> Iterator[Index]:
+    made = Index(speaks_json, tls)
     try:
         yield made
     finally:

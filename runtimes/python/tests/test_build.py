@@ -8,12 +8,12 @@ import shutil
 import socket
 import sys
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from casemate_runtime import build
+from casemate_runtime import build, dependencies
 from casemate_runtime.bytecode import compile_folder
 from casemate_runtime.faults import Fault
 from casemate_runtime.frames import Channel
@@ -52,6 +52,16 @@ if fail.exists():
 """
 
 
+class NoUploads:
+    """Nobody is asked."""
+
+    def __init__(self, names: Iterable[str], *_: object) -> None:
+        self.names = list(names)
+
+    def found(self) -> dict[str, str]:
+        return dict.fromkeys(self.names, "2020-01-01T00:00:00Z")
+
+
 class Workshop(NamedTuple):
     out: Path
     tools: Path
@@ -75,7 +85,8 @@ class Workshop(NamedTuple):
 
 
 @pytest.fixture
-def shop(tmp_path: Path) -> Workshop:
+def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workshop:
+    monkeypatch.setattr(dependencies, "FirstUploads", NoUploads)
     out, tools = tmp_path / "out", tmp_path / "tools"
     out.mkdir()
     tools.mkdir()
@@ -276,6 +287,16 @@ def test_the_report_says_where_each_requirement_stands(shop: Workshop) -> None:
         {"name": "six", "file": "requirements.txt", "line": 3},
     ]
     assert "direct" not in shop.again().build({"requirements.txt": ""})
+
+
+def test_first_uploads_are_asked_for_where_the_lock_is_new(shop: Workshop) -> None:
+    first = shop.build({"requirements.txt": "six"})
+    assert first["firstUploads"] == {"six": "2020-01-01T00:00:00Z"}
+    assert "firstUploads" not in shop.again().build({"requirements.txt": "six"}, lock=first["lock"])
+    for hashes, asked in ((HASHES, False), (HASHES[:1], True)):
+        strict = " ".join(["six==1.16.0", *(f"--hash={value}" for value in hashes)])
+        report = shop.again().build({"requirements.txt": strict}, policy="strict", lock=first["lock"])
+        assert ("firstUploads" in report) is asked
 
 
 def test_a_lock_of_the_author_is_installed_as_it_is(shop: Workshop) -> None:

@@ -35,7 +35,7 @@ def public(request: pytest.FixtureRequest) -> Iterator[Index]:
 def corp() -> Iterator[Index]:
     with index() as made:
         made.add(wheel("corp-tool", "1.0", "corp-base", "six"))
-        made.add(wheel("corp-base", "1.0"))
+        made.add(wheel("corp-base", "1.0"), uploaded="2019-01-01T00:00:00Z")
         made.add(wheel("six", "99.0"))
         made.add(wheel("app", "99.0"))
         yield made
@@ -72,6 +72,7 @@ def test_a_pinned_name_comes_from_its_index_also_where_another_package_needs_it(
     assert versions(report) == ["app==1.0", "corp-base==1.0", "corp-tool==1.0", "six==9.0"]
     assert (tmp_path / "out/deps/corp_tool.py").read_text() == "version = '1.0'"
     assert public.projects() == ["app", "six"] and corp.projects() == ["corp-base", "corp-tool"]
+    assert report["firstUploads"]["corp-base"] == "2019-01-01T00:00:00Z"
     assert corp.base not in report["lock"] and "127.0.0.1" not in report["lock"]
 
 
