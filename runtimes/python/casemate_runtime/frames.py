@@ -28,6 +28,7 @@ BUILT: Final = 0x84
 SCANNED: Final = 0x85
 PRINTED: Final = 0x86
 READY: Final = 0x87
+PROGRESS: Final = 0x88
 
 # What the server sends is checked too, so that a fault there ends one sandbox and not its memory.
 # A hundred secrets of 64 KiB fit.

@@ -1,0 +1,230 @@
+"""What a bundle depends on (AZR-14): names that imitate others, packages without a past, without a use or without number."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from typing import Final
+
+from casemate_gate.checks.check import incomplete
+from casemate_gate.checks.sast import LARGEST, imported
+from casemate_gate.components import Component, Inventory, modules
+from casemate_gate.findings import Finding, Severity, shown
+from casemate_gate.popular import POPULAR, SOUND
+from casemate_gate.requirements import normalised
+from casemate_gate.subject import Direct, Subject, Unreadable
+
+_SHORTEST: Final = 5
+"""Of names with fewer letters too many lie side by side."""
+_LOOKS: Final = str.maketrans("013457", "oleast")
+_LOCK: Final = "requirements.txt"
+
+
+class Dependencies:
+    name = "dependencies"
+
+    def __init__(self, inventory: Inventory | None = None, now: datetime | None = None) -> None:
+        self._inventory = inventory
+        self._now = now or datetime.now(UTC)
+
+    def examine(self, subject: Subject) -> Iterable[Finding]:
+        inventory = self._inventory or Inventory(subject)
+        for problem in inventory.problems:
+            yield incomplete(self.name, problem)
+        places = {item.name: item for item in inventory.direct}
+        installed = {item.name: item for item in inventory.components if not item.is_vendored}
+        names = sorted({*places, *(item.name for item in inventory.components)})
+        yield from self._look_alikes(names, places)
+        yield from self._new(subject, names, places)
+        yield from self._from_source(subject, names, places)
+        if subject.dependencies is not None and installed:
+            yield from self._unused(subject, inventory.direct, installed)
+            yield from self._unmet(installed, places)
+        if len(installed) > subject.settings.max_dependencies:
+            yield self._finding(
+                "excessive",
+                Severity.MEDIUM,
+                None,
+                f"{len(installed)} packages are installed; {subject.settings.max_dependencies} are held to be enough",
+                "leave out what is not needed, or choose smaller packages",
+                "",
+            )
+
+    def _look_alikes(self, names: list[str], places: dict[str, Direct]) -> Iterator[Finding]:
+        for name in names:
+            if original := imitated(name):
+                yield self._finding(
+                    "look-alike",
+                    Severity.HIGH,
+                    places.get(name),
+                    f"{name} looks like {original}, and is another package",
+                    f"write {original} if that is meant; else let somebody look at the package and waive this",
+                    name,
+                )
+
+    def _new(self, subject: Subject, names: list[str], places: dict[str, Direct]) -> Iterator[Finding]:
+        least = timedelta(days=subject.settings.newest_days)
+        dates = {normalised(name): date for name, date in subject.first_uploads.items()}
+        for name in names:
+            if name not in dates:
+                continue
+            first = parsed_date(dates[name])
+            if first is None:
+                yield incomplete(self.name, Unreadable(_LOCK, f"the date of {name}'s first upload is none"))
+            elif self._now - first < least:
+                days = max(0, (self._now - first).days)
+                yield self._finding(
+                    "very-new",
+                    Severity.HIGH,
+                    places.get(name),
+                    f"{name} was first uploaded {days} days ago; packages that do harm are mostly found within {least.days}",
+                    f"wait until it is {least.days} days old, or let somebody look at it and waive this",
+                    name,
+                )
+
+    def _from_source(self, subject: Subject, names: list[str], places: dict[str, Direct]) -> Iterator[Finding]:
+        for name in sorted({normalised(name) for name in subject.from_source}):
+            yield self._finding(
+                "built-from-source",
+                Severity.MEDIUM,
+                places.get(name),
+                f"{name} was built from its source distribution, so that its build ran here",
+                "choose a version that has a wheel for this platform",
+                name,
+            )
+
+    def _unused(
+        self, subject: Subject, direct: tuple[Direct, ...], installed: dict[str, Component]
+    ) -> Iterator[Finding]:
+        used = _Used(subject)
+        for item in direct:
+            component = installed.get(item.name)
+            tops = modules(component, subject) if component else None
+            if tops and used.is_complete and tops.isdisjoint(used.modules):
+                yield self._finding(
+                    "unused",
+                    Severity.LOW,
+                    item,
+                    f"no file of the source imports {item.name} ({', '.join(sorted(tops)[:3])})",
+                    "leave it out, unless another package loads it by name",
+                    item.name,
+                )
+
+    def _unmet(self, installed: dict[str, Component], places: dict[str, Direct]) -> Iterator[Finding]:
+        for component in installed.values():
+            for requirement in component.requirements:
+                other = installed.get(normalised(requirement.name))
+                wanted = f"{component.name} {component.version} asks for {requirement.name}{requirement.specifier}"
+                if other is None:
+                    what = f"{wanted}, which is not installed"
+                elif other.parsed and not requirement.specifier.contains(other.parsed, prereleases=True):
+                    what = f"{wanted}; {other.version} is installed"
+                else:
+                    continue
+                yield self._finding(
+                    "unmet",
+                    Severity.MEDIUM,
+                    places.get(component.name),
+                    what,
+                    "choose versions that fit together: casemate deps upgrade",
+                    f"{component.name} {requirement.name}",
+                )
+
+    def _finding(
+        self, rule: str, severity: Severity, place: Direct | None, what: str, fix: str, subject: str
+    ) -> Finding:
+        return Finding(
+            check=self.name,
+            rule=rule,
+            severity=severity,
+            file=place.file if place else _LOCK,
+            line=place.line if place else None,
+            what=what,
+            fix=fix,
+            subject=subject,
+            guarantee="AZR-14",
+        )
+
+
+class _Used:
+    """The top-level modules that the author's files name."""
+
+    def __init__(self, subject: Subject) -> None:
+        self._subject = subject
+        self.is_complete = True
+        """Whether each file could be read; `sast` says which could not."""
+
+    @cached_property
+    def modules(self) -> set[str]:
+        names: set[str] = set()
+        if self._subject.handler:
+            names.add(self._subject.handler)
+        for file in self._subject.files:
+            if file.name.endswith(".py"):
+                try:
+                    names |= imported(file.read(LARGEST))
+                except (Unreadable, SyntaxError, ValueError, RecursionError, MemoryError):
+                    self.is_complete = False
+            elif file.name.endswith(".ipynb"):
+                self.is_complete = False
+        return {name.partition(".")[0] for name in names}
+
+
+def imitated(name: str) -> str | None:
+    """The well-known name that `name` is one slip away from."""
+    if name in POPULAR or name in SOUND:
+        return None
+    joined = name.replace("-", "")
+    if original := _JOINED.get(joined) or _JOINED.get(joined.translate(_LOOKS)):
+        return original
+    if len(joined) < _SHORTEST:
+        return None
+    # By what is left when one letter is taken away: both names of a slip share one of these.
+    for shape in _shapes(joined):
+        for original in _SHAPES.get(shape, ()):
+            if len(original) >= _SHORTEST and _is_slip(joined, original.replace("-", "")):
+                return original
+    return None
+
+
+def _shapes(name: str) -> set[str]:
+    return {name, *(name[:at] + name[at + 1 :] for at in range(len(name)))}
+
+
+def _is_slip(one: str, other: str) -> bool:
+    """Whether one letter is changed, added or left out, or two neighbours are swapped (Damerau-Levenshtein distance 1)."""
+    if len(one) > len(other):
+        one, other = other, one
+    at = 0
+    while at < len(one) and one[at] == other[at]:
+        at += 1
+    if len(one) < len(other):
+        return len(one) + 1 == len(other) and one[at:] == other[at + 1 :]
+    if one[at + 1 :] == other[at + 1 :]:
+        # A digit at the end is mostly the next version of the same people.
+        return not (at == len(one) - 1 and one[at].isdigit() and other[at].isdigit())
+    return one[at : at + 2] == other[at : at + 2][::-1] and one[at + 2 :] == other[at + 2 :]
+
+
+def parsed_date(text: object) -> datetime | None:
+    if not isinstance(text, str):
+        return None
+    try:
+        date = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return date if date.tzinfo else date.replace(tzinfo=UTC)
+
+
+def _by_shape() -> dict[str, list[str]]:
+    shapes: dict[str, list[str]] = {}
+    for name in sorted(POPULAR):
+        for shape in _shapes(name.replace("-", "")):
+            shapes.setdefault(shape, []).append(name)
+    return shapes
+
+
+_JOINED: Final = {sys.intern(name.replace("-", "")): name for name in sorted(POPULAR)}
+_SHAPES: Final = _by_shape()
