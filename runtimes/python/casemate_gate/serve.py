@@ -11,7 +11,10 @@ import socket
 import traceback
 from typing import Any, Final
 
+from casemate_gate.database import read_export
+from casemate_gate.match import match
 from casemate_gate.problems import Problem, encoded, parse, text
+from casemate_gate.sbom import sbom
 from casemate_gate.scan import scan
 from casemate_runtime.faults import ProtocolError
 from casemate_runtime.frames import PROGRESS, SCAN, SCANNED, WARM, Channel, Frame, decode_fields
@@ -71,5 +74,13 @@ class Server:
         match text(request, "operation"):
             case "scan":
                 return encoded(scan(request, secrets, progress))
+            case "match":
+                return encoded(match(request))
+            case "import":
+                if descriptor is None:
+                    raise Problem("there is no archive with the request")
+                return read_export(descriptor)
+            case "sbom":
+                return sbom(request).encode("utf-8", "backslashreplace")
             case other:
                 raise Problem(f"there is no operation {other[:40]}")

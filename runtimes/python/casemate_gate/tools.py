@@ -23,6 +23,9 @@ def load() -> None:
     import casemate_gate.checks.sast
     import casemate_gate.checks.secrets
     import casemate_gate.components
+    import casemate_gate.database
+    import casemate_gate.match
+    import casemate_gate.sbom
 
     sys.setrecursionlimit(2_000)
     casemate_gate.checks.sast.prepare()

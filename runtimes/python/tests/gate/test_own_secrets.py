@@ -39,6 +39,7 @@ SECRET = b"plant/api/KEY\0" + VALUE.encode()
         zipped({"x.zip": zipped({"b.txt": VALUE.encode()}, 0)}),
         gzip.compress(b"before " + VALUE.encode()),
     ],
+    ids=range(17),
 )
 def test_a_value_is_found_in_any_spelling(bundle: Make, spelled: bytes) -> None:
     prefix = b"" if spelled.startswith((b"PK", b"\x1f\x8b")) else b"# one\n# two\n  "

@@ -82,6 +82,7 @@ def test_a_notebook_and_a_script_without_suffix_are_read(bundle: Make) -> None:
         b"# coding: utf-8\nx = '\xff'\n",
         b"if 1:\n" + b"".join(b" " * depth + b"if 1:\n" for depth in range(1, 120)),
     ],
+    ids=range(11),
 )
 def test_a_file_that_does_not_parse_is_no_clean_one(bundle: Make, content: bytes) -> None:
     findings = bundle({"bad.py": content, "good.py": "eval(1)"}).found(Sast())

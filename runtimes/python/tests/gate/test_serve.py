@@ -60,7 +60,7 @@ class Client:
         descriptors = [] if descriptor is None else [descriptor]
         socket.send_fds(self._socket, [header[:1]], descriptors)
         self._socket.sendall(header[1:] + meta + body)
-        progress = []
+        progress: list[dict[str, Any]] = []
         while True:
             head = self._exactly(16)
             length, kind, status = int.from_bytes(head[:4], "big"), head[4], int.from_bytes(head[6:8], "big")
@@ -132,6 +132,7 @@ def test_a_small_source_takes_well_below_half_a_second(client: Client, bundle: M
         b'{"operation": "other"}',
         b'{"operation": "scan"}',
     ],
+    ids=range(8),
 )
 def test_what_cannot_be_done_is_a_problem_and_no_end(client: Client, request_: bytes) -> None:
     status, body, _ = client.ask(request_)
