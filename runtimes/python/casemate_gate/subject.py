@@ -36,10 +36,8 @@ class File:
     path: str
     name: str
     size: int
-
-    @property
-    def is_vendored(self) -> bool:
-        return self.name.startswith((VENDORED, DEPENDENCIES))
+    is_vendored: bool = False
+    """Other people's code, whose author is not asked to mend it."""
 
     @property
     def is_dependency(self) -> bool:
@@ -121,8 +119,7 @@ class Subject:
     from_source: frozenset[str] = frozenset()
     is_project: bool = False
     """A person's folder, not a bundle: version control and virtual environments in it are none of its content."""
-    hidden: tuple[str, ...] = ()
-    """Folders of a project that are scanned as subjects of their own."""
+    vendored: tuple[str, ...] = (VENDORED,)
     omitted: list[Unreadable] = field(default_factory=list)
     """What the walk could not reach."""
 
@@ -144,6 +141,7 @@ class Subject:
 
     def _walk(self, root: Path, prefix: str) -> list[File]:
         found: list[File] = []
+        foreign = (*self.vendored, DEPENDENCIES)
         folders: list[tuple[str, str, int]] = [(os.fspath(root), prefix, 0)]
         while folders:
             path, shown, depth = folders.pop()
@@ -157,13 +155,14 @@ class Subject:
                 name = shown + display(entry.name)
                 try:
                     if entry.is_dir(follow_symlinks=False):
-                        if self._enters(entry.name, name):
+                        if self._enters(entry.name):
                             if depth >= DEEPEST:
                                 self.omitted.append(Unreadable(name, f"folders are nested deeper than {DEEPEST}"))
                             else:
                                 folders.append((entry.path, f"{name}/", depth + 1))
                     elif entry.is_file(follow_symlinks=False):
-                        found.append(File(entry.path, name, entry.stat(follow_symlinks=False).st_size))
+                        size = entry.stat(follow_symlinks=False).st_size
+                        found.append(File(entry.path, name, size, name.startswith(foreign)))
                 except OSError as error:
                     self.omitted.append(Unreadable(name, f"it can't be read: {error.strerror}"))
                 if len(found) > MOST_FILES:
@@ -172,8 +171,8 @@ class Subject:
         found.sort(key=lambda file: file.name)
         return found
 
-    def _enters(self, entry: str, name: str) -> bool:
-        return not self.is_project or (entry not in _NEVER_IN_A_PROJECT and name not in self.hidden)
+    def _enters(self, entry: str) -> bool:
+        return not self.is_project or entry not in _NEVER_IN_A_PROJECT
 
 
 def display(name: str) -> str:

@@ -89,7 +89,7 @@ class Secrets:
             honours = subject.settings.nosec
             known = beside.get(_source_of(file.name), set()) if file.name.endswith(".pyc") else set()
             seen = beside.setdefault(file.name, set())
-            for finding, value in self._in(Member(file.name, content), file, honours):
+            for finding, value in self.within(Member(file.name, content), file, honours):
                 if value not in known:
                     seen.add(value)
                     yield finding
@@ -97,10 +97,10 @@ class Secrets:
                 if isinstance(member, Unreadable):
                     yield incomplete(self.name, member)
                 else:
-                    for finding, _ in self._in(member, file, honours):
+                    for finding, _ in self.within(member, file, honours):
                         yield finding
 
-    def _in(self, member: Member, file: File, honours: bool) -> Iterator[tuple[Finding, str]]:
+    def within(self, member: Member, file: File, honours: bool) -> Iterator[tuple[Finding, str]]:
         text = decode(member.content)
         is_binary = text is None
         if text is None:

@@ -1,0 +1,86 @@
+"""The operation `project`: a person's folder, with the settings of whatever platform it was written for."""
+
+from __future__ import annotations
+
+import importlib
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+from casemate_gate.checks.check import Check
+from casemate_gate.checks.files import Files
+from casemate_gate.checks.requirement_lines import PinnedLines, RequirementLines
+from casemate_gate.checks.sast import Sast
+from casemate_gate.checks.secrets import Secrets
+from casemate_gate.database import load
+from casemate_gate.findings import Finding, Severity
+from casemate_gate.problems import Problem, text
+from casemate_gate.runner import Progress, run
+from casemate_gate.subject import VENDORED, Settings, Subject
+
+
+class _Readers(Protocol):
+    def examine(self, root: Path) -> Iterable[Finding]: ...
+
+
+class Platforms:
+    """What the readers of other platforms' files find."""
+
+    name = "project"
+
+    def __init__(self) -> None:
+        self._readers = cast(_Readers, importlib.import_module("casemate_gate.projects"))
+
+    def examine(self, subject: Subject) -> Iterable[Finding]:
+        return self._readers.examine(subject.source)
+
+
+def project(request: Mapping[str, Any], progress: Progress | None = None) -> dict[str, Any]:
+    started = time.monotonic()
+    root = Path(text(request, "path"))
+    if not root.is_absolute() or not root.is_dir():
+        raise Problem("path is no folder; it has to be absolute")
+    try:
+        settings = Settings.parse(request.get("settings"))
+    except ValueError as error:
+        raise Problem(str(error)) from None
+    subject = Subject(
+        root.resolve(), settings=settings, is_project=True, vendored=(VENDORED, *_vendored(request.get("sources")))
+    )
+    checks: list[Check] = [Secrets(), Sast(), RequirementLines(), Files(), Platforms()]
+    if request.get("advisories") is not None:
+        checks.append(PinnedLines(records(text(request, "advisories")), _unscored(request)))
+    findings = run(subject, checks, progress)
+    return {
+        "findings": [finding.as_json() for finding in findings],
+        "milliseconds": round((time.monotonic() - started) * 1000),
+    }
+
+
+def records(path: str) -> list[dict[str, Any]]:
+    try:
+        return load(Path(path).read_bytes())
+    except OSError as error:
+        raise Problem(f"the advisories can't be read: {error.strerror}") from None
+
+
+def _unscored(request: Mapping[str, Any]) -> Severity:
+    settings = request.get("settings") or {}
+    return Severity.MEDIUM if settings.get("unscored") == "warn" else Severity.HIGH
+
+
+def _vendored(sources: object) -> list[str]:
+    """Where the functions' sources have other people's code."""
+    if sources is None:
+        return []
+    if not isinstance(sources, list):
+        raise Problem("sources is no list")
+    found = []
+    for source in sources:
+        path = source.get("path") if isinstance(source, Mapping) else None
+        if not isinstance(path, str):
+            raise Problem("sources holds something without a path")
+        folder = path.strip("/").removeprefix("./")
+        found.append(f"{folder}/{VENDORED}" if folder not in ("", ".") else VENDORED)
+    return found
