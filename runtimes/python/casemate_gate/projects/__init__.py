@@ -55,7 +55,7 @@ def _examine_file(root: Path, file: File) -> Iterable[Finding]:
         report.add(UNREADABLE, problem.line, "file", f"{quoted(file.name)} can't be read: {problem.why}")
     except (RecursionError, MemoryError):
         report.add(UNREADABLE, None, "file", f"{quoted(file.name)} can't be read: it is nested too deep")
-    return report.findings
+    return sorted(report.findings, key=lambda finding: finding.line or 0)
 
 
 def _read(root: Path, file: File, report: Report) -> None:

@@ -23,7 +23,7 @@ def check_secret(report: Report, node: Node | None, where: str, rule: Rule) -> N
     """Where all values are secrets: each that is no reference."""
     for item in fields(node):
         value = text_of(item.value)
-        if value is not None and looks.is_written_out(value):
+        if value is not None and looks.is_written_out(item.name, value):
             what = f"{where}: the value of the secret {quoted(item.name)} is written in the file"
             report.add(rule, item.line, f"{where}.{item.name}", what, item.name)
 

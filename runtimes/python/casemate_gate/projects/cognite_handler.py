@@ -25,7 +25,7 @@ SECRET_LOGGED: Final = Rule(
     Severity.HIGH,
     "COG-12",
     "print the secret's name only; and replace the secret where the function ran already",
-    "secretsInResponse: redact",
+    "secrets: [{name}]",
 )
 SECRET_RETURNED: Final = Rule(
     "cognite/secret-returned",
@@ -93,22 +93,21 @@ def _check_secrets(function: Function, is_handle: bool, report: Report) -> None:
         if isinstance(node, ast.Call) and _is_log(node):
             hit = next((one for one in arguments(node) if secrets.carries(one)), None)
             if hit is not None:
-                _report_secret(SECRET_LOGGED, "prints", node, secrets.named(hit), function, report)
+                _report_secret(SECRET_LOGGED, "prints", node, secrets.key(hit), function, report)
             elif any(_is_client(one) for one in arguments(node)):
                 report.add(CLIENT_LOGGED, node.lineno, function.name, f"{function.name}() prints its client")
         elif isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call):
             hit = next((one for one in arguments(node.exc) if secrets.carries(one)), None)
             if hit is not None:
-                _report_secret(SECRET_LOGGED, "raises an error with", node, secrets.named(hit), function, report)
+                _report_secret(SECRET_LOGGED, "raises an error with", node, secrets.key(hit), function, report)
         elif is_handle and isinstance(node, ast.Return) and secrets.carries(node.value):
-            assert node.value is not None
-            _report_secret(SECRET_RETURNED, "returns", node, secrets.named(node.value), function, report)
+            _report_secret(SECRET_RETURNED, "returns", node, secrets.key(node.value), function, report)
 
 
 def _report_secret(
     rule: Rule, does: str, node: ast.stmt | ast.expr, name: str, function: Function, report: Report
 ) -> None:
-    what = f"the secret {quoted(name)}" if name and name != "secrets" else "its secrets" if name else "its token"
+    what = f"the secret {quoted(name)}" if name else "its secrets" if "secrets" in parameters(function) else "its token"
     report.add(rule, node.lineno, f"{function.name}.{name}", f"{function.name}() {does} {what}", name)
 
 
@@ -134,7 +133,7 @@ def _check_credentials(module: ast.Module, report: Report) -> None:
             given.append(("token", node.args[0]))
         for name, value in given:
             text = literal(value)
-            if value is not None and text and looks.is_written_out(text):
+            if value is not None and text and looks.is_written_out(name, text):
                 what = f"the {name} of {called(node)} is written in the code"
                 report.add(SECRET_IN_CODE, value.lineno, f"{called(node)}.{name}", what, name.upper())
 

@@ -130,7 +130,7 @@ def _examine_schedule(node: Node, report: Report) -> None:
         report.add(BORROWED_RIGHTS, authentication.line if authentication else node.line, name, what)
     else:
         secret = field_at(authentication.value, "clientSecret")
-        if secret and looks.is_written_out(text_of(secret.value) or ""):
+        if secret and looks.is_written_out(secret.name, text_of(secret.value) or ""):
             what = f"the schedule {quoted(name)}: its clientSecret is written in the file"
             report.add(SECRET_IN_FILE, secret.line, f"{name}.clientSecret", what, "CLIENT_SECRET")
     check_clear(report, value_at(node, "data"), f"{name}.data", SECRET_IN_ENV, SECRET_THROUGH_ENV)

@@ -47,7 +47,7 @@ def examine_config(document: Node, report: Report) -> None:
 
 
 def _is_secret(item: Field, value: str | None) -> bool:
-    if not value or not looks.is_written_out(value):
+    if not value or not looks.is_written_out(item.name, value):
         return False
     return item.name.lower() not in _NAMES or looks.is_exposed(item.name, value)
 

@@ -65,12 +65,14 @@ def is_exposed(name: str, value: str) -> bool:
     return _literal_default(name, value) or _is_exposed_literal(name, _without_references(value))
 
 
-def is_written_out(value: str) -> bool:
-    """Whether what stands where only secrets stand is a value, rather than a reference to one or a placeholder."""
+def is_written_out(name: str, value: str) -> bool:
+    """Whether what stands where only secrets stand is one, and no reference, no placeholder, and no port or address either."""
     value = value[:_LONGEST]
     default = _DEFAULT.fullmatch(value.strip())
     if default:
         return bool(default[1]) and not is_placeholder(default[1])
+    if not has_secret_name(name) and not _is_form(value) and _is_plain(value):
+        return False
     return bool(_without_references(value).strip()) and not is_placeholder(value) and not is_reference(value)
 
 

@@ -52,7 +52,7 @@ def examine(root: Node, report: Report) -> None:
     _check_settings(provider, "provider", report)
     for name in _CREDENTIALS:
         found = field_at(provider, name)
-        if found and looks.is_written_out(text_of(found.value) or ""):
+        if found and looks.is_written_out(name, text_of(found.value) or ""):
             what = f"provider: the value of {quoted(name)} is written in the file"
             report.add(SECRET_IN_FILE, found.line, f"provider.{name}", what, "SCW_SECRET_KEY")
     default = field_at(provider, "runtime")

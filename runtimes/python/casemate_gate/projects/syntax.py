@@ -78,7 +78,7 @@ class Carriers:
 
     def __init__(self, body: Iterable[ast.AST], names: Iterable[str], sources: frozenset[str] = frozenset()) -> None:
         """`body`: all that is in the function, in order. `sources`: names of what gives such a value when it is called."""
-        self._names = set(names)
+        self._names = dict.fromkeys(names, "")  # with the key by which each was taken out
         self._given = frozenset(self._names)
         self._sources = sources
         body = list(body)
@@ -116,16 +116,17 @@ class Carriers:
                 return any(self.carries(part) for part in parts)
         return False
 
-    def named(self, node: ast.AST) -> str:
-        """The key by which a value is taken out, `API_KEY` of `secrets["API_KEY"]`; else the variable's name."""
-        for part in ast.walk(node):
+    def key(self, node: ast.AST | None) -> str:
+        """Under which name the value was taken out, `API_KEY` of `secrets["API_KEY"]`; nothing where that isn't told."""
+        for part in ast.walk(node) if node else ():
+            if isinstance(part, ast.Name) and self._names.get(part.id):
+                return self._names[part.id]
             if isinstance(part, ast.Subscript) and self.carries(part.value) and (key := literal(part.slice)):
                 return key
             takes = isinstance(part, ast.Call) and called(part) in ("get", "pop") and part.args and self.carries(part)
             if takes and isinstance(part, ast.Call) and (key := literal(part.args[0])):
                 return key
-        names = sorted(part.id for part in ast.walk(node) if isinstance(part, ast.Name) and part.id in self._names)
-        return names[0] if names else ""
+        return ""
 
     def _call_carries(self, call: ast.Call) -> bool:
         name = called(call)
@@ -147,14 +148,18 @@ class Carriers:
     def _follow(self, node: ast.AST) -> None:
         match node:
             case ast.Assign(targets=targets, value=value) if self.carries(value):
-                self._names.update(target.id for target in targets if isinstance(target, ast.Name))
-            case ast.AnnAssign(target=ast.Name(id=name), value=value) if self.carries(value):
-                self._names.add(name)
-            case ast.AugAssign(target=ast.Name(id=name), value=value) if self.carries(value):
-                self._names.add(name)
-            case ast.NamedExpr(target=ast.Name(id=name), value=value) if self.carries(value):
-                self._names.add(name)
+                self._add(targets, value)
+            case (
+                ast.AnnAssign(target=target, value=value)
+                | ast.AugAssign(target=target, value=value)
+                | ast.NamedExpr(target=target, value=value)
+            ) if self.carries(value):
+                self._add([target], value)
             case ast.For(target=target, iter=ast.Call() as iterated) if self.carries(iterated):
                 last = target.elts[-1] if isinstance(target, ast.Tuple) and target.elts else target
-                if isinstance(last, ast.Name):
-                    self._names.add(last.id)
+                self._add([last], None)
+
+    def _add(self, targets: list[ast.expr], value: ast.expr | None) -> None:
+        for target in targets:
+            if isinstance(target, ast.Name):
+                self._names.setdefault(target.id, self.key(value))

@@ -90,11 +90,11 @@ def _check_settings(block: Block, where: str, report: Report) -> None:
             _report_connection(item.name, item.line, f"{where}.app_settings", report)
     for connection in blocks_at(block.body, "connection_string"):
         value = field_at(connection, "value")
-        if value and looks.is_written_out(text_of(value.value) or ""):
+        if value and looks.is_written_out("connection", text_of(value.value) or ""):
             what = f"{where}: the value of a connection_string is written in the file"
             report.add(SECRET_IN_SETTINGS, value.line, f"{where}.connection_string", what)
     key = field_at(block.body, "storage_account_access_key") or field_at(block.body, "storage_access_key")
-    if key and looks.is_written_out(text_of(key.value) or ""):
+    if key and looks.is_written_out(key.name, text_of(key.value) or ""):
         report.add(SECRET_IN_SETTINGS, key.line, f"{where}.{key.name}", f"{where}: {key.name} is written in the file")
     elif key and not is_missing(key.value):
         _report_connection(key.name, key.line, where, report)
@@ -114,7 +114,7 @@ def _is_connection(value: Node) -> bool:
 
 
 def _check_site(site: Node, where: str, report: Report) -> None:
-    tls = field_at(site, "minimum_tls_version")
+    tls = field_at(site, "minimum_tls_version") or field_at(site, "min_tls_version")
     if tls and text_of(tls.value) in ("1.0", "1.1"):
         report.add(OLD_TLS, tls.line, where, f"{where} speaks TLS {text_of(tls.value)}, which is broken")
     ftp = field_at(site, "ftps_state")

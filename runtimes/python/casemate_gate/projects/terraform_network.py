@@ -10,9 +10,7 @@ from casemate_gate.projects.hcl_tree import Block, blocks_at
 from casemate_gate.projects.rules import Report, Rule
 from casemate_gate.projects.tree import Field, Node, field_at, items, text_at, text_of
 
-WIDE_IN: Final = Rule(
-    "terraform/wide-inbound", Severity.MEDIUM, "AZR-20", "name the addresses that may come in", "access: private"
-)
+WIDE_IN: Final = Rule("terraform/wide-inbound", Severity.MEDIUM, "AZR-20", "name the addresses that may come in")
 WIDE_OUT: Final = Rule(
     "terraform/wide-outbound", Severity.MEDIUM, "COG-24", "name what may be reached", 'egress: ["api.example.com:443"]'
 )

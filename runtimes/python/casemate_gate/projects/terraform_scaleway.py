@@ -50,7 +50,7 @@ NO_LIMITS: Final = Rule(
 OLD_RUNTIME: Final = Rule(
     "terraform/old-runtime", Severity.MEDIUM, "AZR-7", "choose a runtime that still gets fixes", "runtime: python3.11"
 )
-ENDLESS_TOKEN: Final = Rule("terraform/endless-token", Severity.MEDIUM, "SCW-4", "write expires_at", "access: private")
+ENDLESS_TOKEN: Final = Rule("terraform/endless-token", Severity.MEDIUM, "SCW-4", "write expires_at")
 
 _SETTINGS: Final = frozenset(
     ("scaleway_function", "scaleway_function_namespace", "scaleway_container", "scaleway_container_namespace")
