@@ -103,6 +103,8 @@ def _read_yaml(file: File, report: Report) -> None:
     except Unreadable:
         return  # nothing says that it is of a kind that is read
     if _KUBERNETES.search(text):
+        if "{{" in text and "kyma-project.io/" not in text:
+            return  # a template of some chart's, which is no manifest yet
         for document in yaml_tree.read(text):
             kyma.examine(document, report)
     elif "functions" in file.folders and _TOOLKIT_KEYS.search(text):

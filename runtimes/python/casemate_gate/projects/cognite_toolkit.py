@@ -78,10 +78,6 @@ def with_variables(text: str) -> str:
     return _VARIABLE.sub(r"$(\1)", text)
 
 
-def is_function(node: Node) -> bool:
-    return any(field_at(one, "functionPath") or field_at(one, "externalId") for one in items(node) or [node])
-
-
 def examine(root: Node, report: Report) -> None:
     for one in items(root) or [root]:
         if field_at(one, "cronExpression") or field_at(one, "functionExternalId"):

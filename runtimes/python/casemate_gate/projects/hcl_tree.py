@@ -10,6 +10,7 @@ from typing import Any, Final
 from casemate_gate.projects import json_tree
 from casemate_gate.projects.tree import DEEPEST, MOST_NODES, Fields, Items, Node, Text, Unknown, Unreadable, fields
 
+_LARGEST: Final = 256 << 10  # which the parser takes three seconds for
 _LONGEST_SOURCE: Final = 2000
 # What the parser makes of one value, from the value itself down to the next one.
 _WRAPPERS: Final = frozenset(("expr_term", "string_part", "interpolation"))
@@ -39,6 +40,8 @@ class Document:
 
 
 def read(text: str) -> Document:
+    if len(text) > _LARGEST:
+        raise Unreadable("this file is larger than 256 KiB")
     blocks: list[Block] = []
     body = _Converter(text).body(_parsed(text), blocks)
     return Document(blocks, body)
@@ -202,7 +205,7 @@ class _Converter:
 
 def _heredoc(token: str, line: int) -> Text:
     """`<<EOT` or `<<-EOT`, which takes away the spaces that all lines begin with."""
-    lines = token.splitlines()[1:-1]
+    lines = token.rstrip("\r\n").replace("\r\n", "\n").split("\n")[1:-1]
     if token.startswith("<<-"):
         spaces = min((len(one) - len(one.lstrip(" ")) for one in lines if one.strip()), default=0)
         lines = [one[spaces:] for one in lines]

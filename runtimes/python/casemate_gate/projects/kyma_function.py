@@ -121,7 +121,7 @@ def _check_code(spec: Node, function: str, report: Report) -> None:
     code = value_at(spec, "source", "inline", "source") or value_at(spec, "source")
     if not isinstance(code, Text):
         return
-    for number, line in enumerate(code.text.splitlines()):
+    for number, line in enumerate(code.text.split("\n")):
         if len(line) > 10_000:
             continue
         for name, _, value in _ASSIGNED.findall(line):

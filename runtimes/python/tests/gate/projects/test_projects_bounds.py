@@ -34,6 +34,7 @@ MERGES = "a: &a {x: 1}\n" + "".join(
         ("fn.yaml", "apiVersion: serverless.kyma-project.io/v1alpha2\nkind: {{ .Values.kind }}x\n", 2),
         ("a.Function.yaml", "externalId: a\n\tb: c\n", 2),
         ("main.tf", 'resource "a" "b" {\n  c = \n}\n', 2),
+        ("main.tf", "#" * 300_000, None),
         ("main.tf", "a = " + "[" * 5000 + "]" * 5000, 1),
         ("main.tf.json", '{"resource":\n {]}', 2),
         ("host.json", '{"a":\n1', 2),
@@ -45,7 +46,7 @@ MERGES = "a: &a {x: 1}\n" + "".join(
         ("function_app.py", "import azure.functions\nx = 'a\0'\n", None),
         ("function_app.py", b"import azure.functions\n# \xff\n", 2),
     ],
-    ids=range(22),
+    ids=range(23),
 )
 def test_what_cannot_be_read_is_one_finding_with_its_line(
     name: str, content: str | bytes, line: int | None, tmp_path: Path

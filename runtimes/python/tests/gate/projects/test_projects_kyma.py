@@ -242,6 +242,9 @@ def test_a_well_made_manifest_has_no_finding(text: str, tmp_path: Path) -> None:
 
 
 def test_yaml_of_other_kinds_is_left_alone_though_it_may_be_broken(tmp_path: Path) -> None:
+    assert (
+        found(tmp_path, {"secret.yaml": "kind: Secret\ndata:\n{{- range .Values.keys }}\n  a: [\n{{- end }}\n"}) == []
+    )
     assert found(tmp_path, {"a.yaml": "a: [b", "b.yml": "password: hunter22\n", "c.yaml": b"\xff\xfe"}) == []
 
 
