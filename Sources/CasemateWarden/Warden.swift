@@ -63,8 +63,10 @@ final class Warden {
         try Files.makeDirectories(sandboxes, mode: 0o711)
         try check(cl_mount("casemate", sandboxes, "tmpfs", UInt(MS_NOSUID | MS_NODEV), "mode=711,size=64m"), "mounting \(sandboxes)")
         try Files.makeDirectories(sandboxes + "/.crun", mode: 0o700)
-        // The shim's own copy: the checkout may lie where only root can enter, with modes that only root can read.
-        try copyShim(from: settings.parts + "/python/casemate_runtime", to: sandboxes + "/.shim/casemate_runtime")
+        // Copies of our own: the checkout may lie where only root can enter, with modes that only root can read.
+        for package in ["casemate_runtime", "casemate_gate"] {
+            try copyShim(from: "\(settings.parts)/python/\(package)", to: "\(sandboxes)/.shim/\(package)")
+        }
     }
 
     private static func copyShim(from source: String, to target: String) throws(SystemError) {

@@ -56,7 +56,7 @@ extension Warden {
 
     private func specialise(_ id: UInt32, _ bundle: BundleDigest, _ limits: SandboxLimits, request: UInt32, from fd: Int32) {
         guard let sandbox = owned(id, by: fd) else { return refuse(.unknownSandbox, "no sandbox \(id)", request: request, to: fd) }
-        guard sandbox.purpose == .run, case .waiting(let pid) = sandbox.state else {
+        guard case .waiting(let pid) = sandbox.state, !sandbox.showsBundle else {
             return refuse(.wrongState, "sandbox \(id) is not waiting", request: request, to: fd)
         }
         do throws(SystemError) {
@@ -67,8 +67,13 @@ extension Warden {
                 return refuse(.digestMismatch, "the bundle on disk is not the one that was stored", request: request, to: fd)
             case .intact: break
             }
-            try sandbox.attach(bundleAt: BundleStore.name(bundle), limits: limits, pid: pid)
-            sandbox.state = .specialised(pid: pid)
+            if sandbox.purpose == .run {
+                try sandbox.attach(bundleAt: BundleStore.name(bundle), limits: limits, pid: pid)
+                sandbox.state = .specialised(pid: pid)
+            } else {
+                // It takes its packages from there, or is searched.
+                try sandbox.show(bundleAt: BundleStore.name(bundle))
+            }
             send(.done, request: request, to: fd)
         } catch {
             Journal.write("specialising: \(error)")

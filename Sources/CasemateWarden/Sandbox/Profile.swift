@@ -1,4 +1,5 @@
 import CasemateLinux
+import CasemateWire
 import Glibc
 
 /// An installed runtime and its OCI template, into which only the warden's own ids, paths and numbers are put.
@@ -50,4 +51,14 @@ struct Profile {
 }
 
 /// Which template of a profile: the end of its file's name.
-enum SandboxPurposeName: String { case run, build }
+enum SandboxPurposeName: String {
+    case run, build, scan
+
+    init(_ purpose: SandboxPurpose) {
+        switch purpose {
+        case .run: self = .run
+        case .build: self = .build
+        case .scan: self = .scan
+        }
+    }
+}

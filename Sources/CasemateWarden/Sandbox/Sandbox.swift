@@ -41,6 +41,8 @@ final class Sandbox {
     let owner: Int32
     var state: State
     var hasResolver = false
+    /// A bundle is attached; there is one at most.
+    private(set) var showsBundle = false
     /// Opened in its network, the resolver's apart.
     var listeners = 0
     static let mostListeners = 1024
@@ -69,7 +71,7 @@ final class Sandbox {
         startLimits = limits
         lease = try UIDLease(startingAt: id % UIDLease.count)
         cgroup = cgroups.group("\(settings.cgroup)/s\(id)")
-        let profile = try Profile(name: name, purpose: purpose == .run ? .run : .build, settings: settings)
+        let profile = try Profile(name: name, purpose: SandboxPurposeName(purpose), settings: settings)
         let folder = "\(settings.run)/sb/s\(id)"
         let insideUID = lease.hostUID + 1000
 
@@ -134,6 +136,14 @@ final class Sandbox {
     /// What crun said, for the operator; empty when it said nothing.
     var startLog: String { ((try? Files.text(folder + "/crun.log")) ?? "").split(separator: "\n").last.map(String.init) ?? "" }
 
+    /// Attaches a bundle, read-only, where code of a user's does not run: it keeps the limits that it was made with.
+    func show(bundleAt name: String) throws(SystemError) {
+        let tree = Descriptor(try check(cl_overlay_readonly(name), "opening bundle \(name)"))
+        defer { tree.staysOpen() }
+        try check(cl_attach_tree(tree.raw, folder + "/fn"), "attaching bundle \(name)")
+        showsBundle = true
+    }
+
     /// Sets the final limits and attaches the bundle, read-only. The store is the worker's current folder.
     func attach(bundleAt name: String, limits: SandboxLimits, pid: pid_t) throws(SystemError) {
         // Most functions have the limits that their sandbox was made with.
@@ -148,9 +158,7 @@ final class Sandbox {
         }
         // A memfd is not in /tmp; this bounds it (hard limits can be lowered, never raised again).
         try check(cl_limit_file_size(pid, limits.tmpInBytes), "limiting file sizes")
-        let tree = Descriptor(try check(cl_overlay_readonly(name), "opening bundle \(name)"))
-        defer { tree.staysOpen() }
-        try check(cl_attach_tree(tree.raw, folder + "/fn"), "attaching bundle \(name)")
+        try show(bundleAt: name)
     }
 
     /// SIGKILL to pid 1 of its namespace: the kernel kills the rest. The pid is ours until we reap it.

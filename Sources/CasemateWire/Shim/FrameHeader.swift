@@ -6,7 +6,7 @@ public struct FrameHeader: Equatable, Sendable {
 
     public enum Kind: UInt8, Sendable {
         case specialise = 0x01, invoke, build, check, scan, invokeIsolated
-        case warm = 0x81, specialised, reply, built, scanned, printed, ready
+        case warm = 0x81, specialised, reply, built, scanned, printed, ready, progress
     }
 
     /// What became of a call, in a reply's flags.
@@ -43,20 +43,24 @@ public struct FrameHeader: Equatable, Sendable {
         return out.bytes
     }
 
+    /// - Parameter tellsProgress: whether it is one of those sandboxes that say how far they are.
     /// - Throws: `.unknownKind` for a kind that shims don't send, `.tooLong` beyond `maximumBodyLength` or the meta limit.
     public init(
-        fromShim fields: (body: UInt32, kind: UInt8, flags: UInt8, status: UInt16, meta: UInt32, call: UInt32), maximumBodyLength: Int
+        fromShim fields: (body: UInt32, kind: UInt8, flags: UInt8, status: UInt16, meta: UInt32, call: UInt32), maximumBodyLength: Int,
+        tellsProgress: Bool = false
     )
         throws(WireError)
     {
-        guard fields.kind & 0x80 != 0, let kind = Kind(rawValue: fields.kind) else { throw .unknownKind }
+        guard fields.kind & 0x80 != 0, let kind = Kind(rawValue: fields.kind), kind != .progress || tellsProgress else {
+            throw .unknownKind
+        }
         guard Int(fields.meta) <= Self.maximumMetaLength, Int(fields.body) <= maximumBodyLength else { throw .tooLong }
         self.init(
             kind: kind, flags: fields.flags, status: fields.status, metaLength: Int(fields.meta), bodyLength: Int(fields.body),
             call: fields.call)
     }
 
-    public init(fromShim bytes: [UInt8], maximumBodyLength: Int) throws(WireError) {
+    public init(fromShim bytes: [UInt8], maximumBodyLength: Int, tellsProgress: Bool = false) throws(WireError) {
         var input = ByteReader(bytes)
         let body = try input.integer(UInt32.self)
         let kind = try input.integer(UInt8.self)
@@ -65,6 +69,7 @@ public struct FrameHeader: Equatable, Sendable {
         let meta = try input.integer(UInt32.self)
         let call = try input.integer(UInt32.self)
         try input.finish()
-        try self.init(fromShim: (body, kind, flags, status, meta, call), maximumBodyLength: maximumBodyLength)
+        try self.init(
+            fromShim: (body, kind, flags, status, meta, call), maximumBodyLength: maximumBodyLength, tellsProgress: tellsProgress)
     }
 }

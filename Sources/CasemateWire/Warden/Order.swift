@@ -70,6 +70,8 @@ public enum SandboxPurpose: UInt8, Sendable {
     case run = 1
     /// Unpacks and builds one upload into its own size-capped folder.
     case build = 2
+    /// Searches one bundle; nothing of a user's runs in it.
+    case scan = 3
 }
 
 /// Limits of one sandbox, enforced by cgroups and mount options.
