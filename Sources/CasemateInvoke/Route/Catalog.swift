@@ -26,13 +26,16 @@ package final class Deployed: Sendable {
     package let reachable: [AllowedHost]
     /// How often it may be called, by its manifest and its namespace; nil for as often as it can serve.
     package let rate: RateLimits?
+    /// Why no call of it runs; nil where they do.
+    package let disabled: String?
 
     package init(
         id: FunctionId, namespaceId: NamespaceId, name: FunctionName, revision: Revision?, spec: FunctionSpec?, wrappedDataKey: WrappedKey,
         secrets: [SealedSecret], formerSecrets: [SealedSecret] = [], generation: UInt64 = 0, loadInMilliseconds: Int? = nil,
         granted: Set<AllowedHost> = [],
-        policy: NamespacePolicy = NamespacePolicy()
+        policy: NamespacePolicy = NamespacePolicy(), disabled: String? = nil
     ) {
+        self.disabled = disabled
         self.id = id
         self.namespaceId = namespaceId
         self.name = name
@@ -71,7 +74,7 @@ package final class Deployed: Sendable {
             wrappedDataKey: wrappedDataKey ?? self.wrappedDataKey, secrets: secrets,
             formerSecrets: formerSecrets ?? self.formerSecrets, generation: generation, loadInMilliseconds: loadInMilliseconds,
             granted: granted,
-            policy: policy)
+            policy: policy, disabled: disabled)
     }
 }
 

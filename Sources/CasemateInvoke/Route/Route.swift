@@ -44,9 +44,10 @@ package struct Route {
 
     package init() {}
 
-    /// - Throws: `.notFound` for a function that was never deployed (its secrets may exist already); `.rateLimited`.
+    /// - Throws: `.functionDisabled`; `.notFound` for a function that was never deployed (its secrets may exist already); `.rateLimited`.
     package func callAsFunction(_ authorized: AuthorizedCall) throws(Problem) -> RoutedCall {
         guard let routing = Routing(authorized.function) else { throw Problem(.notFound, "the function has not been deployed yet") }
+        if let why = routing.function.disabled { throw Problem(.functionDisabled, "no call of this function runs: \(why)") }
         if let rate = routing.function.rate {
             try limiter.take(
                 rate, routing.function.id, authorized.principal, authorized.call.source, at: authorized.call.received.uptimeNanoseconds)

@@ -60,6 +60,13 @@ extension AuditKind {
     public static let functionDeleted = Self("function.deleted", "a function was deleted, and its data key with it")
     public static let revisionTampered = Self("function.tampered", "a revision or its bundle is not what was signed")
 
+    public static let functionDisabled = Self("function.disabled", "no call of a function runs any more")
+    public static let functionEnabled = Self("function.enabled", "calls of a function run again")
+    public static let functionVulnerable = Self("function.vulnerable", "an advisory has come up for what a live function runs")
+    public static let findingWaived = Self("gate.waived", "somebody lets a finding of the gate pass, for a time")
+    public static let waiverRemoved = Self("gate.waiver-removed", "a finding of the gate is not let pass any more")
+    public static let advisoriesImported = Self("advisories.imported", "the advisories that bundles are held against were replaced")
+
     public static let namespaceCreated = Self("namespace.created", "a namespace was made")
     public static let namespaceDeleted = Self("namespace.deleted", "a namespace was deleted")
     public static let policyChanged = Self("policy.changed", "a namespace's policy was changed")
@@ -104,6 +111,7 @@ extension AuditKind {
         secretAllowed,
         vaultRotationStarted, vaultRotated, vaultSealed, vaultUnsealed, vaultUnavailable, vaultRecovered,
         sourceUploaded, sourceRead, logsRead, functionDeployed, deployRefused, functionRolledBack, functionDeleted, revisionTampered,
+        functionDisabled, functionEnabled, functionVulnerable, findingWaived, waiverRemoved, advisoriesImported,
         namespaceCreated, namespaceDeleted, policyChanged, egressAllowed, egressRevoked, egressDenied, sandboxKilled, sandboxAttempted,
         tokenCreated, tokenRevoked, tokenExchanged, tokenIssued, nonceCreated, accountCreated, accountDeleted, credentialCreated,
         credentialRevoked,

@@ -7,6 +7,9 @@ public struct AllowedHost: Hashable, Sendable {
     /// Nil for names. Listing these takes a right of its own.
     public let range: AddressRange?
 
+    /// More than one host.
+    public var isWide: Bool { isWild || range.map { $0.bits < 32 } ?? false }
+
     /// Nil for what is no host name (RFC 1123 §2.1; underscores are taken, as DNS does) or could be read as an address.
     public init?(name: String, port: UInt16, isWild: Bool = false) {
         // Checked first: some letters of other scripts become ASCII when lowered.

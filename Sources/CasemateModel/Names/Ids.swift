@@ -83,6 +83,7 @@ public enum IssuerKind {}
 public enum SessionKind {}
 public enum FederationKind {}
 public enum AlertKind {}
+public enum WaiverKind {}
 
 public typealias NamespaceId = Id<NamespaceKind>
 public typealias FunctionId = Id<FunctionKind>
@@ -95,6 +96,7 @@ public typealias IssuerId = Id<IssuerKind>
 public typealias SessionId = Id<SessionKind>
 public typealias FederationId = Id<FederationKind>
 public typealias AlertId = Id<AlertKind>
+public typealias WaiverId = Id<WaiverKind>
 /// One invocation: in its response, its log lines and its records.
 public typealias CallId = Id<CallKind>
 

@@ -9,13 +9,19 @@ public struct Diagnostic: Hashable, Sendable, Codable, CustomStringConvertible {
     public var line: Int?
     public var what: String
     public var fix: String
+    /// Set where the gate found it.
+    public var finding: FindingDetail?
 
-    public init(_ severity: Severity = .error, file: String, line: Int? = nil, what: String, fix: String = "") {
+    public init(
+        _ severity: Severity = .error, file: String, line: Int? = nil, what: String, fix: String = "",
+        finding: FindingDetail? = nil
+    ) {
         self.severity = severity
         self.file = file
         self.line = line
         self.what = what
         self.fix = fix
+        self.finding = finding
     }
 
     /// `file:line: what; what to do`

@@ -80,6 +80,7 @@ extension Problem.Code {
     public static let kekUnavailable = Self("kek-unavailable", "The key-encryption key can't be had", 503)
     public static let secretUnavailable = Self("secret-unavailable", "A secret can't be had", 503)
     public static let auditUnavailable = Self("audit-unavailable", "The audit log can't be written", 503)
+    public static let functionDisabled = Self("function-disabled", "The function is disabled", 503)
     public static let noCapacity = Self("no-capacity", "No capacity", 503)
     public static let unavailable = Self("unavailable", "Unavailable", 503)
     public static let loopDetected = Self("loop-detected", "Too many calls behind each other", 508)
@@ -92,7 +93,8 @@ extension Problem.Code {
         notAvailable,
         archiveRefused, buildFailed, gateFailed, handlerFailed, tooLarge, uriTooLong, headersTooLarge, rateLimited, requestTimeout,
         functionRaised, badResult, functionCrashed, functionTimeout, responseTooLarge, secretInResponse, secretMissing, importFailed,
-        tampered, weakSecret, vaultSealed, kekUnavailable, secretUnavailable, auditUnavailable, noCapacity, unavailable, loopDetected,
+        tampered, weakSecret, vaultSealed, kekUnavailable, secretUnavailable, auditUnavailable, functionDisabled, noCapacity, unavailable,
+        loopDetected,
         internalError,
     ]
 }

@@ -13,6 +13,7 @@ public struct NamespacePolicy: Hashable, Sendable, Codable {
     public var refusesWeakSecrets: Bool
     /// Values kept elsewhere that its functions may have; the server's own credentials get them.
     public var secretSources: [SecretSourcePattern]
+    public var gate: GatePolicy
 
     public func mayUse(_ secret: ExternalSecret) -> Bool { secretSources.contains { $0.allows(secret) } }
 
@@ -21,8 +22,10 @@ public struct NamespacePolicy: Hashable, Sendable, Codable {
 
     public init(
         development: Bool = false, egress: Egress = Egress(), rate: RateLimits = RateLimits(), machines: Machines = Machines(),
-        calls: CallRecords = .unrecorded, refusesWeakSecrets: Bool = false, secretSources: [SecretSourcePattern] = []
+        calls: CallRecords = .unrecorded, refusesWeakSecrets: Bool = false, secretSources: [SecretSourcePattern] = [],
+        gate: GatePolicy = GatePolicy()
     ) {
+        self.gate = gate
         self.secretSources = secretSources
         self.calls = calls
         self.refusesWeakSecrets = refusesWeakSecrets
@@ -41,6 +44,7 @@ public struct NamespacePolicy: Hashable, Sendable, Codable {
         calls = try container.decodeIfPresent(CallRecords.self, forKey: .calls) ?? .unrecorded
         secretSources = try container.decodeIfPresent([SecretSourcePattern].self, forKey: .secretSources) ?? []
         refusesWeakSecrets = try container.decodeIfPresent(Bool.self, forKey: .refusesWeakSecrets) ?? false
+        gate = try container.decodeIfPresent(GatePolicy.self, forKey: .gate) ?? GatePolicy()
     }
 
     /// Nobody asks a machine whether it trusts what it calls: these are its standing answer.

@@ -20,13 +20,16 @@ public struct Function: Sendable, Equatable {
     public var activeRevision: RevisionId?
     /// The function's data key, wrapped by the KEK.
     public var wrappedDataKey: WrappedKey
+    /// Why no call of it runs; nil where they do.
+    public var disabled: String?
     public var created: Timestamp
     public var updated: Timestamp
 
     public init(
         id: FunctionId, namespaceId: NamespaceId, name: FunctionName, activeRevision: RevisionId?, wrappedDataKey: WrappedKey,
-        created: Timestamp, updated: Timestamp
+        disabled: String? = nil, created: Timestamp, updated: Timestamp
     ) {
+        self.disabled = disabled
         self.id = id
         self.namespaceId = namespaceId
         self.name = name
@@ -53,14 +56,21 @@ public struct Revision: Sendable, Equatable {
     public var specBytes: [UInt8]
     public var lock: String?
     public var findings: [Diagnostic]
+    /// Packages in its bundle; nil for a revision that was made before they were told.
+    public var components: [Component]?
+    /// CycloneDX 1.6, JSON.
+    public var sbom: [UInt8]?
     public var signature: [UInt8]
     public var created: Timestamp
     public var createdBy: String
 
     public init(
         id: RevisionId, functionId: FunctionId, number: Int, bundleDigest: String, sourceDigest: String, specBytes: [UInt8], lock: String?,
-        findings: [Diagnostic], signature: [UInt8], created: Timestamp, createdBy: String
+        findings: [Diagnostic], components: [Component]? = nil, sbom: [UInt8]? = nil, signature: [UInt8], created: Timestamp,
+        createdBy: String
     ) {
+        self.components = components
+        self.sbom = sbom
         self.id = id
         self.functionId = functionId
         self.number = number

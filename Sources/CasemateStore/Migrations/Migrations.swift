@@ -188,6 +188,37 @@ enum Migrations {
                     ) STRICT;
                     """)
         }
+        migrator.registerMigration("9 gate") { db in
+            try db.execute(
+                sql: """
+                    ALTER TABLE functions ADD COLUMN disabled TEXT;
+                    ALTER TABLE revisions ADD COLUMN components BLOB;
+                    ALTER TABLE revisions ADD COLUMN sbom BLOB;
+                    CREATE TABLE waivers (
+                        id TEXT PRIMARY KEY NOT NULL,
+                        namespace_id TEXT NOT NULL REFERENCES namespaces(id) ON DELETE CASCADE,
+                        function TEXT NOT NULL, finding TEXT NOT NULL, reason TEXT NOT NULL, expires INTEGER NOT NULL,
+                        created INTEGER NOT NULL, created_by TEXT NOT NULL
+                    ) STRICT;
+                    CREATE INDEX waivers_function ON waivers (namespace_id, function);
+                    CREATE TABLE gate_reports (
+                        namespace_id TEXT NOT NULL REFERENCES namespaces(id) ON DELETE CASCADE,
+                        function TEXT NOT NULL, findings BLOB NOT NULL, created INTEGER NOT NULL,
+                        PRIMARY KEY (namespace_id, function)
+                    ) STRICT;
+                    CREATE TABLE advisories (
+                        package TEXT NOT NULL, id TEXT NOT NULL, record BLOB NOT NULL, PRIMARY KEY (package, id)
+                    ) STRICT, WITHOUT ROWID;
+                    CREATE TABLE advisory_database (
+                        one INTEGER PRIMARY KEY CHECK (one = 1), records INTEGER NOT NULL, newest INTEGER NOT NULL,
+                        imported INTEGER NOT NULL, imported_by TEXT NOT NULL, digest TEXT NOT NULL
+                    ) STRICT;
+                    CREATE TABLE live_advisories (
+                        revision_id TEXT PRIMARY KEY NOT NULL REFERENCES revisions(id) ON DELETE CASCADE,
+                        findings BLOB NOT NULL, looked INTEGER NOT NULL
+                    ) STRICT;
+                    """)
+        }
         return migrator
     }()
 }

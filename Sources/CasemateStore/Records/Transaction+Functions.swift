@@ -63,6 +63,11 @@ extension Transaction {
         try activate(revision, of: function, at: time)
     }
 
+    /// - Parameter reason: nil: its calls run again.
+    public func setDisabled(_ reason: String?, of function: FunctionId) throws {
+        try db.execute(sql: "UPDATE functions SET disabled = ? WHERE id = ?", arguments: [reason, function.text])
+    }
+
     // MARK: Revisions
 
     public func revisions(of function: FunctionId) throws -> [Revision] {
@@ -81,11 +86,15 @@ extension Transaction {
 
     public func insert(_ revision: Revision) throws {
         try db.execute(
-            sql: "INSERT INTO revisions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            sql: """
+                INSERT INTO revisions (id, function_id, number, bundle_digest, source_digest, spec, lock, findings, signature, created,
+                    created_by, components, sbom) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                """,
             arguments: [
                 revision.id.text, revision.functionId.text, revision.number, revision.bundleDigest, revision.sourceDigest,
                 Data(revision.specBytes), revision.lock, try JSONEncoder().encode(revision.findings), Data(revision.signature),
-                revision.created.milliseconds, revision.createdBy,
+                revision.created.milliseconds, revision.createdBy, try revision.components.map { try JSONEncoder().encode($0) },
+                revision.sbom.map { Data($0) },
             ])
         try db.execute(
             sql: "UPDATE functions SET last_revision = max(last_revision, ?) WHERE id = ?",
@@ -110,7 +119,7 @@ extension Function {
         self.init(
             id: id, namespaceId: namespaceId, name: FunctionName(namespace: namespace, function: label),
             activeRevision: (row["active_revision"] as String?).flatMap { RevisionId($0) },
-            wrappedDataKey: WrappedKey(keyId: row["key_id"], bytes: [UInt8](row["wrapped_data_key"] as Data)),
+            wrappedDataKey: WrappedKey(keyId: row["key_id"], bytes: [UInt8](row["wrapped_data_key"] as Data)), disabled: row["disabled"],
             created: Timestamp(milliseconds: row["created"]),
             updated: Timestamp(milliseconds: row["updated"]))
     }
@@ -125,6 +134,8 @@ extension Revision {
             id: id, functionId: functionId, number: row["number"], bundleDigest: row["bundle_digest"], sourceDigest: row["source_digest"],
             specBytes: [UInt8](row["spec"] as Data), lock: row["lock"],
             findings: try JSONDecoder().decode([Diagnostic].self, from: row["findings"] as Data),
+            components: try (row["components"] as Data?).map { try JSONDecoder().decode([Component].self, from: $0) },
+            sbom: (row["sbom"] as Data?).map { [UInt8]($0) },
             signature: [UInt8](row["signature"] as Data), created: Timestamp(milliseconds: row["created"]), createdBy: row["created_by"])
     }
 }

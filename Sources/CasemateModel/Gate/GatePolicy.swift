@@ -1,0 +1,49 @@
+/// What the gate asks of a namespace's functions.
+public struct GatePolicy: Hashable, Sendable, Codable {
+    /// `strict` holds for all of them; with `auto` a manifest may still be strict for itself.
+    public var dependencies: DependencyPolicy
+    /// Whether an author's `# nosec` and `pragma: allowlist secret` count.
+    public var honoursPragmas: Bool
+    /// What an advisory without a severity counts as.
+    public var unscored: Unscored
+    /// A package whose first version is younger than so many days is told.
+    public var newestDays: Int
+    /// More packages than these in one bundle are told.
+    public var maxDependencies: Int
+    /// What becomes of a live function for which a grave advisory comes up.
+    public var onAdvisory: OnAdvisory
+
+    /// `high`: it stops a deployment. `warn`: it is told.
+    public enum Unscored: String, Hashable, Sendable, Codable, CaseIterable { case high, warn }
+    public enum OnAdvisory: String, Hashable, Sendable, Codable, CaseIterable { case report, disable }
+
+    public static let newestDaysRange = 0...365
+    public static let maxDependenciesRange = 1...10_000
+
+    public init(
+        dependencies: DependencyPolicy = .auto, honoursPragmas: Bool = false, unscored: Unscored = .high, newestDays: Int = 14,
+        maxDependencies: Int = 100, onAdvisory: OnAdvisory = .report
+    ) {
+        self.dependencies = dependencies
+        self.honoursPragmas = honoursPragmas
+        self.unscored = unscored
+        self.newestDays = newestDays
+        self.maxDependencies = maxDependencies
+        self.onAdvisory = onAdvisory
+    }
+
+    /// What of this lets more pass than `before` did; empty where nothing does.
+    public func loosened(from before: GatePolicy) -> [String] {
+        var loosened: [String] = []
+        if before.dependencies == .strict, dependencies == .auto { loosened.append("dependencies") }
+        if honoursPragmas, !before.honoursPragmas { loosened.append("honoursPragmas") }
+        if unscored == .warn, before.unscored == .high { loosened.append("unscored") }
+        if newestDays < before.newestDays { loosened.append("newestDays") }
+        if maxDependencies > before.maxDependencies { loosened.append("maxDependencies") }
+        if onAdvisory == .report, before.onAdvisory == .disable { loosened.append("onAdvisory") }
+        return loosened
+    }
+}
+
+/// How a function's dependencies may be chosen: `auto` locks what is not locked, `strict` wants a lock.
+public enum DependencyPolicy: String, Hashable, Sendable, Codable, CaseIterable { case auto, strict }
