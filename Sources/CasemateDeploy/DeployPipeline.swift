@@ -29,17 +29,22 @@ public final class DeployPipeline: Sendable {
     public init(
         records: Records, audit: AuditLog, artifacts: ArtifactStore, vault: Vault, sources: SecretSources, signer: RevisionSigner,
         network: EgressNetwork,
-        index: PackageIndex,
+        index: PackageIndex, sandboxes: GateSandboxes,
         policies: NamespacePolicies, logger: Logger,
         changed: @Sendable @escaping (_ id: FunctionId, _ loadInMilliseconds: Int?) async throws -> Void
     ) {
         plan = Plan(records: records, artifacts: artifacts, sources: sources)
         build = Build(network: network, artifacts: artifacts, index: index)
         let opener = StoredSecrets(vault: vault, sources: sources, audit: audit, records: records)
-        scan = Scan(checks: [
-            OwnSecretsCheck(records: records, opener: opener, network: network),
-            HandlerLoadsCheck(records: records, opener: opener, network: network, policies: policies),
-        ])
+        scan = Scan(
+            records: records,
+            checks: [
+                ManifestRisksCheck(),
+                SourceCheck(
+                    records: records, secrets: NamespaceSecrets(records: records, opener: opener), sandboxes: sandboxes,
+                    policies: policies),
+            ],
+            loading: HandlerLoadsCheck(records: records, opener: opener, network: network, policies: policies))
         sign = Sign(records: records, signer: signer, vault: vault)
         publish = Publish(records: records)
         activate = Activate(records: records, changed: changed)
@@ -100,20 +105,26 @@ public final class DeployPipeline: Sendable {
                 outcome.bundleDigest = planned.active?.bundleDigest
             } else if request.isDryRun {
                 outcome.status = .planned
+                outcome.diagnostics += ManifestRisks.findings(
+                    in: planned.manifest.spec, file: planned.manifestFile, lines: function.lines)
             } else {
-                outcome.stage = "build"
+                func enter(_ stage: String) {
+                    outcome.stage = stage
+                    request.progress?(.stage(stage, of: planned.name))
+                }
+                enter("build")
                 let bundle = try await build(planned)
                 inFlight.withLock { $0[bundle.digest, default: 0] += 1 }
                 built = bundle.digest
-                outcome.stage = "scan"
-                let scanned = try await scan(bundle)
+                enter("scan")
+                let scanned = try await scan(bundle, progress: request.progress)
                 outcome.diagnostics += scanned.findings
-                outcome.stage = "sign"
+                enter("sign")
                 let signed = try await sign(scanned, by: request.subject)
-                outcome.stage = "publish"
+                enter("publish")
                 try plan.stillAllows(planned, request)
                 let published = try await publish(signed)
-                outcome.stage = "activate"
+                enter("activate")
                 let active = try await activate(published, loadInMilliseconds: scanned.loadInMilliseconds)
                 outcome.status = .deployed
                 outcome.revision = active.revision.number

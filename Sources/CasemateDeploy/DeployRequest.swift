@@ -16,6 +16,8 @@ public struct DeployRequest: Sendable {
     public var identity: String
     /// What whoever deploys may do, and where, at the time when it is asked.
     public var rights: @Sendable () -> GrantedRights
+    /// Hears how far it is.
+    public var progress: DeployProgress.Teller?
 
     public init(
         namespace: NamespaceName?, manifest: String, manifestFile: String, sources: [FunctionLabel: String], isDryRun: Bool,

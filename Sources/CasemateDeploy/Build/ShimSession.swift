@@ -59,6 +59,9 @@ struct ShimSession: Sendable {
     /// Ends the sandbox. Returns when nothing of it is left.
     func close() async { _ = try? await warden.order(.destroy(sandbox: handle.id)) }
 
+    /// Whether it is there and says nothing.
+    var isWaiting: Bool { cl_poll_readable(handle.control.raw, 0) == 0 }
+
     /// Waits until the interpreter is warm.
     func waitUntilWarm(within seconds: Int = 20) async throws {
         let answer = try await onThread { try read(expecting: .warm, deadline: Self.now() + seconds * 1000, maximumBody: 0) }
@@ -66,18 +69,20 @@ struct ShimSession: Sendable {
     }
 
     /// Sends one frame and waits for the one that answers it.
+    /// - Parameter onProgress: gets the bodies of frames that tell how far it is.
     func ask(
-        _ kind: FrameHeader.Kind, _ fields: ShimFields, descriptor: Descriptor? = nil, expecting: FrameHeader.Kind, within seconds: Int,
-        maximumBody: Int
+        _ kind: FrameHeader.Kind, _ fields: ShimFields, body: [UInt8] = [], descriptor: Descriptor? = nil,
+        expecting: FrameHeader.Kind, within seconds: Int, maximumBody: Int, onProgress: (@Sendable ([UInt8]) -> Void)? = nil
     ) async throws -> Answer {
-        let bytes = FrameHeader(kind: kind, metaLength: fields.bytes.count).encoded + fields.bytes
+        let bytes = FrameHeader(kind: kind, metaLength: fields.bytes.count, bodyLength: body.count).encoded + fields.bytes + body
         return try await onThread {
             defer { descriptor?.staysOpen() }
             let descriptors = descriptor.map { [$0.raw] } ?? []
             let sent = cl_send(handle.control.raw, bytes, bytes.count, descriptors, descriptors.count, 0)
             guard sent > 0 else { throw Failure.ended(printed: []) }
             if Int(sent) < bytes.count { try Files.writeAll(handle.control.raw, Array(bytes[Int(sent)...]), naming: "the control socket") }
-            return try read(expecting: expecting, deadline: Self.now() + seconds * 1000, maximumBody: maximumBody)
+            return try read(
+                expecting: expecting, deadline: Self.now() + seconds * 1000, maximumBody: maximumBody, onProgress: onProgress)
         }
     }
 
@@ -87,18 +92,18 @@ struct ShimSession: Sendable {
         }
     }
 
-    private static func now() -> Int {
-        var time = timespec()
-        clock_gettime(CLOCK_MONOTONIC, &time)
-        return time.tv_sec * 1000 + time.tv_nsec / 1_000_000
-    }
+    /// In milliseconds.
+    private static func now() -> Int { Int(Monotonic.now / 1_000_000) }
 
-    private func read(expecting kind: FrameHeader.Kind, deadline: Int, maximumBody: Int) throws -> Answer {
+    private func read(
+        expecting kind: FrameHeader.Kind, deadline: Int, maximumBody: Int, onProgress: (@Sendable ([UInt8]) -> Void)? = nil
+    ) throws -> Answer {
         var received: [UInt8] = []
         var printed: [UInt8] = []
         var chunk = [UInt8](repeating: 0, count: 65_536)
         var open: [Int32] = [handle.output.raw, handle.error.raw]
         while true {
+            while let onProgress, let told = try Self.takeProgress(&received) { onProgress(told) }
             if let answer = try parse(&received, expecting: kind, maximumBody: maximumBody, printed: printed) {
                 var answer = answer
                 for fd in open where cl_poll_readable(fd, 0) > 0 {
@@ -132,6 +137,22 @@ struct ShimSession: Sendable {
                 received.append(contentsOf: chunk[..<got])
             }
         }
+    }
+
+    private static let longestProgress = 4096
+
+    /// The first frame's body, where that is complete and tells how far it is.
+    private static func takeProgress(_ received: inout [UInt8]) throws -> [UInt8]? {
+        guard received.count >= FrameHeader.size, received[4] == FrameHeader.Kind.progress.rawValue else { return nil }
+        guard
+            let header = try? FrameHeader(
+                fromShim: Array(received[..<FrameHeader.size]), maximumBodyLength: longestProgress, tellsProgress: true),
+            header.metaLength == 0
+        else { throw Failure.protocolFault }
+        let end = FrameHeader.size + header.bodyLength
+        guard received.count >= end else { return nil }
+        defer { received.removeFirst(end) }
+        return Array(received[FrameHeader.size..<end])
     }
 
     private func parse(_ received: inout [UInt8], expecting kind: FrameHeader.Kind, maximumBody: Int, printed: [UInt8]) throws -> Answer? {

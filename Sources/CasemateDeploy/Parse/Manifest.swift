@@ -28,10 +28,13 @@ public struct FunctionManifest: Sendable, Equatable {
     public var sourceLine: Int
     public var spec: FunctionSpec
     public var dependencyPolicy: DependencyPolicy
+    public var lines: ManifestLines
 
     init(
-        label: FunctionLabel, line: Int, source: String, sourceLine: Int, spec: FunctionSpec, dependencyPolicy: DependencyPolicy = .auto
+        label: FunctionLabel, line: Int, source: String, sourceLine: Int, spec: FunctionSpec, dependencyPolicy: DependencyPolicy = .auto,
+        lines: ManifestLines = ManifestLines()
     ) {
+        self.lines = lines
         self.label = label
         self.line = line
         self.source = source
@@ -41,8 +44,15 @@ public struct FunctionManifest: Sendable, Equatable {
     }
 }
 
-/// How a function's dependencies may be chosen: `auto` locks what is not locked, `strict` wants a lock.
-public enum DependencyPolicy: String, Sendable, CaseIterable { case auto, strict }
+/// Where those fields stand that the gate has something to say of.
+public struct ManifestLines: Sendable, Equatable {
+    public var access: Int?
+    public var egress: Int?
+    public var secretsInResponse: Int?
+    public var environment: [VariableName: Int] = [:]
+
+    public init() {}
+}
 
 /// All faults of a manifest, sorted by line; warnings stand among them.
 public struct ManifestError: Error, Equatable, Sendable, CustomStringConvertible {

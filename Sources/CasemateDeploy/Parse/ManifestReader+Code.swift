@@ -96,8 +96,6 @@ extension ManifestReader {
     }
 
     mutating func access(_ field: Field) -> FunctionSpec.Access? {
-        guard let access = choice(field, of: ["private", "public"]).flatMap({ FunctionSpec.Access(rawValue: $0) }) else { return nil }
-        if access == .public { faults.warning(field.line, "access is public: anyone who can reach the gateway may call it") }
-        return access
+        choice(field, of: ["private", "public"]).flatMap { FunctionSpec.Access(rawValue: $0) }
     }
 }

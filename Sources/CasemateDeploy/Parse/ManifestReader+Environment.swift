@@ -24,12 +24,6 @@ extension ManifestReader {
             guard let name = variableName(entry.key, line: entry.keyLine, noun: "variable") else { continue }
             environment.lines[name] = entry.keyLine
             environment.values[name] = value(of: name, entry)
-            if let value = environment.values[name], SecretLooks.areThere(name, value) {
-                faults.warning(
-                    entry.keyLine,
-                    "\(name) looks like a secret, and env is stored and shown as it is; move it to secrets, and set it with casemate secret set"
-                )
-            }
         }
         return environment
     }

@@ -83,11 +83,16 @@ struct ManifestReader {
             FunctionSpec.SecretsInResponse(rawValue: $0)
         }
         spec.injected = injected(secrets, egress: spec.egress ?? [], environment)
+        var lines = ManifestLines()
+        lines.access = fields["access"]?.line
+        lines.egress = fields["egress"]?.line
+        lines.secretsInResponse = fields["secretsInResponse"]?.line
+        lines.environment = environment.lines
         let policy = fields["dependencies"].flatMap { dependencyPolicy($0) } ?? .auto
         checkLater(fields)
 
         guard let label, let source, let sourceField, runtime != nil, handler != nil else { return nil }
         return FunctionManifest(
-            label: label, line: line, source: source, sourceLine: sourceField.line, spec: spec, dependencyPolicy: policy)
+            label: label, line: line, source: source, sourceLine: sourceField.line, spec: spec, dependencyPolicy: policy, lines: lines)
     }
 }

@@ -13,14 +13,20 @@ public struct PlannedFunction: Sendable {
     public let active: Revision?
     public let sourceDigest: String
     public let warnings: [Diagnostic]
+    /// As the person named it, for findings.
+    public let manifestFile: String
+    /// The namespace's, where that is the stricter one.
+    public let dependencyPolicy: DependencyPolicy
 
     fileprivate init(
         manifest: FunctionManifest, namespace: Namespace, existing: Function?, active: Revision?, sourceDigest: String,
-        granted: [AllowedHost], warnings: [Diagnostic]
+        granted: [AllowedHost], warnings: [Diagnostic], manifestFile: String, policy: NamespacePolicy
     ) {
+        self.manifestFile = manifestFile
+        dependencyPolicy = policy.gate.dependencies == .strict ? .strict : manifest.dependencyPolicy
         var manifest = manifest
         manifest.spec.grantedEgress = granted.isEmpty ? nil : granted
-        manifest.spec.dependencyPolicy = manifest.dependencyPolicy == .strict ? DependencyPolicy.strict.rawValue : nil
+        manifest.spec.dependencyPolicy = dependencyPolicy == .strict ? DependencyPolicy.strict.rawValue : nil
         self.manifest = manifest
         self.namespace = namespace
         name = FunctionName(namespace: namespace.name, function: manifest.label)
@@ -110,7 +116,7 @@ struct Plan {
         }
         return PlannedFunction(
             manifest: function, namespace: namespace, existing: existing, active: active, sourceDigest: source,
-            granted: granted, warnings: missing)
+            granted: granted, warnings: missing, manifestFile: request.manifestFile, policy: policy)
     }
 
     /// - Throws: `.forbidden` for a value that the namespace's functions may not have, `.unavailable` for a place that the server does not

@@ -48,7 +48,7 @@ struct Sign {
         let digest = scanned.bundle.digest.hex
         let revision = Revision(
             id: RevisionId(), functionId: id, number: number, bundleDigest: digest, sourceDigest: planned.sourceDigest, specBytes: spec,
-            lock: scanned.bundle.lock, findings: planned.warnings + scanned.findings,
+            lock: scanned.bundle.lock, findings: planned.warnings + scanned.findings, components: scanned.components, sbom: scanned.sbom,
             signature: try signer.sign(function: id, number: number, bundleDigest: digest, spec: spec), created: now, createdBy: subject)
         return SignedRevision(revision: revision, name: name, before: planned.existing?.activeRevision, newFunction: fresh)
     }
@@ -61,7 +61,7 @@ struct Sign {
         let bytes = try CanonicalSpec.encode(spec)
         let revision = Revision(
             id: RevisionId(), functionId: function.id, number: number, bundleDigest: active.bundleDigest, sourceDigest: active.sourceDigest,
-            specBytes: bytes, lock: active.lock, findings: active.findings,
+            specBytes: bytes, lock: active.lock, findings: active.findings, components: active.components, sbom: active.sbom,
             signature: try signer.sign(function: function.id, number: number, bundleDigest: active.bundleDigest, spec: bytes),
             created: .now,
             createdBy: subject)

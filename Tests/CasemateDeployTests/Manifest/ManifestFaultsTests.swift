@@ -162,7 +162,6 @@ struct ManifestFaultsTests {
             diagnostics(text) == [
                 "1: \"Plant\" is no namespace name; a namespace name \(Self.labelRule)",
                 "4: limits.memory \(Self.size) \"1\"; write it as \"1MiB\"",
-                "8: warning: access is public: anyone who can reach the gateway may call it",
                 "9: function \"b\" has no runtime; add runtime: python3.11",
                 "9: function \"b\" has no handler; add handler: handler.handle",
                 "11: unknown key \"namespce\"; did you mean \"namespace\"?",

@@ -1,0 +1,11 @@
+import CasemateModel
+import Crypto
+
+extension FindingId {
+    /// As the checks that run in a sandbox name theirs.
+    /// - Parameter subject: tells it from others of its rule in its file, and stays the same when lines move.
+    static func of(_ check: String, _ rule: String, file: String, subject: String) -> FindingId? {
+        let digest = SHA256.hash(data: Array([check, rule, file, subject].joined(separator: "\0").utf8))
+        return FindingId(digest.prefix(6).map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined())
+    }
+}
