@@ -29,13 +29,17 @@ struct CatalogLoader: Sendable {
 
     private static func deployed(_ id: FunctionId, _ transaction: Transaction, _ loadInMilliseconds: Int?) throws -> Deployed? {
         guard let function = try transaction.function(id) else { return nil }
-        let revision = try function.activeRevision.flatMap { try transaction.revision($0) }
+        var revision = try function.activeRevision.flatMap { try transaction.revision($0) }
+        // For people, and long: no call needs them in memory.
+        revision?.components = nil
+        revision?.sbom = nil
+        revision?.findings = []
         return Deployed(
             id: function.id, namespaceId: function.namespaceId, name: function.name, revision: revision,
             spec: try revision.map { try CanonicalSpec.decode($0.specBytes) }, wrappedDataKey: function.wrappedDataKey,
             secrets: try transaction.secrets(of: id), formerSecrets: try transaction.formerSecrets(of: id).map(\.secret),
             loadInMilliseconds: loadInMilliseconds,
             granted: Set(try transaction.grantedEgress(of: function.name.function, in: function.namespaceId)),
-            policy: try transaction.policy(of: function.namespaceId))
+            policy: try transaction.policy(of: function.namespaceId), disabled: function.disabled)
     }
 }

@@ -113,11 +113,16 @@ public struct Server: Sendable {
         let scheme = tls == nil ? "http" : "https"
         let gatewayURL = settings.gatewayURL ?? "\(scheme)://\(ServerSettings.Endpoint(host: settings.gateway.host, port: gatewayPort))"
         issuers.setGateway(gatewayURL)
+        let gateSandboxes = GateSandboxes(network: network)
         let deploy = DeployPipeline(
             records: records, audit: audit, artifacts: artifacts, vault: vault, sources: sources, signer: signer,
             network: network,
-            index: try PackageIndex(url: settings.indexURL ?? "", fileHosts: settings.indexHosts), policies: policies, logger: logger,
+            index: try PackageIndex(url: settings.indexURL ?? "", fileHosts: settings.indexHosts), sandboxes: gateSandboxes,
+            policies: policies, logger: logger,
             changed: { try await loader.reload($0, loadInMilliseconds: $1) })
+        let rescan = Rescan(
+            records: records, sandboxes: gateSandboxes, policies: policies, logger: logger,
+            changed: { try await loader.reload($0, loadInMilliseconds: nil) })
         let rotation = VaultRotation(records: records, vault: vault, catalog: catalog, audit: audit, logger: logger)
         let backups = Backups(folder: folder, records: records, vault: vault)
         let makeServices: @Sendable (String) -> APIServices = { apiURL in
@@ -131,7 +136,7 @@ public struct Server: Sendable {
                 checkpoints: checkpoints, alerts: alerts, backups: backups, webhooks: webhooks, signer: signer, credentials: credentials,
                 issuers: issuers,
                 sessions: sessions, prepared: prepared, consents: consents,
-                catalog: loader, deploy: deploy,
+                catalog: loader, deploy: deploy, advisories: AdvisoryImport(sandboxes: gateSandboxes), rescan: rescan,
                 warden: warden, counters: counters, gateway: gateway, egress: egress, policies: policies,
                 urls: PublicURLs(api: apiURL, gateway: gatewayURL),
                 securityText: SecurityText(settings).text)
@@ -169,14 +174,23 @@ public struct Server: Sendable {
                 try? await Task.sleep(for: .seconds(3600))
             }
         }
+        let rescanning = Task { [logger] in
+            while !Task.isCancelled {
+                try? await Task.sleep(for: .seconds(86_400))
+                guard !Task.isCancelled else { return }
+                do { try await rescan() } catch {
+                    logger.error("live functions could not be held against the advisories", metadata: ["error": "\(error)"])
+                }
+            }
+        }
         do {
             try await audit.append(AuditEvent(.serverStarted, actor: "server", ["version": CasemateVersion.text]))
             try await api.run { apiURL in try await announce(api: apiURL, gateway: gatewayURL, warden: warden) }
         } catch {
-            await takeDown(warden, gateway, network, [watch, uses, signing, checking, expiry])
+            await takeDown(warden, gateway, network, [watch, uses, signing, checking, expiry, rescanning])
             throw error
         }
-        await takeDown(warden, gateway, network, [watch, uses, signing, checking, expiry])
+        await takeDown(warden, gateway, network, [watch, uses, signing, checking, expiry, rescanning])
         await dispatcher.withLock { $0 }?.endAll()
         try? await audit.append(AuditEvent(.serverStopped, actor: "server", [:]))
         await checkpoints.write()

@@ -29,6 +29,7 @@ func withServices(_ body: (APIServices) async throws -> Void) async throws {
     let policies = NamespacePolicies()
     let network = try EgressNetwork(resolver: try UpstreamResolver(servers: ["127.0.0.1:9"]), warden: warden)
     let webhooks = try WebhookSigner(path: folder + "/webhook.key")
+    let sandboxes = GateSandboxes(network: network)
     let services = APIServices(
         records: records, audit: audit, artifacts: artifacts, logs: logs, vault: vault,
         rotation: VaultRotation(records: records, vault: vault, catalog: catalog, audit: audit, logger: logger),
@@ -43,9 +44,11 @@ func withServices(_ body: (APIServices) async throws -> Void) async throws {
         deploy: DeployPipeline(
             records: records, audit: audit, artifacts: artifacts, vault: vault, sources: SecretSources([]),
             signer: try RevisionSigner(path: folder + "/signing", mayCreate: true),
-            network: network, index: try PackageIndex(url: "https://pypi.example/simple", fileHosts: []), policies: policies,
-            logger: logger,
+            network: network, index: try PackageIndex(url: "https://pypi.example/simple", fileHosts: []), sandboxes: sandboxes,
+            policies: policies, logger: logger,
             changed: { _, _ in }),
+        advisories: AdvisoryImport(sandboxes: sandboxes),
+        rescan: Rescan(records: records, sandboxes: sandboxes, policies: policies, logger: logger, changed: { _ in }),
         warden: warden, counters: CallCounters(), gateway: gateway,
         egress: EgressRecords(network: network, policies: policies, logs: logs, audit: audit, logger: logger), policies: policies,
         urls: PublicURLs(api: "http://a", gateway: "http://g"), securityText: ""

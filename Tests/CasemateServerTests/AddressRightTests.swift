@@ -24,7 +24,7 @@ struct AddressRightTests {
     @Test("a deployment carries what whoever asks for it may do")
     func deployment() throws {
         let body = Array(#"{"manifest": "functions: {}", "sources": {}}"#.utf8)
-        #expect(try APIServices.deployRequest(body, by: .administrator(KeyId()), rights: { .everything }).rights() == .everything)
-        #expect(try APIServices.deployRequest(body, by: token, rights: { .none }).rights() == .none)
+        #expect(try APIServices.deployRequest(body, by: .administrator(KeyId()), rights: { .everything }).0.rights() == .everything)
+        #expect(try APIServices.deployRequest(body, by: token, rights: { .none }).0.rights() == .none)
     }
 }

@@ -12,6 +12,7 @@ struct APIServices: Sendable {
     let audit: AuditLog
     let looks = RecentLooks()
     let comparisons = SecretComparisons()
+    let progress = DeploymentProgress()
     let artifacts: ArtifactStore
     let logs: LogStore
     let vault: Vault
@@ -28,6 +29,8 @@ struct APIServices: Sendable {
     let consents: Consents
     let catalog: CatalogLoader
     let deploy: DeployPipeline
+    let advisories: AdvisoryImport
+    let rescan: Rescan
     let warden: WardenClient
     let counters: CallCounters
     let gateway: Gateway
@@ -41,7 +44,7 @@ struct APIServices: Sendable {
         serverRoutes + namespaceRoutes + functionRoutes + secretRoutes + tokenRoutes + logRoutes + deploymentRoutes + policyRoutes
             + egressRoutes + accessRoutes + serviceAccountRoutes + oauthRoutes + issuerRoutes
             + ownIssuerRoutes + sessionRoutes + federationRoutes + signInRoutes + consentRoutes + auditRoutes + vaultRoutes + alertRoutes
-            + backupRoutes
+            + backupRoutes + gateRoutes + advisoryRoutes + postureRoutes
     }
 
     /// What functions find at the platform's own name in their sandboxes: what takes a credential, which here is a session alone, and what

@@ -14,6 +14,13 @@ extension APIServices {
         [
             APIRoute(.post, "/v1/archives", needs: .within(.functionDeploy)) { try await storeArchive($0) },
             APIRoute(.post, "/v1/deployments", needs: .within(.functionDeploy)) { try await deployManifest($0) },
+            APIRoute(.get, "/v1/deployments/{deployment}/progress", needs: .within(.functionDeploy)) { request in
+                try request.allowQuery(["after"])
+                let after = try request.number("after", default: 0, in: 0...1_000_000)
+                let lines = progress.lines(of: request.parameter("deployment"), by: request.principal.identity, after: after)
+                guard let lines else { throw Problem(.notFound, "no such deployment of yours is under way") }
+                return .json(ProgressView(lines: lines))
+            },
         ]
     }
 
@@ -35,15 +42,19 @@ extension APIServices {
     /// Apart from the function that awaits: together they end Swift 6.3.1's optimiser (a crash while it splits the coroutine).
     @inline(never)
     static func deployRequest(_ bytes: [UInt8], by principal: Principal, rights: @Sendable @escaping () -> GrantedRights) throws
-        -> DeployRequest
+        -> (DeployRequest, id: String?)
     {
         let body: NewDeployment = try StrictJSON.decode(bytes)
-        return try body.request(by: principal, rights: rights)
+        guard body.id.map({ Id<DeployRequest>($0) != nil }) ?? true else { throw Problem(.invalidRequest, "id: a UUID that you choose") }
+        return (try body.request(by: principal, rights: rights), body.id)
     }
 
     private func deployManifest(_ request: APIRequest) async throws -> APIResponse {
-        let outcomes = try await deploy.deploy(
-            try Self.deployRequest(try await request.body(limit: 4 << 20), by: request.principal, rights: { request.principal.rights }))
+        let body = try await request.body(limit: 4 << 20)
+        var (order, id) = try Self.deployRequest(body, by: request.principal, rights: { request.principal.rights })
+        if let id { order.progress = try progress.begin(id, by: order.identity) }
+        defer { if let id { progress.end(id, by: order.identity) } }
+        let outcomes = try await deploy.deploy(order)
         for outcome in outcomes where outcome.status == .failed {
             let scope = try await auditScope(of: outcome.function)
             let event = AuditEvent(
@@ -72,7 +83,7 @@ struct ArchiveView: Encodable, Sendable {
 }
 
 struct NewDeployment: StrictDecodable {
-    static let fields: Set<String> = ["namespace", "manifest", "file", "sources", "dryRun"]
+    static let fields: Set<String> = ["namespace", "manifest", "file", "sources", "dryRun", "id"]
     var namespace: NamespaceName?
     /// The manifest's text.
     var manifest: String
@@ -81,6 +92,8 @@ struct NewDeployment: StrictDecodable {
     /// Digest of an uploaded archive, per function.
     var sources: [String: String]
     var dryRun: Bool?
+    /// Under which the client asks how far it is, while it is under way.
+    var id: String?
 
     func request(by principal: Principal, rights: @Sendable @escaping () -> GrantedRights) throws(Problem) -> DeployRequest {
         var labelled: [FunctionLabel: String] = [:]

@@ -43,6 +43,10 @@ extension APIServices {
         if policy.calls != .unrecorded, policy.calls != before.calls {
             try request.require(.platformAdmin, on: .platform, for: "to have every call recorded")
         }
+        // Whoever may not let a finding pass may not have the gate find less.
+        if let loosened = policy.gate.loosened(from: before.gate).first {
+            try request.require(.gateWaive, on: .namespace(namespace.id), for: "to loosen gate.\(loosened)")
+        }
         // What the server can get with its own credentials is not a namespace's to hand out.
         if let pattern = policy.secretSources.first(where: { !before.secretSources.contains($0) }) {
             try request.require(.platformAdmin, on: .platform, for: "to let functions have \(pattern)")
@@ -64,6 +68,7 @@ extension APIServices {
         if (machines.signers == nil) != (now.signers == nil) || (machines.capabilities == nil) != (now.capabilities == nil) {
             changes.append("machines")
         }
+        changes += after.gate.changes(from: before.gate)
         changes += list("secretSources", before.secretSources, after.secretSources)
         changes += list("egress.cidrs", before.egress.cidrs, after.egress.cidrs)
         changes += list("machines.signers", before.machines.signers ?? [], after.machines.signers ?? [])
@@ -100,7 +105,7 @@ extension APIServices {
 
 /// The body of a policy: the whole of it, what is left out is at its default.
 struct NewPolicy: StrictDecodable {
-    static let fields: Set<String> = ["development", "egress", "rate", "machines", "calls", "refusesWeakSecrets", "secretSources"]
+    static let fields: Set<String> = ["development", "egress", "rate", "machines", "calls", "refusesWeakSecrets", "secretSources", "gate"]
     var development: Bool?
     var egress: Egress?
     var rate: [String: String]?
@@ -109,6 +114,7 @@ struct NewPolicy: StrictDecodable {
     var calls: String?
     var refusesWeakSecrets: Bool?
     var secretSources: [String]?
+    var gate: NewGatePolicy?
 
     struct Egress: Decodable {
         var cidrs: [String]?
@@ -172,6 +178,7 @@ struct NewPolicy: StrictDecodable {
                 }
                 return pattern
             }.sorted()
+            policy.gate = try gate?.policy ?? GatePolicy()
             policy.egress.allow = Array(Set(policy.egress.allow)).sorted()
             return policy
         }
@@ -246,6 +253,7 @@ struct PolicyView: Encodable, Sendable {
     var calls: NamespacePolicy.CallRecords
     var refusesWeakSecrets: Bool
     var secretSources: [SecretSourcePattern]
+    var gate: GatePolicy
 
     struct Egress: Encodable, Sendable {
         var cidrs: [String]
@@ -259,6 +267,7 @@ struct PolicyView: Encodable, Sendable {
         calls = policy.calls
         refusesWeakSecrets = policy.refusesWeakSecrets
         secretSources = policy.secretSources
+        gate = policy.gate
         egress = Egress(cidrs: policy.egress.cidrs.map(\.description), allow: policy.egress.allow.map(\.description))
     }
 }

@@ -1,0 +1,76 @@
+import CasemateModel
+
+/// `gate` of a policy's body: what is left out is at its default.
+struct NewGatePolicy: Decodable {
+    var dependencies: String?
+    var honoursPragmas: Bool?
+    var unscored: String?
+    var newestDays: Int?
+    var maxDependencies: Int?
+    var onAdvisory: String?
+
+    private enum CodingKeys: String, CodingKey, CaseIterable {
+        case dependencies, honoursPragmas, unscored, newestDays, maxDependencies, onAdvisory
+    }
+
+    init(from decoder: any Decoder) throws {
+        let all = try decoder.container(keyedBy: AnyKey.self)
+        if let unknown = all.allKeys.first(where: { key in !CodingKeys.allCases.contains { $0.rawValue == key.stringValue } }) {
+            let known = CodingKeys.allCases.map(\.rawValue).sorted().joined(separator: ", ")
+            throw Problem(.invalidRequest, "unknown field \"gate.\(unknown.stringValue.prefix(60))\"; known: \(known)")
+        }
+        let container = try decoder.container(keyedBy: CodingKeys.self)
+        dependencies = try container.decodeIfPresent(String.self, forKey: .dependencies)
+        honoursPragmas = try container.decodeIfPresent(Bool.self, forKey: .honoursPragmas)
+        unscored = try container.decodeIfPresent(String.self, forKey: .unscored)
+        newestDays = try container.decodeIfPresent(Int.self, forKey: .newestDays)
+        maxDependencies = try container.decodeIfPresent(Int.self, forKey: .maxDependencies)
+        onAdvisory = try container.decodeIfPresent(String.self, forKey: .onAdvisory)
+    }
+
+    /// - Throws: `.invalidRequest` naming the field.
+    var policy: GatePolicy {
+        get throws(Problem) {
+            var policy = GatePolicy()
+            policy.dependencies = try choice(dependencies, "dependencies") ?? policy.dependencies
+            policy.honoursPragmas = honoursPragmas ?? policy.honoursPragmas
+            policy.unscored = try choice(unscored, "unscored") ?? policy.unscored
+            policy.newestDays = try number(newestDays, "newestDays", GatePolicy.newestDaysRange) ?? policy.newestDays
+            policy.maxDependencies =
+                try number(maxDependencies, "maxDependencies", GatePolicy.maxDependenciesRange) ?? policy.maxDependencies
+            policy.onAdvisory = try choice(onAdvisory, "onAdvisory") ?? policy.onAdvisory
+            return policy
+        }
+    }
+
+    private func choice<Choice: RawRepresentable & CaseIterable>(_ text: String?, _ name: String) throws(Problem) -> Choice?
+    where Choice.RawValue == String {
+        guard let text else { return nil }
+        guard let choice = Choice(rawValue: text) else {
+            throw Problem(.invalidRequest, "gate.\(name): \(Choice.allCases.map(\.rawValue).joined(separator: " or "))")
+        }
+        return choice
+    }
+
+    private func number(_ number: Int?, _ name: String, _ range: ClosedRange<Int>) throws(Problem) -> Int? {
+        guard let number else { return nil }
+        guard range.contains(number) else {
+            throw Problem(.invalidRequest, "gate.\(name): \(range.lowerBound) to \(range.upperBound)")
+        }
+        return number
+    }
+}
+
+extension GatePolicy {
+    /// For the record: what is another now.
+    func changes(from before: GatePolicy) -> [String] {
+        var changes: [String] = []
+        if before.dependencies != dependencies { changes.append("gate.dependencies=\(dependencies.rawValue)") }
+        if before.honoursPragmas != honoursPragmas { changes.append("gate.honoursPragmas=\(honoursPragmas)") }
+        if before.unscored != unscored { changes.append("gate.unscored=\(unscored.rawValue)") }
+        if before.newestDays != newestDays { changes.append("gate.newestDays=\(newestDays)") }
+        if before.maxDependencies != maxDependencies { changes.append("gate.maxDependencies=\(maxDependencies)") }
+        if before.onAdvisory != onAdvisory { changes.append("gate.onAdvisory=\(onAdvisory.rawValue)") }
+        return changes
+    }
+}
