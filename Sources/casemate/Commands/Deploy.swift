@@ -25,6 +25,7 @@ struct Deploy: AsyncParsableCommand {
         var file: String
         var sources: [String: String]
         var dryRun: Bool
+        var id: String
     }
 
     private struct View: Decodable { var functions: [Outcome] }
@@ -81,7 +82,10 @@ struct Deploy: AsyncParsableCommand {
                 sources[function.label.text] = try JSONDecoder().decode(Archive.self, from: Data(answer)).digest
             }
             if !dryRun { Terminal.step("building, scanning and signing in a sandbox") }
-            let request = Request(namespace: namespace?.text, manifest: text, file: name, sources: sources, dryRun: dryRun)
+            let id = UUID().uuidString.lowercased()
+            let request = Request(namespace: namespace?.text, manifest: text, file: name, sources: sources, dryRun: dryRun, id: id)
+            let telling = output.json || dryRun ? nil : Task { await DeployProgressText.tell(of: id, client) }
+            defer { telling?.cancel() }
             let answer = try await client.jsonBytes(.POST, "/v1/deployments", body: request, timeout: .seconds(1800))
             let view = try JSONDecoder().decode(View.self, from: Data(answer))
             if output.json { Terminal.write(answer + [10]) } else { view.functions.forEach(show) }
@@ -124,7 +128,7 @@ struct Deploy: AsyncParsableCommand {
             for audience in outcome.audiences?.added ?? [] { added("may prove who it is to \(audience)") }
             for audience in outcome.audiences?.removed ?? [] { removed("may no longer prove who it is to \(audience)") }
         }
-        for diagnostic in outcome.diagnostics { Terminal.line("  \(Terminal.visible(diagnostic.description))") }
+        FindingText.show(outcome.diagnostics, of: outcome.function)
         if let output = outcome.output {
             for line in output.split(separator: "\n").suffix(40) { Terminal.line("  | \(Terminal.visible(String(line)))") }
         }

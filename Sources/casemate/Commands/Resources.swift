@@ -159,6 +159,7 @@ struct RuntimeCommand: AsyncParsableCommand {
                 Terminal.step("installing runtime \(name)")
                 try installer.install(name)
             }
+            if let installation = Installation.find() { try HostSetup.tools(installation) }
             try output.done("runtime \(name) is installed", ["installed": name])
         }
     }

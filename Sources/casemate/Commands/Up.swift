@@ -160,7 +160,7 @@ struct Up: AsyncParsableCommand {
         let account = try setup.account()
         try setup.folders(for: account)
         try setup.runtime("python3.11")
-        try setup.tools()
+        try HostSetup.tools(installation)
         let tls = try TLSFiles(settings: settings)
         let authorities = try TLSFiles.authorities(settings)
         let key = try setup.adminKey()

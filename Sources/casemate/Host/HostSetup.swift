@@ -94,10 +94,17 @@ struct HostSetup {
         return fd
     }
 
-    func tools() throws {
-        guard !ToolsInstaller.isInstalled else { return }
-        Terminal.step("fetching the build tools (uv \(ToolsInstaller.version))")
-        try ToolsInstaller.install()
+    /// What builds and the gate work with.
+    static func tools(_ installation: Installation) throws {
+        if !ToolsInstaller.isInstalled {
+            Terminal.step("fetching the build tools (uv \(ToolsInstaller.version))")
+            try ToolsInstaller.install()
+        }
+        let gate = GateToolsInstaller(installation: installation)
+        if try !gate.isInstalled {
+            Terminal.step("fetching the gate's tools (once per host, about 10 s)")
+            try gate.install()
+        }
     }
 
     func runtime(_ name: String) throws {

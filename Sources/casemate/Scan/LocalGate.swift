@@ -1,0 +1,95 @@
+import CasemateDeploy
+import CasemateLinux
+import CasemateModel
+import Foundation
+import Glibc
+
+/// The gate's tools on this machine, without a server: the same checks that a deployment meets, in a process of the caller's.
+struct LocalGate {
+    private let python: String
+    private let program: String
+    private let tools: String
+
+    /// Fetches the tools into the caller's cache where this host has none.
+    init() throws {
+        guard let installation = Installation.find() else {
+            throw CommandFailure("the gate's files were not found; set CASEMATE_LIBEXEC, or see: casemate doctor", code: 2)
+        }
+        guard let python = HostPip.python else {
+            throw CommandFailure("python3 with pip is not installed; apt-get install python3-pip", code: 2)
+        }
+        self.python = python.hasPrefix("/") ? python : findProgram(python) ?? python
+        program = installation.runtimes + "/python/casemate_gate/bootstrap.py"
+        let host = GateToolsInstaller(installation: installation)
+        if (try? host.isInstalled) == true {
+            tools = host.path
+        } else {
+            let own = GateToolsInstaller(folder: try Self.cache(), installation: installation)
+            if try !own.isInstalled {
+                Terminal.step("fetching the gate's tools (once, about 10 s)")
+                try own.install()
+            }
+            tools = own.path
+        }
+    }
+
+    /// A folder of the caller's own.
+    static func cache() throws -> String {
+        let environment = ProcessInfo.processInfo.environment
+        let base = environment["XDG_CACHE_HOME"].flatMap { $0.hasPrefix("/") ? $0 : nil } ?? NSHomeDirectory() + "/.cache"
+        let folder = base + "/casemate"
+        try Files.makeDirectories(folder, mode: 0o700)
+        return folder
+    }
+
+    /// - Parameter request: JSON with its `operation`.
+    /// - Returns: the result's bytes.
+    /// - Throws: `CommandFailure` with what the tools say is wrong.
+    func ask(_ request: [UInt8]) throws -> [UInt8] {
+        let process = Process()
+        process.executableURL = URL(fileURLWithPath: python)
+        process.arguments = ["-I", "-S", program, "local", tools]
+        process.environment = ["PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "HOME": NSHomeDirectory()]
+        let (input, output) = (Pipe(), Pipe())
+        (process.standardInput, process.standardOutput) = (input, output)
+        do { try process.run() } catch { throw CommandFailure("\(python) can't be started", code: 2) }
+        // More than a pipe holds is taken while it is written.
+        let writer = Thread {
+            try? input.fileHandleForWriting.write(contentsOf: Data(request))
+            try? input.fileHandleForWriting.close()
+        }
+        writer.start()
+        var result: [UInt8]?
+        var problem: String?
+        var rest: [UInt8] = []
+        while true {
+            let part = output.fileHandleForReading.availableData
+            if part.isEmpty { break }
+            rest += part
+            while let end = rest.firstIndex(of: UInt8(ascii: "\n")) {
+                let line = Array(rest[..<end])
+                rest.removeFirst(end + 1)
+                read(line, &result, &problem)
+            }
+        }
+        process.waitUntilExit()
+        if let problem { throw CommandFailure(problem, code: 2) }
+        guard process.terminationStatus == 0, let result else { throw CommandFailure("the checks ended before they were done", code: 2) }
+        return result
+    }
+
+    private func read(_ line: [UInt8], _ result: inout [UInt8]?, _ problem: inout String?) {
+        struct Line: Decodable {
+            var progress: CheckProgress?
+            var problem: String?
+        }
+        guard let read = try? JSONDecoder().decode(Line.self, from: Data(line)) else { return }
+        if let progress = read.progress {
+            Terminal.step("\(progress.check): \(progress.findings) finding(s) in \(progress.milliseconds) ms")
+        } else if let said = read.problem {
+            problem = said
+        } else {
+            result = line
+        }
+    }
+}
