@@ -24,6 +24,7 @@ import urllib.parse
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Generic, ParamSpec, Self, TypeVar, overload
 
@@ -518,11 +519,29 @@ class Server:
     def deploy(
         self, namespace: str, name: str, source: Source, more: Mapping[str, Any] | str | None = None
     ) -> dict[str, Any]:
-        """Deploys, and returns what was said about the function; fails the test when it was not deployed."""
+        """Deploys, and returns what was said about the function; fails the test when it was not deployed.
+
+        What the gate finds is waived: handlers of tests do on purpose what nobody should. Tests of the gate use `try_deploy`.
+        """
         outcome = self.try_deploy(namespace, name, source, more)
+        if outcome.code and outcome.first.get("problemType") == "/problems/gate-failed":
+            self.waive(f"{namespace}/{name}", outcome.first)
+            outcome = self.try_deploy(namespace, name, source, more)
         assert outcome.code == 0, f"not deployed: {outcome.said}"
         assert outcome.first["status"] in ("deployed", "unchanged"), outcome.said
         return outcome.first
+
+    def waive(self, function: str, outcome: Mapping[str, Any], seconds: float = 3600, **body: str) -> list[Answer]:
+        """Lets all pass that stopped a deployment."""
+        end = datetime.now(UTC) + timedelta(seconds=seconds)
+        stopping = [item for item in outcome["diagnostics"] if item["severity"] == "error" and "finding" in item]
+        assert stopping, f"there is nothing to waive: {outcome}"
+        answers = []
+        for item in stopping:
+            waiver = {"finding": item["finding"]["id"], "reason": "a test", "expires": end.isoformat(), **body}
+            answers.append(self.api("POST", f"{self.function_path(function)}/waivers", waiver))
+            assert answers[-1].status == 201, answers[-1].text
+        return answers
 
     def deploy_archive(self, namespace: str, name: str, packed: bytes, text: str | None = None) -> Answer:
         """Deploys past the CLI: the raw archive, then a deployment of it. The first refusal is the answer."""

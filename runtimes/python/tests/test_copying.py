@@ -1,6 +1,7 @@
 """A bundle's folder, copied: the same bytes, modes that a bundle may have, and quickly."""
 
 import os
+import shutil
 import time
 from pathlib import Path
 
@@ -29,12 +30,19 @@ def test_files_folders_and_links_are_copied(tmp_path: Path) -> None:
         copy_folder(source, target)
 
 
-def test_thirty_megabytes_of_packages_take_less_than_half_a_second(tmp_path: Path) -> None:
+def test_many_small_files_are_copied_about_as_fast_as_by_the_standard_library(tmp_path: Path) -> None:
+    """A peer in the same run: the machine may be busy."""
     source = tmp_path / "source"
     for number in range(2_000):
         file = source / f"p{number % 100}/m{number}.py"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(bytes(15_000))
-    began = time.perf_counter()
-    assert copy_folder(source, tmp_path / "target").size == 30_000_000
-    assert time.perf_counter() - began < 0.5
+    took = []
+    for turn in range(3):
+        began = time.perf_counter()
+        assert copy_folder(source, tmp_path / f"ours{turn}").size == 30_000_000
+        ours = time.perf_counter() - began
+        began = time.perf_counter()
+        shutil.copytree(source, tmp_path / f"theirs{turn}")
+        took.append(ours / (time.perf_counter() - began))
+    assert min(took) < 2
