@@ -18,8 +18,6 @@ from casemate_runtime.frames import (
     LONGEST_REPLY_BODY,
     LONGEST_REPLY_META,
     REPLY,
-    SCAN,
-    SCANNED,
     SPECIALISE,
     SPECIALISED,
     WARM,
@@ -32,11 +30,9 @@ from casemate_runtime.isolated_call import PIPE_BUFFER_SIZE, Pipes, answer_one
 from casemate_runtime.outcomes import ANSWERED, failed
 from casemate_runtime.output import TextStream
 from casemate_runtime.renewal import Renewal
-from casemate_runtime.scan import scan
 from casemate_runtime.specialise import Specialised, Specialiser
 from casemate_runtime.streams import Streams
 
-_SECRET: Final = 4
 
 
 class Server:
@@ -84,9 +80,6 @@ class Server:
         if frame is None:
             return None
         kind, _, meta, _ = frame
-        if kind == SCAN:
-            self._scan(decode_fields(meta).get(_SECRET, []))
-            return None
         if kind not in (SPECIALISE, CHECK):
             raise ProtocolError(f"a frame of kind {kind:#04x} where specialise or check was due")
         function = None
@@ -114,12 +107,6 @@ class Server:
         if function.mode.concurrency > 1:
             return ConcurrentCalls(self._channel, function, self._streams, self._children).serve
         return partial(self._serve, function.handler)
-
-    def _scan(self, secrets: list[bytes]) -> None:
-        """Searches the bundle instead of loading it: in this sandbox nothing of its author's ever runs."""
-        self._channel.send(SCANNED, body=scan(self._specialiser.bundle, secrets))
-        if self._channel.read() is not None:
-            raise ProtocolError("a frame after a scan")
 
     def _serve(self, handler: Handler) -> None:
         channel, children, flush = self._channel, self._children, self._streams.flush
