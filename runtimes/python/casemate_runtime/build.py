@@ -1,10 +1,15 @@
-"""Mode build: an uploaded archive becomes a bundle: unpacked, its requirements locked and installed, byte-compiled."""
+"""Mode build: an uploaded archive becomes a bundle: unpacked, its requirements locked and installed, byte-compiled.
+
+What is built from source comes in a second sandbox, which has the first one's result and no network.
+"""
 
 from __future__ import annotations
 
 import errno
 import json
 import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,11 +18,12 @@ from casemate_runtime.dependencies import Dependencies, provide
 from casemate_runtime.faults import Fault, ProtocolError
 from casemate_runtime.frames import BUILD, BUILT, WARM, Channel, decode_fields
 from casemate_runtime.orders import order_of
+from casemate_runtime.second import SecondPhase, report_of
 from casemate_runtime.trust import BUNDLE, trust
 from casemate_runtime.unpack import unpack
 from casemate_runtime.uv import Tool
 
-_UNPACK_LIMIT, _AUTHORITY = 11, 14
+_UNPACK_LIMIT, _AUTHORITY, _PHASE = 11, 14, 20
 _TOOL: Final = Tool()
 _DEFAULT_LIMIT: Final = 500 * 1024 * 1024
 _MOST_MISTAKES: Final = 50
@@ -50,11 +56,13 @@ class Builder:
         if frame is None:
             return 0
         kind, _, meta, _ = frame
-        if kind != BUILD or archive is None:
+        fields = decode_fields(meta) if kind == BUILD else {}
+        is_second = _text(fields, _PHASE) == "second"
+        if kind != BUILD or archive is None and not is_second:
             raise ProtocolError("the first frame was not build with an archive")
-        fields = decode_fields(meta)
         try:
-            report = json.dumps(self.build(archive, fields), ensure_ascii=False, separators=(",", ":"))
+            built = self.build(archive, fields) if archive is not None and not is_second else self.build_from_source()
+            report = json.dumps(built, ensure_ascii=False, separators=(",", ":"))
             self._channel.send(BUILT, body=report.encode("utf-8", "backslashreplace"))
         except Fault as fault:
             self._channel.send(BUILT, status=1, meta=fault.meta(), body=fault.content())
@@ -65,16 +73,19 @@ class Builder:
     def build(self, archive: int, fields: dict[int, list[bytes]]) -> dict[str, Any]:
         """The report. Raises a `Fault` for the author of the archive."""
         source, dependencies = self._out / "src", self._out / "deps"
-        try:
+        with _space():
             unpacked = unpack(archive, source, int(_text(fields, _UNPACK_LIMIT) or _DEFAULT_LIMIT))
             provided = self._provide(source, dependencies, fields)
             syntax = self._compile(source, dependencies, provided is not None and provided.is_cached)
-        except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-                raise Fault("too-large", "the bundle does not fit into the space of a build") from None
-            raise
         report = provided.report() if provided else {"lock": None}
         return {"files": unpacked.files, "bytes": unpacked.size, **report, "syntax": syntax}
+
+    def build_from_source(self, kill: Callable[[], None] | None = None) -> dict[str, Any]:
+        """The second phase: the attached bundle is the first one's result. Raises a `Fault`."""
+        with _space():
+            built = SecondPhase(self._tool, self._attached, self._out, kill=kill).run()
+            syntax = self._compile(self._out / "src", self._out / "deps", False)
+        return report_of(built) | {"syntax": syntax}
 
     def _provide(self, source: Path, target: Path, fields: dict[int, list[bytes]]) -> Dependencies | None:
         tool = self._tool
@@ -95,6 +106,16 @@ class Builder:
             for mistake in compile_folder(dependencies, f"{self._shown_as}/deps", all_again=not is_copied):
                 found.append(mistake._replace(file=f"deps/{mistake.file}"))
         return [mistake._asdict() for mistake in found[:_MOST_MISTAKES]]
+
+
+@contextmanager
+def _space() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise Fault("too-large", "the bundle does not fit into the space of a build") from None
+        raise
 
 
 def _text(fields: dict[int, list[bytes]], tag: int) -> str:

@@ -9,13 +9,15 @@ import shutil
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from casemate_runtime.backends import with_backends
 from casemate_runtime.copying import copy_folder
 from casemate_runtime.faults import Fault
 from casemate_runtime.lock import Lock, read_lock
 from casemate_runtime.locking import locked
 from casemate_runtime.orders import Order
-from casemate_runtime.requirements import write
+from casemate_runtime.requirements import normalised, write
 from casemate_runtime.router import routed
+from casemate_runtime.sdists import Sdists
 from casemate_runtime.sources import Needs, find
 from casemate_runtime.uploads import FirstUploads
 from casemate_runtime.uv import Tool, Uv
@@ -30,6 +32,7 @@ class Dependencies(NamedTuple):
 
     def report(self) -> dict[str, Any]:
         direct = [{"name": item.name, **item.place._asdict()} for item in self.needs.requirements]
+        built = list(self.lock.from_source)
         report = {
             "lock": self.lock.text(),
             "lockedFrom": self.needs.file,
@@ -37,6 +40,8 @@ class Dependencies(NamedTuple):
             "resolved": self.is_resolved,
             "cached": self.is_cached,
         }
+        if built:
+            report["fromSource" if self.is_cached else "toBuild"] = built
         return report | ({} if self.first_uploads is None else {"firstUploads": self.first_uploads})
 
 
@@ -52,15 +57,20 @@ def provide(tool: Tool, order: Order, source: Path, target: Path, attached: Path
         scratch.mkdir()
         with routed(order.indexes) as route:
             uv = Uv(tool, scratch, route.url, route.shown)
-            lock, is_resolved = locked(uv, needs, order)
+            sdists = Sdists(tool.certificates, order.indexes, target.with_name(".build"))
+            lock, is_resolved = locked(uv, needs, order, sdists)
             uploads = _first_uploads(tool, order, lock, is_resolved)
-            is_cached = _copied(lock, order, attached / "deps", target)
-            if not is_cached:
+            before = _copied(lock, order, attached / "deps", target)
+            if before:
+                shutil.rmtree(sdists.folder, ignore_errors=True)
+                lock = lock._replace(backends=before.backends)
+            else:
                 _install(uv, lock, target)
+                lock = with_backends(uv, lock, sdists)
         first_uploads = uploads.found() if uploads else None
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-    return Dependencies(needs, lock, is_resolved, is_cached, first_uploads)
+    return Dependencies(needs, lock, is_resolved, before is not None, first_uploads)
 
 
 def _first_uploads(tool: Tool, order: Order, lock: Lock, is_resolved: bool) -> FirstUploads | None:
@@ -71,16 +81,18 @@ def _first_uploads(tool: Tool, order: Order, lock: Lock, is_resolved: bool) -> F
     return FirstUploads((item.name for item in lock.requirements), order.indexes, tool.certificates)
 
 
-def _copied(lock: Lock, order: Order, attached: Path, target: Path) -> bool:
+def _copied(lock: Lock, order: Order, attached: Path, target: Path) -> Lock | None:
+    """The lock of the attached bundle, where its dependencies are these."""
     before = read_lock(order.attached) if order.attached and attached.is_dir() else None
     if before is None or not lock.installs_like(before):
-        return False
+        return None
     copy_folder(attached, target)
-    return True
+    return before
 
 
 def _install(uv: Uv, lock: Lock, target: Path) -> None:
-    uv.install(write(lock.requirements), target)
-    # Console scripts name the build's interpreter and are not what a function calls; the other is uv's own.
-    shutil.rmtree(target / "bin", ignore_errors=True)
-    (target / ".lock").unlink(missing_ok=True)
+    """All but what is built: that comes later, in a sandbox without a network."""
+    wheels = [item for item in lock.requirements if normalised(item.name) not in lock.from_source]
+    target.mkdir(exist_ok=True)
+    if wheels:
+        uv.install(write(wheels), target, lock.from_source)

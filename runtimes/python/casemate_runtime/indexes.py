@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 from urllib.parse import urlsplit, urlunsplit
 
@@ -15,8 +17,8 @@ class Indexes(NamedTuple):
     of one and `*`. All other packages come from `default`; with an empty URL from nowhere."""
 
     default: str = ""
-    named: dict[str, str] = {}
-    pins: dict[str, str] = {}
+    named: Mapping[str, str] = MappingProxyType({})
+    pins: Mapping[str, str] = MappingProxyType({})
 
     def url(self, package: str) -> str:
         """Of PEP 503's simple API, ending in no `/`. The whole name wins, then the longest beginning."""
@@ -29,7 +31,7 @@ class Indexes(NamedTuple):
     def described(self) -> dict[str, object]:
         """What decides about a lock."""
         named = {name: plain(url) for name, url in self.named.items()}
-        return {"default": plain(self.default), "named": named, "pins": self.pins}
+        return {"default": plain(self.default), "named": named, "pins": dict(self.pins)}
 
 
 def indexes(default: str, named: list[tuple[str, str]], pins: list[tuple[str, str]]) -> Indexes:

@@ -8,17 +8,19 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from casemate_runtime.faults import Fault
-from casemate_runtime.requirements import Requirement, normalised, read, write
+from casemate_runtime.requirements import Place, Requirement, normalised, parse, read, write
 
 _LARGEST: Final = 8 * 1024 * 1024
 _FIRST: Final = "# casemate lock 1"
 _INPUTS: Final = "# inputs "
 _PYTHON: Final = "# python "
 _FROM_SOURCE: Final = "# from source: "
+_BACKEND: Final = "# backend "
 
 
 class Lock(NamedTuple):
@@ -26,11 +28,16 @@ class Lock(NamedTuple):
     inputs: str
     python: str
     from_source: tuple[str, ...]  # normalised names, sorted
+    # What each of these is built with, and all that that needs.
+    backends: Mapping[str, list[Requirement]] = MappingProxyType({})
 
     def text(self) -> str:
         head = [_FIRST, f"{_INPUTS}{self.inputs}", f"{_PYTHON}{self.python}"]
         if self.from_source:
             head.append(_FROM_SOURCE + ", ".join(self.from_source))
+        for name, requirements in sorted(self.backends.items()):
+            for item in requirements:
+                head.append(" ".join([f"{_BACKEND}{name}: {item.text}", *(f"--hash={value}" for value in item.hashes)]))
         return "\n".join([*head, write(self.requirements)])
 
     def installs_like(self, other: Lock) -> bool:
@@ -43,12 +50,14 @@ def read_lock(text: str) -> Lock | None:
     head = text[: text.find("\n")] if "\n" in text else text
     try:
         requirements = read(text.encode(), strict=True, largest=_LARGEST)
+        if head != _FIRST:
+            return Lock(requirements, "", "", ())
+        backends = _backends(text)
     except Fault:
         return None
-    if head != _FIRST:
-        return Lock(requirements, "", "", ())
     built = _value(text, _FROM_SOURCE)
-    return Lock(requirements, _value(text, _INPUTS), _value(text, _PYTHON), tuple(built.split(", ")) if built else ())
+    names = tuple(built.split(", ")) if built else ()
+    return Lock(requirements, _value(text, _INPUTS), _value(text, _PYTHON), names, backends)
 
 
 def digest(requirements: Iterable[Requirement], python: str, **decided: Any) -> str:
@@ -65,9 +74,21 @@ def _normal(item: Requirement) -> list[str]:
 
 
 def _value(text: str, head: str) -> str:
+    return next((line.removeprefix(head).strip() for line in _head(text) if line.startswith(head)), "")
+
+
+def _backends(text: str) -> dict[str, list[Requirement]]:
+    found: dict[str, list[Requirement]] = {}
+    for line in _head(text):
+        if line.startswith(_BACKEND):
+            name, _, requirement = line.removeprefix(_BACKEND).partition(": ")
+            found.setdefault(name, []).append(parse(requirement, Place("", None), strict=True))
+    return found
+
+
+def _head(text: str) -> Iterator[str]:
+    """The comments before the first other line."""
     for line in text.split("\n"):
         if not line.startswith("#"):
-            break
-        if line.startswith(head):
-            return line.removeprefix(head).strip()
-    return ""
+            return
+        yield line

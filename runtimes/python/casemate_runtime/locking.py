@@ -7,7 +7,8 @@ from typing import NamedTuple
 from casemate_runtime.faults import Fault
 from casemate_runtime.lock import Lock, digest, read_lock
 from casemate_runtime.orders import EVERYTHING, Order
-from casemate_runtime.requirements import Requirement, normalised, refused, write
+from casemate_runtime.requirements import Place, Requirement, normalised, refused, write
+from casemate_runtime.sdists import Sdist, Sdists, check
 from casemate_runtime.sources import Needs
 from casemate_runtime.uv import Uv
 
@@ -17,8 +18,9 @@ class Locked(NamedTuple):
     is_resolved: bool  # the indexes were asked
 
 
-def locked(uv: Uv, needs: Needs, order: Order) -> Locked:
+def locked(uv: Uv, needs: Needs, order: Order, sdists: Sdists) -> Locked:
     """Raises a `Fault`."""
+    built = _built(needs, order)
     inputs = digest(
         needs.requirements,
         order.python,
@@ -26,16 +28,50 @@ def locked(uv: Uv, needs: Needs, order: Order) -> Locked:
         indexes=order.indexes.described(),
         from_source=order.from_source,
     )
-    if needs.is_lock:
-        return Locked(Lock(needs.requirements, inputs, order.python, order.from_source), False)
     kept = read_lock(order.kept) if order.kept and EVERYTHING not in order.upgrade else None
-    if kept and kept.inputs == inputs and not order.upgrade:
+    is_same = kept is not None and kept.inputs == inputs
+    if needs.is_lock:
+        backends = kept.backends if kept and is_same else {}
+        return Locked(Lock(needs.requirements, inputs, order.python, order.from_source, backends), False)
+    if kept and is_same and not order.upgrade:
         return Locked(kept, False)
-    staying = [item for item in kept.requirements if normalised(item.name) not in order.upgrade] if kept else []
-    made = read_lock(uv.compile(write(needs.requirements), write(staying) if staying else ""))
-    if made is None:
-        raise Fault("dependencies-failed", "uv's lock is none")
-    return Locked(Lock(_narrowed(needs.requirements, made), inputs, order.python, order.from_source), True)
+    forgotten = order.upgrade.union(built)
+    staying = [item for item in kept.requirements if normalised(item.name) not in forgotten] if kept else []
+    found = _resolved(uv, needs, staying, {name: sdists.get(item) for name, item in built.items()})
+    return Locked(Lock(found, inputs, order.python, order.from_source), True)
+
+
+def _resolved(uv: Uv, needs: Needs, staying: list[Requirement], built: dict[str, Sdist]) -> list[Requirement]:
+    """Wheels for all but what is built, also for what that needs; sorted by name."""
+    wanted = [item for item in needs.requirements if normalised(item.name) not in built]
+    wanted += [item for sdist in built.values() for item in sdist.needs if normalised(item.name) not in built]
+    found = []
+    if wanted:
+        made = read_lock(uv.compile(write(wanted), write(staying) if staying else "", tuple(built)))
+        if made is None:
+            raise Fault("dependencies-failed", "uv's lock is none")
+        found = _narrowed(needs.requirements, made)
+    for sdist in built.values():
+        item = sdist.requirement
+        found.append(item if item.hashes else item._replace(hashes=(sdist.hash,)))
+    return sorted(found, key=lambda item: normalised(item.name))
+
+
+def _built(needs: Needs, order: Order) -> dict[str, Requirement]:
+    """The requirements that are built from source, by normalised name."""
+    found: dict[str, Requirement] = {}
+    for item in needs.requirements:
+        name = normalised(item.name)
+        if name in order.from_source:
+            check(item)
+            if name in found:
+                raise refused(f"{item.name}: it is built from source, so that it can stand here once only", item.place)
+            found[name] = item
+    for name in order.from_source:
+        if name not in found:
+            message = f"{name} shall be built from source, but is not pinned here: {name}==VERSION"
+            raise refused(message, Place(needs.file, None))
+    return found
 
 
 def _narrowed(requirements: list[Requirement], lock: Lock) -> list[Requirement]:

@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import closing
 from http.client import HTTPException, HTTPResponse
-from typing import IO, Any, Final
+from typing import IO, Any, Final, NamedTuple
 from urllib.error import HTTPError
 from urllib.parse import urlsplit
 from urllib.request import (
@@ -32,6 +32,14 @@ class IndexFailure(Exception):
     """The index did not answer, or not with what was asked for. The message has no URL."""
 
 
+class Answer(NamedTuple):
+    """`url`: where it came from in the end. `content`: as it comes."""
+
+    kind: str
+    url: str
+    content: Iterator[bytes]
+
+
 class Client:
     """`certificates`: a PEM file with the authorities to trust."""
 
@@ -42,8 +50,8 @@ class Client:
             self._opener.add_handler(handler)
         self._opener.add_handler(HTTPDefaultErrorHandler())
 
-    def get(self, url: str, accept: str, largest: int, seconds: float = 30.0) -> tuple[str, Iterator[bytes]]:
-        """The type of the content, and its bytes as they come. `largest`: in bytes; `seconds`: for each wait."""
+    def get(self, url: str, accept: str, largest: int, seconds: float = 30.0) -> Answer:
+        """`largest`: in bytes; `seconds`: for each wait."""
         if urlsplit(url).scheme not in ("https", "http"):
             raise IndexFailure("this is not a web address")
         request = Request(url, headers={"Accept": accept, "Accept-Encoding": "gzip", "User-Agent": "casemate"})
@@ -56,7 +64,7 @@ class Client:
             raise IndexFailure(f"the index does not answer: {type(error).__name__}") from None
         if not isinstance(answer, HTTPResponse):
             raise IndexFailure("the index does not answer")
-        return answer.headers.get_content_type(), _content(answer, largest)
+        return Answer(answer.headers.get_content_type(), answer.geturl(), _content(answer, largest))
 
 
 def _content(answer: HTTPResponse, largest: int) -> Iterator[bytes]:

@@ -68,11 +68,11 @@ class FirstUploads:
         index, left = self._indexes.url(name), self._deadline - time.monotonic()
         if not index or left <= 0:
             return None
-        kind, content = self._client.get(f"{index}/{name}/", JSON, _LARGEST, left)
-        if kind != JSON:
+        answer = self._client.get(f"{index}/{name}/", JSON, _LARGEST, left)
+        if answer.kind != JSON:
             return None
         oldest, tail = b"", b""
-        for data in content:
+        for data in answer.content:
             if time.monotonic() > self._deadline:
                 return None  # what was read so far may lack the oldest
             tail += data

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -48,6 +49,12 @@ class Uv:
         file = self._write("lock.txt", lock)
         options = ["--require-hashes", "--target", str(target), *self._excludes(excluded)]
         self._run("install", "--only-binary", ":all:", *options, "-r", str(file))
+        _tidy(target)
+
+    def install_built(self, wheels: list[Path], target: Path) -> None:
+        """Without a network. Fails where one needs a package that is not in the target, or not in that version."""
+        self._run("install", "--offline", "--no-index", "--target", str(target), *map(str, wheels))
+        _tidy(target)
 
     def _excludes(self, names: tuple[str, ...]) -> list[str]:
         return ["--excludes", str(self._write("excluded.txt", "\n".join(names)))] if names else []
@@ -62,12 +69,12 @@ class Uv:
     def _run(self, command: str, *arguments: str) -> None:
         environment = {
             "PATH": "/usr/bin:/bin",
-            "HOME": "/tmp",
+            "HOME": str(self.scratch),
             "LANG": "C.UTF-8",
             "NO_COLOR": "1",
             "SSL_CERT_FILE": self.tool.certificates,
             "UV_CACHE_DIR": str(self.scratch / "cache"),
-            "UV_DEFAULT_INDEX": self._index,
+            **({"UV_DEFAULT_INDEX": self._index} if self._index else {}),
             "UV_LINK_MODE": "copy",
             "UV_NO_CONFIG": "1",
             "UV_NO_PROGRESS": "1",
@@ -96,6 +103,12 @@ class Uv:
         if "no trusted hash was provided" in message:
             message += f"; {HOW_TO_LOCK}"
         return Fault("dependencies-failed", message, body=body)
+
+
+def _tidy(target: Path) -> None:
+    """Console scripts name the build's interpreter and are not what a function calls; the other is uv's own."""
+    shutil.rmtree(target / "bin", ignore_errors=True)
+    (target / ".lock").unlink(missing_ok=True)
 
 
 def masked(output: str) -> str:

@@ -73,6 +73,39 @@ def sdist(name: str, version: str, files: dict[str, str], requires: tuple[str, .
     return f"{folder}.tar.gz", out.getvalue()
 
 
+# Makes a wheel of all modules beside PKG-INFO. `hook` runs before, in the build.
+BACKEND = """
+import os, re, zipfile
+def build_wheel(folder, config_settings=None, metadata_directory=None):
+    head = dict(line.split(": ", 1) for line in reversed(open("PKG-INFO").read().splitlines()) if ": " in line)
+    name, version = head["Name"].replace("-", "_"), head["Version"]
+    if os.path.exists("hook.py"):
+        space = {"folder": folder}
+        exec(compile(open("hook.py").read(), "hook.py", "exec"), space)
+        name = space.get("name", name)
+    info, file = f"{name}-{version}.dist-info", f"{name}-{version}-py3-none-any.whl"
+    with zipfile.ZipFile(os.path.join(folder, file), "w") as wheel:
+        names = [n for n in os.listdir(".") if n.endswith(".py") and n not in ("hook.py", "setup.py")]
+        for module in names:
+            wheel.write(module)
+        wheel.writestr(f"{info}/METADATA", open("PKG-INFO").read())
+        wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\\nGenerator: us\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n")
+        wheel.writestr(f"{info}/RECORD", "".join(f"{n},,\\n" for n in [*names, f"{info}/METADATA", f"{info}/RECORD"]))
+    return file
+"""
+IN_TREE = '[build-system]\nrequires = []\nbuild-backend = "ours"\nbackend-path = ["backend"]\n'
+
+
+def source(name: str, version: str, hook: str = "", *requires: str) -> tuple[str, bytes]:
+    """A source distribution with a backend of its own."""
+    files = {
+        f"{name.replace('-', '_')}.py": f"version = {version!r}",
+        "backend/ours.py": BACKEND,
+        "pyproject.toml": IN_TREE,
+    }
+    return sdist(name, version, files | ({"hook.py": hook} if hook else {}), requires)
+
+
 class _File(NamedTuple):
     project: str
     name: str

@@ -120,7 +120,7 @@ def test_the_certificates_of_the_tool_are_trusted_and_no_others(certificate: tup
 
 
 def content(made: Index, largest: int = 1000, path: str = "/x") -> bytes:
-    return b"".join(Client(SYSTEM).get(made.base + path, ANY, largest, 5)[1])
+    return b"".join(Client(SYSTEM).get(made.base + path, ANY, largest, 5).content)
 
 
 def test_the_client_reads_what_is_there_and_no_more_than_allowed() -> None:
