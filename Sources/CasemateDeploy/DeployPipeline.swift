@@ -34,8 +34,9 @@ public final class DeployPipeline: Sendable {
         changed: @Sendable @escaping (_ id: FunctionId, _ loadInMilliseconds: Int?) async throws -> Void
     ) {
         plan = Plan(records: records, artifacts: artifacts, sources: sources)
-        build = Build(network: network, artifacts: artifacts, index: index)
         let opener = StoredSecrets(vault: vault, sources: sources, audit: audit, records: records)
+        build = Build(
+            network: network, artifacts: artifacts, index: index, opener: opener, records: records, policies: policies)
         scan = Scan(
             records: records,
             checks: [
@@ -70,6 +71,29 @@ public final class DeployPipeline: Sendable {
         if let stray = request.sources.keys.filter({ !labels.contains($0) }).min() {
             throw Problem(.invalidRequest, "a source was sent for \(stray), which the manifest does not have")
         }
+        return await deploy(manifest, in: namespace, request)
+    }
+
+    /// Locks the packages of what is live anew, and deploys the same source with them.
+    /// - Parameter request: its manifest's text is not read; with `isDryRun` nothing becomes active.
+    /// - Throws: `.notFound` for a function that was never deployed; `.invalidRequest` for one without packages.
+    public func upgrade(_ function: Function, _ request: DeployRequest) async throws -> DeployOutcome {
+        guard let active = try await records.read({ transaction in try function.activeRevision.flatMap { try transaction.revision($0) } })
+        else {
+            throw Problem(.notFound, "\(function.name) has not been deployed yet")
+        }
+        guard active.lock != nil else { throw Problem(.invalidRequest, "\(function.name) has no packages") }
+        var spec = try CanonicalSpec.decode(active.specBytes)
+        let policy = spec.dependencyPolicy.flatMap { DependencyPolicy(rawValue: $0) } ?? .auto
+        (spec.grantedEgress, spec.dependencyPolicy) = (nil, nil)
+        let label = function.name.function
+        let manifest = FunctionManifest(label: label, line: 1, source: ".", sourceLine: 1, spec: spec, dependencyPolicy: policy)
+        var request = request
+        request.sources = [label: active.sourceDigest]
+        return await deploy(manifest, in: function.name.namespace, request: request, warnings: [])
+    }
+
+    private func deploy(_ manifest: Manifest, in namespace: NamespaceName, _ request: DeployRequest) async -> [DeployOutcome] {
         var outcomes: [DeployOutcome] = []
         for (index, function) in manifest.functions.enumerated() {
             let next = index + 1 < manifest.functions.count ? manifest.functions[index + 1].line : Int.max
@@ -103,7 +127,7 @@ public final class DeployPipeline: Sendable {
             if planned.isUnchanged {
                 outcome.status = .unchanged
                 outcome.bundleDigest = planned.active?.bundleDigest
-            } else if request.isDryRun {
+            } else if request.isDryRun, request.upgrades.isEmpty {
                 outcome.status = .planned
                 outcome.diagnostics += ManifestRisks.findings(
                     in: planned.manifest.spec, file: planned.manifestFile, lines: function.lines)
@@ -119,6 +143,16 @@ public final class DeployPipeline: Sendable {
                 enter("scan")
                 let scanned = try await scan(bundle, progress: request.progress)
                 outcome.diagnostics += scanned.findings
+                outcome.packages = Lock.change(from: planned.active?.lock, to: bundle.lock)
+                if !request.upgrades.isEmpty {
+                    outcome.fixed = try await fixed(planned, scanned)
+                    // Nothing newer was found.
+                    if outcome.packages == nil || request.isDryRun {
+                        outcome.status = outcome.packages == nil ? .unchanged : .planned
+                        outcome.stage = nil
+                        throw Done()
+                    }
+                }
                 enter("sign")
                 let signed = try await sign(scanned, by: request.subject)
                 enter("publish")
@@ -131,12 +165,22 @@ public final class DeployPipeline: Sendable {
                 outcome.bundleDigest = active.revision.bundleDigest
             }
             outcome.stage = nil
+        } catch is Done {
         } catch {
             describe(error, in: &outcome)
         }
         await clearAway(built, source: source)
         outcome.milliseconds = Int((clock.now - begin) / .milliseconds(1))
         return outcome
+    }
+
+    private struct Done: Error {}
+
+    private func fixed(_ planned: PlannedFunction, _ scanned: ScannedBundle) async throws -> [Diagnostic] {
+        guard let active = planned.active else { return [] }
+        let before = try await records.read { try $0.liveAdvisories(of: active.id) } ?? active.findings
+        let now = Set(scanned.findings.compactMap { $0.finding?.rule })
+        return before.filter { $0.finding?.check == "advisories" && !now.contains($0.finding?.rule ?? "") }
     }
 
     /// Makes a revision of what is active with the grants as they are now, if they differ from those it has; calls see it on return.

@@ -16,6 +16,8 @@ public struct DeployRequest: Sendable {
     public var identity: String
     /// What whoever deploys may do, and where, at the time when it is asked.
     public var rights: @Sendable () -> GrantedRights
+    /// Packages whose kept versions do not count this time: names, or `*` for all.
+    public var upgrades: [String] = []
     /// Hears how far it is.
     public var progress: DeployProgress.Teller?
 
@@ -58,6 +60,10 @@ public struct DeployOutcome: Sendable, Codable {
     public var callers: ListChange<FunctionName>?
     /// How those secrets differ that are put in on the way: which, where, for which host.
     public var injected: ListChange<String>?
+    /// How the packages differ that it is locked to, as `name version`.
+    public var packages: ListChange<String>?
+    /// Advisories of the revision before that this one has no more.
+    public var fixed: [Diagnostic]?
     /// How what its calls may do for their callers differs.
     public var capabilities: ListChange<Capability>?
     /// How the list of those differs to whom it may prove who it is.

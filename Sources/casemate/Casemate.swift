@@ -25,7 +25,7 @@ struct Casemate: AsyncParsableCommand {
             Up.self, Deploy.self, Invoke.self, Logs.self, SecretCommand.self, TokenCommand.self, NamespaceCommand.self,
             FunctionCommand.self, EgressCommand.self, PolicyCommand.self,
             FindingsCommand.self, WaiveCommand.self, WaiverCommand.self, SBOMCommand.self, AdvisoriesCommand.self, PostureCommand.self,
-            ScanCommand.self,
+            ScanCommand.self, DepsCommand.self,
             AuditCommand.self, AlertCommand.self, VaultCommand.self, BackupCommand.self, RestoreCommand.self,
             Login.self, Logout.self, SessionCommand.self, ConsentCommand.self, WhoAmI.self, GrantCommand.self, RevokeCommand.self,
             WhoCan.self, ServiceAccountCommand.self, IssuerCommand.self,

@@ -43,6 +43,8 @@ struct BuildReport: Decodable, Sendable {
     var direct: [RequestedPackage]?
     var firstUploads: [String: String]?
     var fromSource: [String]?
+    /// Packages that there must be a second phase for.
+    var toBuild: [String]?
 }
 
 /// Unpacks, locks, installs and compiles inside a sandbox; the warden stores what comes out.
@@ -55,25 +57,73 @@ struct Build {
     let network: EgressNetwork
     let artifacts: ArtifactStore
     let index: PackageIndex
+    let opener: StoredSecrets
+    let records: Records
+    let policies: NamespacePolicies
 
     func callAsFunction(_ planned: PlannedFunction) async throws -> Bundle {
         guard let archive = artifacts.open(planned.sourceDigest) else {
             throw Problem(.invalidRequest, "the uploaded source is gone; deploy again")
         }
-        let session = try await ShimSession.open(network, profile: planned.manifest.spec.runtime, purpose: .build, limits: Self.limits)
+        let indexes = try await BuildIndexes(index, planned, opener, records)
+        let profile = planned.manifest.spec.runtime
+        let first = try await inSession(profile) { session async throws -> Built in
+            try await fetch(planned, archive, indexes, in: session)
+        }
+        guard first.report.toBuild?.isEmpty == false else { return Bundle(planned: planned, digest: first.digest, report: first.report) }
+        // Other people's build steps run in a sandbox without any way out, on what the first one has fetched.
+        do {
+            let second = try await inSession(profile) { session async throws -> Built in
+                let order = Order.specialise(sandbox: session.handle.id, bundle: first.digest, limits: Self.limits)
+                _ = try await session.warden.order(order)
+                var fields = ShimFields()
+                fields.add(.phase, "second")
+                return try await ask(fields, archive: nil, in: session)
+            }
+            await forget(first.digest)
+            var report = first.report
+            report.fromSource = second.report.fromSource
+            return Bundle(planned: planned, digest: second.digest, report: report)
+        } catch {
+            await forget(first.digest)
+            throw error
+        }
+    }
+
+    private struct Built {
+        let digest: BundleDigest
+        let report: BuildReport
+    }
+
+    private func inSession(_ profile: String, _ body: (ShimSession) async throws -> Built) async throws -> Built {
+        let session = try await ShimSession.open(network, profile: profile, purpose: .build, limits: Self.limits)
         do {
             try await session.waitUntilWarm()
-            // The index's own hosts, whatever they resolve to: the operator chose them. Functions never profit from this.
-            let injections = try index.injections()
-            let egress = try await session.allow(
-                index.hosts, owner: planned.name.description, listed: nil, injections: injections,
-                secrets: injections?.redactor ?? Redactor([]))
-            defer { egress.close() }
-            let attached = await attach(planned.active, in: session)
-            return try await build(planned, archive, injections, attached, in: session)
+            return try await body(session)
         } catch {
             await session.close()
             throw error
+        }
+    }
+
+    private func fetch(
+        _ planned: PlannedFunction, _ archive: Descriptor, _ indexes: BuildIndexes, in session: ShimSession
+    ) async throws -> Built {
+        let namespace = planned.namespace.id
+        // The operator's own index, whatever it resolves to. One that a manifest names is a host like those of functions.
+        var listed: (@Sendable () -> [AddressRange])?
+        if !indexes.isOperators { listed = { [policies] in policies.listed(namespace) } }
+        let egress = try await session.allow(
+            indexes.hosts, owner: planned.name.description, listed: listed, injections: indexes.injections,
+            secrets: indexes.injections?.redactor ?? Redactor([]))
+        defer { egress.close() }
+        let attached = await attach(planned.active, in: session)
+        return try await build(planned, archive, indexes, attached, in: session)
+    }
+
+    private func forget(_ bundle: BundleDigest) async {
+        if (try? await records.read { try $0.isBundleUsed(bundle.hex) }) == false {
+            _ = try? await network.warden.order(.removeBundle(bundle))
         }
     }
 
@@ -87,17 +137,23 @@ struct Build {
     }
 
     private func build(
-        _ planned: PlannedFunction, _ archive: Descriptor, _ injections: Injections?, _ attached: String?, in session: ShimSession
-    ) async throws -> Bundle {
+        _ planned: PlannedFunction, _ archive: Descriptor, _ indexes: BuildIndexes, _ attached: String?, in session: ShimSession
+    ) async throws -> Built {
         var fields = ShimFields()
         fields.add(.handler, planned.manifest.spec.handler)
         fields.add(.function, planned.name.description)
         fields.add(.policy, planned.dependencyPolicy.rawValue)
         fields.add(.unpackLimit, "\(Self.maximumBytes)")
-        fields.add(.index, index.url)
-        if let injections { fields.add(.authority, injections.certificate) }
+        indexes.add(to: &fields)
         if let lock = planned.active?.lock { fields.add(.lock, lock) }
         if let attached { fields.add(.attachedLock, attached) }
+        if !planned.upgrades.isEmpty { fields.add(.upgrade, planned.upgrades.joined(separator: ",")) }
+        for name in planned.manifest.spec.packageSources?.fromSource ?? [] { fields.add(.sourceDistribution, name) }
+        return try await ask(fields, archive: archive, in: session)
+    }
+
+    /// Has the sandbox build, and stores what came of it.
+    private func ask(_ fields: ShimFields, archive: Descriptor?, in session: ShimSession) async throws -> Built {
         let answer: ShimSession.Answer
         do {
             answer = try await session.ask(
@@ -112,7 +168,7 @@ struct Build {
         let (reply, _) = try await session.warden.order(
             .collect(sandbox: session.handle.id, maximumBytes: Self.maximumBytes, maximumFiles: Self.maximumFiles))
         guard case .collected(let digest, _, _) = reply else { throw WardenFailure.unexpected }
-        return Bundle(planned: planned, digest: digest, report: report)
+        return Built(digest: digest, report: report)
     }
 
     /// Apart from the function that awaits: together they end Swift 6.3.1's optimiser.

@@ -20,7 +20,9 @@ public struct PackageIndex: Sendable {
 
     /// - Parameter hosts: names besides the index's own, where its files lie.
     /// - Throws: `.invalidRequest` for an index that is not at an https name.
-    public init(url: String, fileHosts: [String]) throws(Problem) {
+    public init(url: String, fileHosts: [String]) throws(Problem) { try self.init(url: url, fileHosts: fileHosts, named: nil) }
+
+    private init(url: String, fileHosts: [String], named: Credentials?) throws(Problem) {
         guard var parts = URLComponents(string: url), parts.scheme == "https", let host = parts.host,
             let port = UInt16(exactly: parts.port ?? 443), port > 0, let index = AllowedHost(name: host, port: port)
         else { throw Problem(.invalidRequest, "the package index must be an https URL with a host name") }
@@ -28,7 +30,7 @@ public struct PackageIndex: Sendable {
         let password = parts.password ?? ""
         credentials =
             user.isEmpty && password.isEmpty
-            ? nil
+            ? named
             : Credentials(
                 encoded: Secret(Data("\(user):\(password)".utf8).base64EncodedData()),
                 // Some indexes take a token for the user's name, and no password.
@@ -44,15 +46,35 @@ public struct PackageIndex: Sendable {
         self.hosts = hosts
     }
 
-    /// What puts the credentials into requests to the index; nil without any.
-    func injections() throws -> Injections? {
-        guard let credentials, let name = VariableName("PACKAGE_INDEX") else { return nil }
-        let place = InjectedSecret(name: name, host: hosts[0], header: "Authorization", format: "Basic {}")
+    /// One that a manifest names.
+    /// - Parameter credentials: `user:password`.
+    init(url: String, fileHosts: [String], credentials: Secret?) throws(Problem) {
+        try self.init(url: url, fileHosts: fileHosts, named: credentials.map(Credentials.init(userAndPassword:)))
+    }
+
+    /// What puts the credentials into requests to the indexes; nil without any.
+    static func injections(of indexes: [PackageIndex]) throws -> Injections? {
+        guard let name = VariableName("PACKAGE_INDEX") else { return nil }
+        let known = indexes.compactMap { index in index.credentials.map { (index.hosts[0], $0) } }
+        guard !known.isEmpty else { return nil }
         return try Injections(
-            [(place, credentials.encoded)],
+            known.map { host, credentials in
+                (InjectedSecret(name: name, host: host, header: "Authorization", format: "Basic {}"), credentials.encoded)
+            },
             redactor: Redactor(
-                [credentials.encoded, credentials.password].map { secret in
+                known.flatMap { [$0.1.encoded, $0.1.password] }.map { secret in
                     secret.withBytes { .secret(name: name.text, value: Array($0)) }
                 }))
+    }
+}
+
+extension PackageIndex.Credentials {
+    /// A token may stand alone: some indexes take one for the user's name, and no password.
+    init(userAndPassword: Secret) {
+        let text = userAndPassword.withBytes { Array($0) }
+        let password = text.firstIndex(of: UInt8(ascii: ":")).map { Array(text[($0 + 1)...]) } ?? text
+        let whole = text.contains(UInt8(ascii: ":")) ? text : text + [UInt8(ascii: ":")]
+        encoded = Secret(Data(whole).base64EncodedData())
+        self.password = Secret(password)
     }
 }

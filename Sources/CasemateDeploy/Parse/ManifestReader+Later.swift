@@ -11,29 +11,7 @@ extension ManifestReader {
         if let field = fields["triggers"] { checkTriggers(field) }
     }
 
-    /// The policy of `dependencies`; its other keys come later.
-    mutating func dependencyPolicy(_ field: Field) -> DependencyPolicy? {
-        guard let fields = fields(of: field.node, at: Place(field), known: ["policy", "index", "packages"]) else { return nil }
-        // An index' URL may hold a password.
-        if let index = fields["index"], let url = text(index, isSensitive: true), !url.isEmpty { notAvailable(index) }
-        if let packages = fields["packages"] { checkPackages(packages) }
-        return fields["policy"].flatMap { choice($0, of: DependencyPolicy.allCases.map(\.rawValue)) }.flatMap {
-            DependencyPolicy(rawValue: $0)
-        }
-    }
-
     // MARK: Mappings
-
-    private mutating func checkPackages(_ field: Field) {
-        guard case .mapping(let entries) = field.node.value else {
-            return mismatch(field, "a mapping", fix: "write it as numpy: \"2.1.0\"")
-        }
-        let before = faults.errorCount
-        for entry in entries.prefix(500) {
-            _ = text(Field(path: "the version of \(Wording.quoted(entry.key))", keyLine: entry.keyLine, node: entry.value))
-        }
-        if !entries.isEmpty { notAvailable(field, unlessErrorsSince: before) }
-    }
 
     private mutating func checkGate(_ field: Field) {
         let before = faults.errorCount

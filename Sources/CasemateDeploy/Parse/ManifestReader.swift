@@ -88,11 +88,13 @@ struct ManifestReader {
         lines.egress = fields["egress"]?.line
         lines.secretsInResponse = fields["secretsInResponse"]?.line
         lines.environment = environment.lines
-        let policy = fields["dependencies"].flatMap { dependencyPolicy($0) } ?? .auto
+        let dependencies = fields["dependencies"].map { self.dependencies($0) }
+        spec.packageSources = dependencies?.sources
         checkLater(fields)
 
         guard let label, let source, let sourceField, runtime != nil, handler != nil else { return nil }
         return FunctionManifest(
-            label: label, line: line, source: source, sourceLine: sourceField.line, spec: spec, dependencyPolicy: policy, lines: lines)
+            label: label, line: line, source: source, sourceLine: sourceField.line, spec: spec,
+            dependencyPolicy: dependencies?.policy ?? .auto, lines: lines)
     }
 }

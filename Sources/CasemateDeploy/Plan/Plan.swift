@@ -15,13 +15,16 @@ public struct PlannedFunction: Sendable {
     public let warnings: [Diagnostic]
     /// As the person named it, for findings.
     public let manifestFile: String
+    /// Packages whose kept versions do not count: names, or `*`.
+    public let upgrades: [String]
     /// The namespace's, where that is the stricter one.
     public let dependencyPolicy: DependencyPolicy
 
     fileprivate init(
         manifest: FunctionManifest, namespace: Namespace, existing: Function?, active: Revision?, sourceDigest: String,
-        granted: [AllowedHost], warnings: [Diagnostic], manifestFile: String, policy: NamespacePolicy
+        granted: [AllowedHost], warnings: [Diagnostic], manifestFile: String, policy: NamespacePolicy, upgrades: [String]
     ) {
+        self.upgrades = upgrades
         self.manifestFile = manifestFile
         dependencyPolicy = policy.gate.dependencies == .strict ? .strict : manifest.dependencyPolicy
         var manifest = manifest
@@ -66,7 +69,8 @@ public struct PlannedFunction: Sendable {
 
     /// Whether the active revision was made from exactly this source and manifest.
     public var isUnchanged: Bool {
-        guard let active, active.sourceDigest == sourceDigest, let spec = try? CanonicalSpec.decode(active.specBytes) else { return false }
+        guard upgrades.isEmpty, let active, active.sourceDigest == sourceDigest, let spec = try? CanonicalSpec.decode(active.specBytes)
+        else { return false }
         var wanted = manifest.spec
         // A recognised signature was written into the spec by the deploy.
         wanted.signature = wanted.signature ?? spec.signature
@@ -88,7 +92,9 @@ struct Plan {
         guard let source = request.sources[function.label] else {
             throw Problem(.invalidRequest, "no source was uploaded for \(function.label)")
         }
-        guard artifacts.isUploaded(source, by: request.identity), artifacts.open(source) != nil else {
+        // An upgrade takes what is live, which whoever asks may not have seen.
+        let isKnown = artifacts.isUploaded(source, by: request.identity) || !request.upgrades.isEmpty
+        guard isKnown, artifacts.open(source) != nil else {
             throw Problem(.invalidRequest, "the source \(source.prefix(12))… of \(function.label) is not here; upload it first")
         }
         let name = FunctionName(namespace: namespaceName, function: function.label)
@@ -108,6 +114,7 @@ struct Plan {
         try Self.authorize(function, name, request.rights(), on: existing?.resource ?? .namespace(namespace.id))
         let references = function.spec.references ?? []
         try check(references, in: namespaceName, policy)
+        try Self.check(function.spec.packageSources, in: namespaceName, policy)
         let elsewhere = Set(references.map(\.name))
         let missing = function.spec.secrets.filter { !secrets.contains($0) && !elsewhere.contains($0) }.map { secret in
             Diagnostic(
@@ -116,7 +123,8 @@ struct Plan {
         }
         return PlannedFunction(
             manifest: function, namespace: namespace, existing: existing, active: active, sourceDigest: source,
-            granted: granted, warnings: missing, manifestFile: request.manifestFile, policy: policy)
+            granted: granted, warnings: missing, manifestFile: request.manifestFile, policy: policy,
+            upgrades: request.upgrades)
     }
 
     /// - Throws: `.forbidden` for a value that the namespace's functions may not have, `.unavailable` for a place that the server does not
@@ -134,6 +142,15 @@ struct Plan {
                     .unavailable, "this server is not set up for \(reference.from): it needs \(reference.from.setUp) (docs/secrets.md)")
             }
         }
+    }
+
+    /// - Throws: `.forbidden` for an index that the namespace's functions may not use.
+    private static func check(_ sources: PackageSources?, in namespace: NamespaceName, _ policy: NamespacePolicy) throws(Problem) {
+        guard let index = sources?.indexes.values.map(\.url).sorted().first(where: { !policy.gate.indexes.contains($0) }) else { return }
+        throw Problem(
+            .forbidden,
+            "functions of \(namespace) may not take packages from \(index); whoever may loosen the gate lists it in the namespace's policy: gate.indexes"
+        )
     }
 
     /// Once more, before what was built comes into force: that may be minutes later.

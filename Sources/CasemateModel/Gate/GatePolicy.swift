@@ -12,6 +12,8 @@ public struct GatePolicy: Hashable, Sendable, Codable {
     public var maxDependencies: Int
     /// What becomes of a live function for which a grave advisory comes up.
     public var onAdvisory: OnAdvisory
+    /// URLs of the package indexes that manifests may name besides the server's.
+    public var indexes: [String]
 
     /// `high`: it stops a deployment. `warn`: it is told.
     public enum Unscored: String, Hashable, Sendable, Codable, CaseIterable { case high, warn }
@@ -22,14 +24,27 @@ public struct GatePolicy: Hashable, Sendable, Codable {
 
     public init(
         dependencies: DependencyPolicy = .auto, honoursPragmas: Bool = false, unscored: Unscored = .high, newestDays: Int = 14,
-        maxDependencies: Int = 100, onAdvisory: OnAdvisory = .report
+        maxDependencies: Int = 100, onAdvisory: OnAdvisory = .report, indexes: [String] = []
     ) {
+        self.indexes = indexes
         self.dependencies = dependencies
         self.honoursPragmas = honoursPragmas
         self.unscored = unscored
         self.newestDays = newestDays
         self.maxDependencies = maxDependencies
         self.onAdvisory = onAdvisory
+    }
+
+    public init(from decoder: any Decoder) throws {
+        let container = try decoder.container(keyedBy: CodingKeys.self)
+        self.init(
+            dependencies: try container.decodeIfPresent(DependencyPolicy.self, forKey: .dependencies) ?? .auto,
+            honoursPragmas: try container.decodeIfPresent(Bool.self, forKey: .honoursPragmas) ?? false,
+            unscored: try container.decodeIfPresent(Unscored.self, forKey: .unscored) ?? .high,
+            newestDays: try container.decodeIfPresent(Int.self, forKey: .newestDays) ?? 14,
+            maxDependencies: try container.decodeIfPresent(Int.self, forKey: .maxDependencies) ?? 100,
+            onAdvisory: try container.decodeIfPresent(OnAdvisory.self, forKey: .onAdvisory) ?? .report,
+            indexes: try container.decodeIfPresent([String].self, forKey: .indexes) ?? [])
     }
 
     /// What of this lets more pass than `before` did; empty where nothing does.
@@ -41,6 +56,7 @@ public struct GatePolicy: Hashable, Sendable, Codable {
         if newestDays < before.newestDays { loosened.append("newestDays") }
         if maxDependencies > before.maxDependencies { loosened.append("maxDependencies") }
         if onAdvisory == .report, before.onAdvisory == .disable { loosened.append("onAdvisory") }
+        if indexes.contains(where: { !before.indexes.contains($0) }) { loosened.append("indexes") }
         return loosened
     }
 }

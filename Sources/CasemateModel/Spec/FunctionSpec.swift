@@ -15,6 +15,8 @@ public struct FunctionSpec: Hashable, Sendable, Codable {
     public var scale: Scale
     /// `strict` where the source must bring its whole lock; nil for `auto`.
     public var dependencyPolicy: String?
+    /// Nil where all comes from the server's index, as wheels.
+    public var packageSources: PackageSources?
     /// Nil for a process that serves one call after the other.
     public var isolation: Isolation?
     /// What the manifest lists, sorted; nil for nothing.

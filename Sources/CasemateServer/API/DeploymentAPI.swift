@@ -14,6 +14,9 @@ extension APIServices {
         [
             APIRoute(.post, "/v1/archives", needs: .within(.functionDeploy)) { try await storeArchive($0) },
             APIRoute(.post, "/v1/deployments", needs: .within(.functionDeploy)) { try await deployManifest($0) },
+            APIRoute(.post, "/v1/namespaces/{namespace}/functions/{function}/upgrade", needs: .right(.functionDeploy)) {
+                try await upgrade($0)
+            },
             APIRoute(.get, "/v1/deployments/{deployment}/progress", needs: .within(.functionDeploy)) { request in
                 try request.allowQuery(["after"])
                 let after = try request.number("after", default: 0, in: 0...1_000_000)
@@ -47,6 +50,30 @@ extension APIServices {
         let body: NewDeployment = try StrictJSON.decode(bytes)
         guard body.id.map({ Id<DeployRequest>($0) != nil }) ?? true else { throw Problem(.invalidRequest, "id: a UUID that you choose") }
         return (try body.request(by: principal, rights: rights), body.id)
+    }
+
+    /// Apart from the function that awaits: together they end Swift 6.3.1's optimiser.
+    @inline(never)
+    private static func upgradeRequest(_ bytes: [UInt8], by principal: Principal, rights: @Sendable @escaping () -> GrantedRights) throws
+        -> DeployRequest
+    {
+        let body: NewUpgrade = try StrictJSON.decode(bytes)
+        let names = body.packages ?? ["*"]
+        guard !names.isEmpty, names.count <= 100, names.allSatisfy({ $0 == "*" || PackageSources.pattern($0)?.hasSuffix("*") == false })
+        else { throw Problem(.invalidRequest, "packages: names of packages, 1 to 100; without any all are upgraded") }
+        var request = DeployRequest(
+            namespace: nil, manifest: "", manifestFile: "casemate.yaml", sources: [:], isDryRun: body.dryRun ?? false,
+            subject: principal.subject, identity: principal.identity, rights: rights)
+        request.upgrades = names
+        return request
+    }
+
+    private func upgrade(_ request: APIRequest) async throws -> APIResponse {
+        let body = try await request.body(limit: 65_536)
+        let order = try Self.upgradeRequest(body, by: request.principal, rights: { request.principal.rights })
+        let outcome = try await deploy.upgrade(try await function(try request.functionName()), order)
+        AuditContext.current?.changedNothing()
+        return .json(FunctionOutcome(outcome, urls: urls))
     }
 
     private func deployManifest(_ request: APIRequest) async throws -> APIResponse {
@@ -108,6 +135,13 @@ struct NewDeployment: StrictDecodable {
             namespace: namespace, manifest: manifest, manifestFile: file ?? "casemate.yaml", sources: labelled, isDryRun: dryRun ?? false,
             subject: principal.subject, identity: principal.identity, rights: rights)
     }
+}
+
+struct NewUpgrade: StrictDecodable {
+    static let fields: Set<String> = ["packages", "dryRun"]
+    /// All, where there are none.
+    var packages: [String]?
+    var dryRun: Bool?
 }
 
 struct DeploymentView: Encodable, Sendable {

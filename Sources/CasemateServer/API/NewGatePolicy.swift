@@ -1,4 +1,5 @@
 import CasemateModel
+import Foundation
 
 /// `gate` of a policy's body: what is left out is at its default.
 struct NewGatePolicy: Decodable {
@@ -8,9 +9,10 @@ struct NewGatePolicy: Decodable {
     var newestDays: Int?
     var maxDependencies: Int?
     var onAdvisory: String?
+    var indexes: [String]?
 
     private enum CodingKeys: String, CodingKey, CaseIterable {
-        case dependencies, honoursPragmas, unscored, newestDays, maxDependencies, onAdvisory
+        case dependencies, honoursPragmas, unscored, newestDays, maxDependencies, onAdvisory, indexes
     }
 
     init(from decoder: any Decoder) throws {
@@ -26,6 +28,7 @@ struct NewGatePolicy: Decodable {
         newestDays = try container.decodeIfPresent(Int.self, forKey: .newestDays)
         maxDependencies = try container.decodeIfPresent(Int.self, forKey: .maxDependencies)
         onAdvisory = try container.decodeIfPresent(String.self, forKey: .onAdvisory)
+        indexes = try container.decodeIfPresent([String].self, forKey: .indexes)
     }
 
     /// - Throws: `.invalidRequest` naming the field.
@@ -39,6 +42,13 @@ struct NewGatePolicy: Decodable {
             policy.maxDependencies =
                 try number(maxDependencies, "maxDependencies", GatePolicy.maxDependenciesRange) ?? policy.maxDependencies
             policy.onAdvisory = try choice(onAdvisory, "onAdvisory") ?? policy.onAdvisory
+            guard (indexes ?? []).count <= 50 else { throw Problem(.invalidRequest, "gate.indexes has at most 50 entries") }
+            policy.indexes = try (indexes ?? []).map { url throws(Problem) in
+                guard let parts = URLComponents(string: url), parts.scheme == "https", parts.host?.isEmpty == false, parts.user == nil,
+                    parts.password == nil
+                else { throw Problem(.invalidRequest, "gate.indexes: https URLs of package indexes, without credentials") }
+                return url
+            }.sorted()
             return policy
         }
     }
@@ -71,6 +81,8 @@ extension GatePolicy {
         if before.newestDays != newestDays { changes.append("gate.newestDays=\(newestDays)") }
         if before.maxDependencies != maxDependencies { changes.append("gate.maxDependencies=\(maxDependencies)") }
         if before.onAdvisory != onAdvisory { changes.append("gate.onAdvisory=\(onAdvisory.rawValue)") }
+        changes += indexes.filter { !before.indexes.contains($0) }.map { "+gate.indexes:\($0)" }
+        changes += before.indexes.filter { !indexes.contains($0) }.map { "-gate.indexes:\($0)" }
         return changes
     }
 }

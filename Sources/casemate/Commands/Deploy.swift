@@ -44,6 +44,7 @@ struct Deploy: AsyncParsableCommand {
         var injected: ListChange<String>?
         var capabilities: ListChange<Capability>?
         var audiences: ListChange<String>?
+        var packages: ListChange<String>?
         var milliseconds: Int
     }
 
@@ -128,6 +129,7 @@ struct Deploy: AsyncParsableCommand {
             for audience in outcome.audiences?.added ?? [] { added("may prove who it is to \(audience)") }
             for audience in outcome.audiences?.removed ?? [] { removed("may no longer prove who it is to \(audience)") }
         }
+        if outcome.status == "deployed" { PackageText.show(outcome.packages) }
         FindingText.show(outcome.diagnostics, of: outcome.function)
         if let output = outcome.output {
             for line in output.split(separator: "\n").suffix(40) { Terminal.line("  | \(Terminal.visible(String(line)))") }

@@ -15,13 +15,25 @@ struct ManifestLaterTests {
         .line6("secretsInResponse: blok", "unknown secretsInResponse \"blok\"; did you mean \"block\"?"),
         .line6("inputSchema: schema.json", "inputSchema is not available yet; remove it"),
         .line6("inputSchema: /schema.json", "inputSchema \"/schema.json\" is not relative; \(schema)"),
-        .line6("dependencies: {index: \"https://u:hunter2@x/\"}", "dependencies.index is not available yet; remove it"),
-        .line6("dependencies: {index: 1234}", "dependencies.index is read as a number, not as a text; write it in quotes"),
-        .line6("dependencies: {packages: {numpy: 2.1.0}}", "dependencies.packages is not available yet; remove it"),
         .line6(
-            "dependencies: {packages: {numpy: 2.1}}",
-            "the version of \"numpy\" is read as a number, not as a text; write it in quotes: \"2.1\""),
-        .line6("dependencies: {packages: [numpy]}", "dependencies.packages takes a mapping, not a list; write it as numpy: \"2.1.0\""),
+            "dependencies: {index: \"https://u:hunter2@x/\"}",
+            "dependencies.index is no name of dependencies.indexes; add the index there, and write its name here"),
+        .line6(
+            "dependencies: {index: corp}",
+            "dependencies.index names \"corp\", which dependencies.indexes does not have; add it there: corp: {url: https://…}"),
+        .line6(
+            "dependencies: {indexes: {corp: {url: \"http://x.example/simple\"}}}",
+            "dependencies.indexes.corp.url is no https:// URL of a host; write it as https://pypi.corp.example/simple"),
+        .line6(
+            "dependencies: {indexes: {corp: {url: \"https://u:hunter2@x.example/simple\"}}}",
+            "dependencies.indexes.corp.url holds credentials; name a secret with user:password instead: credentials: CORP_INDEX"),
+        .line6("dependencies: {indexes: {corp: {}}}", "dependencies.indexes.corp has no url; add url: https://pypi.corp.example/simple"),
+        .line6("dependencies: {fromSource: [\"a/b\"]}", "\"a/b\" is no package's name; write its name"),
+        .line6("dependencies: {index: 1234}", "dependencies.index is read as a number, not as a text; write it in quotes"),
+        .line6(
+            "dependencies: {packages: {numpy: corp}}",
+            "the index of \"numpy\" names \"corp\", which dependencies.indexes does not have; add it there: corp: {url: https://…}"),
+        .line6("dependencies: {packages: [numpy]}", "dependencies.packages takes a mapping, not a list; write it as corp-lib: corp"),
         .line6("dependencies: {policy: srict}", "unknown policy \"srict\"; did you mean \"strict\"?"),
         .line6("dependencies: strict", "dependencies takes a mapping, not a single value; write it as name: value lines"),
         .line6("gate: {test: pytest, type: mypy, lint: ruff}", "gate is not available yet; remove it"),
