@@ -24,7 +24,20 @@ _END64: Final = struct.Struct("<4sQ2H2I4Q")
 _CENTRAL: Final = struct.Struct("<4s6H3I5H2I")
 _LOCAL: Final = struct.Struct("<4s5H3I2H")
 _LONGEST_COMMENT: Final = 0xFFFF
-_CHUNK: Final = 256 * 1024
+# What is not used of a packed piece is copied for each piece that comes out of it.
+_PACKED_CHUNK: Final = 16 * 1024
+_CHUNK: Final = 64 * 1024
+
+_MAGIC: Final = (
+    (257, b"ustar", "a tar archive"),
+    (0, b"\x1f\x8b", "a tar archive or a file packed with gzip"),
+    (0, b"BZh", "a tar archive or a file packed with bzip2"),
+    (0, b"\xfd7zXZ\0", "a tar archive or a file packed with xz"),
+    (0, b"\x28\xb5\x2f\xfd", "a tar archive or a file packed with zstd"),
+    (0, b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
+    (0, b"Rar!\x1a\x07", "a RAR archive"),
+)
+_LONGEST_MAGIC: Final = 512
 
 STORED: Final = 0
 DEFLATED: Final = 8
@@ -99,7 +112,7 @@ def inflate(descriptor: int, entry: Entry) -> Iterator[bytes]:
     # A full chunk may have been cut: what is left of it comes without further input.
     while packed or at < end or (inflater and not inflater.eof and len(data) == _CHUNK):
         if not packed and at < end:
-            packed = _read(descriptor, at, min(_CHUNK, end - at))
+            packed = _read(descriptor, at, min(_PACKED_CHUNK if inflater else _CHUNK, end - at))
             at += len(packed)
         if inflater:
             try:
@@ -138,7 +151,7 @@ def _read_end(descriptor: int) -> tuple[int, int, int]:
                 break
         found = tail.rfind(b"PK\x05\x06", 0, found)
     else:
-        raise refused("this is not a zip archive, or it is cut off")
+        raise refused(_what_else(_read(descriptor, 0, min(length, _LONGEST_MAGIC))))
     end_at = tail_at + found
     disk, directory_disk, here, count, size, start, _ = fields[1:]
     if 0xFFFF in (disk, directory_disk, here, count) or 0xFFFF_FFFF in (size, start):
@@ -152,6 +165,14 @@ def _read_end(descriptor: int) -> tuple[int, int, int]:
     if start + size != end_at:
         raise refused("the archive's directory is not where its end record says")
     return count, size, start
+
+
+def _what_else(head: bytes) -> str:
+    """A word about what was sent instead."""
+    for at, magic, kind in _MAGIC:
+        if head[at : at + len(magic)] == magic:
+            return f"this is {kind}, not a zip archive: only zip is accepted"
+    return "this is not a zip archive, or it is cut off"
 
 
 def _read_end64(descriptor: int, end_at: int, fields: tuple[int, ...]) -> tuple[int, int, int, int, int, int, int]:
@@ -210,6 +231,9 @@ def _located(descriptor: int, entries: list[Entry], directory_at: int) -> list[E
         located[index] = Entry(
             entry.name, entry.flags, entry.method, entry.crc, entry.packed_size, entry.size, entry.mode, content_at
         )
+    first = min((entry.at for entry in entries), default=0)
+    if first:
+        raise refused("the archive begins with something that is none of its entries")
     return [located[index] for index in range(len(entries))]
 
 

@@ -15,14 +15,17 @@ import unicodedata
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from casemate_runtime.archive import FLAG_UTF8, Entry, inflate, read_directory, refused
+from casemate_runtime.ahead import ahead
+from casemate_runtime.archive import FLAG_UTF8, MOST_ENTRIES, Entry, inflate, read_directory, refused
 from casemate_runtime.faults import Fault
 
 _LONGEST_COMPONENT: Final = 255
 _LONGEST_PATH: Final = 1024
 _RATIO_FROM: Final = 10 * 1024 * 1024
 _LARGEST_RATIO: Final = 200
+_AHEAD_FROM: Final = 8 * 1024 * 1024
 _DRIVE: Final = re.compile(r"[A-Za-z]:")
+_CONTROL: Final = re.compile("[\0-\x1f\x7f-\x9f\u2028\u2029]")  # Unicode's Cc, Zl and Zp
 
 _SECRET_FOLDERS: Final = frozenset({".git", ".aws", ".ssh"})
 _SECRET_FILES: Final = frozenset(
@@ -83,7 +86,7 @@ def _checked_path(entry: Entry) -> tuple[str, bool]:
         raise refused("its name is not UTF-8", name) from None
     if not text.isascii() and not entry.flags & FLAG_UTF8:
         raise refused("its name is not marked as UTF-8", name)
-    if any(unicodedata.category(char) in ("Cc", "Zl", "Zp") for char in text):
+    if _CONTROL.search(text):
         raise refused("its name holds a control character", name)
     if "\\" in text:
         raise refused("its name holds a backslash", name)
@@ -97,12 +100,13 @@ def _checked_path(entry: Entry) -> tuple[str, bool]:
         raise refused("its name leads out of the archive", name)
     if "" in components:
         raise refused("its name has an empty component", name)
-    components = [component for component in components if component != "."]
+    if "." in components:
+        components = [component for component in components if component != "."]
     if not components and not is_folder:
         raise refused("its name is empty", name)
     path = "/".join(components)
-    too_long = any(len(component.encode()) > _LONGEST_COMPONENT for component in components)
-    if too_long or len(path.encode()) > _LONGEST_PATH:
+    encoded = path.encode()
+    if len(encoded) > _LONGEST_PATH or max(map(len, encoded.split(b"/"))) > _LONGEST_COMPONENT:
         raise refused("its name is too long", name)
     return path, is_folder
 
@@ -117,7 +121,7 @@ def _check_kind(entry: Entry, is_folder: bool) -> None:
 
 
 def _check_secrets(entry: Entry, components: list[str], is_folder: bool) -> None:
-    lowered = [component.lower() for component in components]
+    lowered = "/".join(components).lower().split("/") if components else []
     file = "" if is_folder or not lowered else lowered[-1]
     if not _SECRET_FOLDERS.isdisjoint(lowered) or file in _SECRET_FILES or file.endswith(".key"):
         raise refused("this may hold credentials: exclude it from the archive", entry.name)
@@ -134,17 +138,21 @@ def _check_sizes(planned: list[_Planned], limit: int) -> None:
 
 
 def _check_places(planned: list[_Planned]) -> None:
-    """No name twice, and no file where another entry needs a folder."""
+    """No name twice, no file where another entry needs a folder, and not more folders than entries are allowed."""
     kinds: dict[str, bool] = {}
     for item in planned:
         if item.path in kinds:
             raise refused("the archive has this name twice", item.entry.name)
         kinds[item.path] = item.is_folder
+    folders: set[str] = set()  # with all above them
     for item in planned:
         parent = item.path.rpartition("/")[0]
-        while parent:
+        while parent and parent not in folders:
             if kinds.get(parent) is False:
                 raise refused("the archive has a file where this needs a folder", item.entry.name)
+            folders.add(parent)
+            if len(folders) > MOST_ENTRIES:
+                raise refused(f"the archive needs more than {MOST_ENTRIES} folders", item.entry.name)
             parent = parent.rpartition("/")[0]
 
 
@@ -172,7 +180,8 @@ def _extract(descriptor: int, planned: list[_Planned], target: Path) -> Unpacked
         # The folder is ours and holds no links, so a plain path is enough; O_EXCL and O_NOFOLLOW cost nothing.
         file = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
         with open(file, "wb", buffering=0) as out:
-            for data in inflate(descriptor, item.entry):
+            pieces = inflate(descriptor, item.entry)
+            for data in ahead(pieces) if item.entry.size >= _AHEAD_FROM else pieces:
                 rest = memoryview(data)
                 while rest:
                     rest = rest[out.write(rest) :]

@@ -4,6 +4,8 @@ import errno
 import io
 import os
 import struct
+import tarfile
+import threading
 import time
 import tracemalloc
 import zipfile
@@ -212,6 +214,15 @@ def both(data: bytes, local: int, central: int, new: bytes) -> bytes:
     return patched(patched(data, LOCAL, local, new), CENTRAL, central, new)
 
 
+def moved(prefix: bytes, data: bytes) -> bytes:
+    """With something before it, and the offsets of one entry made to fit."""
+    out = data
+    for signature, offset in ((CENTRAL, 42), (END, 16)):
+        at = out.rindex(signature) + offset
+        out = patched(out, signature, offset, struct.pack("<I", struct.unpack_from("<I", out, at)[0] + len(prefix)))
+    return prefix + out
+
+
 @pytest.mark.parametrize(
     "data, said",
     [
@@ -246,6 +257,8 @@ def both(data: bytes, local: int, central: int, new: bytes) -> bytes:
         (patched(PLAIN, END, 4, b"\x01\x00"), "split"),
         (patched(PLAIN, END, 16, b"\x00\x00\x00\x00"), "not where"),
         (b"prefix" + PLAIN, "not where"),
+        (moved(b"prefix", PLAIN), "begins with something"),
+        (moved(b"\x7fELF" + b"x" * 2000, PLAIN), "begins with something"),
         (PLAIN + b"suffix", "not a zip"),
         (PLAIN[:-1], "not a zip"),
         (PLAIN[: len(PLAIN) // 2], "not a zip"),
@@ -257,6 +270,56 @@ def both(data: bytes, local: int, central: int, new: bytes) -> bytes:
 def test_a_damaged_or_lying_archive_is_refused(tmp_path: Path, data: bytes, said: str) -> None:
     fault = refusal(tmp_path, data)
     assert fault.code == "archive-refused" and said in fault.message
+
+
+@pytest.mark.parametrize("mode", ["w", "w:gz", "w:bz2", "w:xz"])
+def test_a_tar_archive_is_refused_and_named(tmp_path: Path, mode: str) -> None:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode=mode) as archive:  # type: ignore[call-overload]
+        archive.add(__file__, "handler.py")
+    message = refusal(tmp_path, out.getvalue()).message
+    assert message.startswith("this is a tar archive") and "only zip is accepted" in message
+
+
+def test_modes_of_folders_and_their_set_id_bits_are_not_taken(tmp_path: Path) -> None:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        for name, mode in (("d/", 0o42777), ("e/", 0o41000), ("e/f", 0o107777)):
+            info = zipfile.ZipInfo(name)
+            info.external_attr = mode << 16
+            archive.writestr(info, b"")
+    unpacked(tmp_path, out.getvalue())
+    modes = {name: mode for name, (mode, _) in tree(tmp_path / "out" / "src").items()}
+    assert modes == {"d": "0o40755", "e": "0o40755", "e/f": "0o100755"}
+
+
+def test_an_archive_within_an_archive_stays_one(tmp_path: Path) -> None:
+    inner = zipped(("bomb", bytes(20 << 20)))
+    assert unpacked(tmp_path, zipped(("inner.zip", inner))) == Unpacked(1, len(inner))
+
+
+def test_more_folders_than_entries_are_refused(tmp_path: Path) -> None:
+    data = zipped(*((f"{number:03}" + "/a" * 200 + "/x", b"") for number in range(100)), method=zipfile.ZIP_STORED)
+    assert "more than 20000 folders" in refusal(tmp_path, data).message
+
+
+def test_a_large_file_arrives_whole_and_a_full_disk_ends_its_thread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = os.urandom(1 << 20) * 12
+    data = zipped(("large", content))
+    assert unpacked(tmp_path, data).size == len(content)
+    assert tree(tmp_path / "out" / "src")["large"][1] == content
+    (tmp_path / "second").mkdir()
+    assert "checksum" in refusal(tmp_path / "second", patched(data, CENTRAL, 16, b"\0\0\0\0")).message
+
+    class Full(io.FileIO):
+        def write(self, _: object) -> int:
+            raise OSError(errno.ENOSPC, "made up")
+
+    monkeypatch.setattr(unpack_module, "open", lambda descriptor, *_, **__: Full(descriptor, "wb"), raising=False)
+    assert refusal(tmp_path / "second", data).code == "too-large"
+    assert threading.active_count() == 1
 
 
 def test_bytes_behind_the_end_of_the_content_are_refused(tmp_path: Path) -> None:
