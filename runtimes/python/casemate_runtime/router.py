@@ -10,7 +10,8 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
+from socketserver import ThreadingTCPServer
 from threading import Thread
 from typing import Any, Final, NamedTuple
 
@@ -43,13 +44,20 @@ def routed(indexes: Indexes) -> Iterator[Route]:
     if not indexes.pins:
         yield Route(indexes.default, indexes)
         return
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Handler, indexes))
+    server = _Server(("127.0.0.1", 0), partial(_Handler, indexes))
     Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
     try:
-        yield Route(f"http://127.0.0.1:{server.server_port}/simple", indexes)
+        yield Route(f"http://127.0.0.1:{server.server_address[1]}/simple", indexes)
     finally:
         server.shutdown()
         server.server_close()
+
+
+class _Server(ThreadingTCPServer):
+    """Not an `HTTPServer`, which asks the resolver for its own name."""
+
+    daemon_threads = True
+    request_queue_size = 128
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -47,7 +47,7 @@ class Sdists:
         """Raises a `Fault`."""
         name = normalised(item.name)
         if name not in self._found:
-            self._found[name] = fetch(Client(self._certificates), self._indexes, item, self.folder / name)
+            self._found[name] = fetch(self._certificates, self._indexes, item, self.folder / name)
         return self._found[name]
 
 
@@ -60,10 +60,11 @@ def check(item: Requirement) -> None:
         raise refused(f"{name}: it is built from source, so that it can't have extras or a condition", item.place)
 
 
-def fetch(client: Client, indexes: Indexes, item: Requirement, folder: Path) -> Sdist:
+def fetch(certificates: str, indexes: Indexes, item: Requirement, folder: Path) -> Sdist:
     """Puts the archive into `folder`, which is made. Raises a `Fault`."""
     name = normalised(item.name)
     try:
+        client = Client(certificates)
         found = [file for file in files_of(client, f"{indexes.url(name)}/{name}/") if _fits(file, item)]
         if not found:
             raise refused(f"{item.name}: the index has no {item.version}{_SUFFIX} of it", item.place)

@@ -41,11 +41,14 @@ class Answer(NamedTuple):
 
 
 class Client:
-    """`certificates`: a PEM file with the authorities to trust."""
+    """`certificates`: a PEM file with the authorities to trust. Raises `IndexFailure`."""
 
     def __init__(self, certificates: str) -> None:
         self._opener = OpenerDirector()  # not build_opener, which would also open files
-        context = ssl.create_default_context(cafile=certificates)
+        try:
+            context = ssl.create_default_context(cafile=certificates)
+        except OSError:
+            raise IndexFailure("the certificates to trust can't be read") from None
         for handler in (HTTPHandler(), HTTPSHandler(context=context), _Redirects(), HTTPErrorProcessor()):
             self._opener.add_handler(handler)
         self._opener.add_handler(HTTPDefaultErrorHandler())

@@ -38,7 +38,7 @@ class FirstUploads:
             self._count += 1
         try:
             self._client = Client(certificates)
-        except OSError:  # no such file, or nothing in it
+        except IndexFailure:
             self._count = 0
         for _ in range(min(self._count, _THREADS)):
             Thread(target=self._work, daemon=True).start()

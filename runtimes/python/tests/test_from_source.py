@@ -178,6 +178,13 @@ def test_what_is_built_must_be_pinned(
     assert said in fault.message
 
 
+def test_certificates_that_are_missing_are_told(shop: Shop, public: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+    public.add(source("old", "1.0"))
+    original = tool()
+    monkeypatch.setattr("test_from_source.tool", lambda: original._replace(certificates="/missing"))
+    assert "certificates" in refusal(shop.first, "old==1.0", "old").message
+
+
 def test_what_is_not_listed_is_never_built(shop: Shop, public: Index) -> None:
     public.add(source("old", "1.0"))
     assert refusal(shop.first, "old==1.0").code == "dependencies-failed"
@@ -351,6 +358,41 @@ except Fault as fault:
     )
     assert int(processes) == 1 and float(seconds) < 4 and int(output) <= 16 * 1024
     assert len(mark.read_text().split()) >= 10
+
+
+def test_a_build_that_fills_the_disk_is_told_so(tmp_path: Path) -> None:
+    """The folder of a build is a file system of a fixed size."""
+    with index() as public:
+        shop = Shop(tmp_path, public)
+        public.add(source("old", "1.0", "open(folder + '/big', 'wb').write(bytes(64 << 20))"))
+        shop.first("old==1.0", "old")
+        shop.out.rename(tmp_path / "fn")
+        shop.out.mkdir()
+        script = f"""
+import sys; sys.path[:0] = {[str(Path(build.__file__).parent.parent), str(Path(__file__).parent)]!r}
+import subprocess
+from pathlib import Path
+from casemate_runtime.second import SecondPhase
+from casemate_runtime.faults import Fault
+from packages import tool
+out = Path({str(shop.out)!r})
+subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "out", out], check=True)
+try:
+    SecondPhase(tool(), Path({str(tmp_path / "fn")!r}), out).run()
+except Fault as fault:
+    print(fault.code, fault.message, fault.body)
+"""
+        line = ["unshare", "--mount", sys.executable, "-c", script]
+        ran = subprocess.run(line, capture_output=True, text=True, timeout=60, check=False)
+    assert ran.stdout.startswith("dependencies-failed old: its build ended with status 1"), ran.stderr
+    assert "No space left on device" in ran.stdout
+
+
+def test_a_backend_lies_inside_its_source(shop: Shop, public: Index) -> None:
+    table = '[build-system]\nrequires = []\nbuild-backend = "ours"\nbackend-path = ["../../.."]\n'
+    public.add(sdist("old", "1.0", {"pyproject.toml": table}))
+    shop.first("old==1.0", "old")
+    assert "outside the source" in refusal(shop.second).body
 
 
 def test_a_build_can_not_look_into_the_process_that_waits_for_it(tmp_path: Path) -> None:
