@@ -17,6 +17,7 @@ from casemate_gate.database import load
 from casemate_gate.findings import Finding, Severity
 from casemate_gate.problems import Problem, text
 from casemate_gate.runner import Progress, run
+from casemate_gate.scan import MUCH_SOURCE, parts
 from casemate_gate.subject import VENDORED, Settings, Subject
 
 
@@ -48,7 +49,8 @@ def project(request: Mapping[str, Any], progress: Progress | None = None) -> dic
     subject = Subject(
         root.resolve(), settings=settings, is_project=True, vendored=(VENDORED, *_vendored(request.get("sources")))
     )
-    checks: list[Check] = [Secrets(), Sast(), RequirementLines(), Files(), Platforms()]
+    own = parts(subject.files, MUCH_SOURCE)
+    checks: list[Check] = [*map(Sast, own), *map(Secrets, own), RequirementLines(), Files(), Platforms()]
     if request.get("advisories") is not None:
         checks.append(PinnedLines(records(text(request, "advisories")), _unscored(request)))
     findings = run(subject, checks, progress)

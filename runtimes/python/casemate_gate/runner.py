@@ -9,7 +9,7 @@ import selectors
 import signal
 import sys
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NoReturn
@@ -37,11 +37,29 @@ class _Running:
     size: int = 0
 
 
+class _Reports:
+    """One for each check, when the last process of it has ended."""
+
+    def __init__(self, checks: Sequence[Check], progress: Progress | None) -> None:
+        self._parts = Counter(check.name for check in checks)
+        self._found: Counter[str] = Counter()
+        self._started: dict[str, float] = {}
+        self._progress = progress
+
+    def add(self, task: _Running, found: list[Finding]) -> None:
+        self._found[task.check] += len(found)
+        self._parts[task.check] -= 1
+        started = min(task.started, self._started.setdefault(task.check, task.started))
+        if self._progress and not self._parts[task.check]:
+            self._progress(task.check, self._found[task.check], round((time.monotonic() - started) * 1000))
+
+
 def run(subject: Subject, checks: Sequence[Check], progress: Progress | None = None) -> list[Finding]:
     """Worst first. What a check could not look at is among them."""
     _ = subject.files, subject.installed  # walked once, for all
     findings = [_unseen("gate", problem.file, problem.why) for problem in subject.omitted]
     waiting = deque(checks)
+    reports = _Reports(checks, progress)
     running: dict[int, _Running] = {}
     most = min(MOST_AT_ONCE, len(os.sched_getaffinity(0)))
     with selectors.DefaultSelector() as selector:
@@ -61,7 +79,7 @@ def run(subject: Subject, checks: Sequence[Check], progress: Progress | None = N
                     del running[task.pipe]
                     found = _finish(task, "its process ended before it was done")
                     findings += found
-                    _report(progress, task, found)
+                    reports.add(task, found)
                 for task in [task for task in running.values() if _is_late(task, subject.settings.seconds)]:
                     selector.unregister(task.pipe)
                     del running[task.pipe]
@@ -69,7 +87,7 @@ def run(subject: Subject, checks: Sequence[Check], progress: Progress | None = N
                     task.received.clear()
                     found = _finish(task, f"it took longer than {subject.settings.seconds:g} seconds")
                     findings += found
-                    _report(progress, task, found)
+                    reports.add(task, found)
         finally:
             for task in running.values():  # only when we are ended ourselves
                 os.kill(task.process, signal.SIGKILL)
@@ -179,11 +197,6 @@ def _finish(task: _Running, otherwise: str) -> list[Finding]:
 
 def _is_late(task: _Running, seconds: float) -> bool:
     return time.monotonic() - task.started >= seconds
-
-
-def _report(progress: Progress | None, task: _Running, found: list[Finding]) -> None:
-    if progress:
-        progress(task.check, len(found), round((time.monotonic() - task.started) * 1000))
 
 
 def _unseen(check: str, file: str, why: str) -> Finding:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from casemate_gate.checks.check import Check
+from casemate_gate.checks.check import Check, Part
 from casemate_gate.checks.dependencies import Dependencies
 from casemate_gate.checks.environment import Environment
 from casemate_gate.checks.files import Files
@@ -17,10 +18,12 @@ from casemate_gate.checks.secrets import Secrets
 from casemate_gate.components import Inventory
 from casemate_gate.problems import Problem, strings, table, text
 from casemate_gate.requirements import normalised
-from casemate_gate.runner import Progress, run
-from casemate_gate.subject import Direct, Settings, Subject
+from casemate_gate.runner import MOST_AT_ONCE, Progress, run
+from casemate_gate.subject import Direct, File, Settings, Subject
 
 MOST_COMPONENTS: Final = 5_000
+_MUCH: Final = 8 << 20
+MUCH_SOURCE: Final = 128 << 10
 
 
 def scan(request: Mapping[str, Any], secrets: list[bytes], progress: Progress | None = None) -> dict[str, Any]:
@@ -40,12 +43,19 @@ def scan(request: Mapping[str, Any], secrets: list[bytes], progress: Progress | 
 
 def checks_for(subject: Subject, inventory: Inventory) -> list[Check]:
     """The one that takes longest first. Those that have nothing to look at need no process."""
-    checks: list[Check] = [Secrets(), Sast(), Dependencies(inventory), Files()]
+    own = parts(subject.files, MUCH_SOURCE)
+    checks: list[Check] = [*map(Sast, own), *map(Secrets, own), Dependencies(inventory), Files()]
     if subject.secrets:
-        checks.insert(0, OwnSecrets())
+        checks[:0] = map(OwnSecrets, parts([*subject.files, *subject.installed], _MUCH))
     if subject.environment:
         checks.append(Environment())
     return checks
+
+
+def parts(files: list[File], much: int) -> list[Part]:
+    """What is large is shared by as many processes as there are processors."""
+    count = min(MOST_AT_ONCE, len(os.sched_getaffinity(0))) if sum(file.size for file in files) > much else 1
+    return [Part(index, count) for index in range(count)]
 
 
 def read_subject(request: Mapping[str, Any], secrets: list[bytes]) -> Subject:

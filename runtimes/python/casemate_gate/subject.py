@@ -47,12 +47,17 @@ class File:
         if self.size > at_most:
             raise Unreadable(self.name, f"it has {self.size} bytes; {at_most} can be searched")
         try:
-            with open(self.open(), "rb", buffering=0) as stream:
-                content = stream.read(at_most + 1)
+            descriptor = self.open()
+            try:
+                content = os.read(descriptor, self.size + 1)
+                while len(content) < self.size and (part := os.read(descriptor, self.size + 1 - len(content))):
+                    content += part
+            finally:
+                os.close(descriptor)
         except OSError as error:
             raise Unreadable(self.name, f"it can't be read: {error.strerror}") from None
-        if content is None or len(content) > at_most:
-            raise Unreadable(self.name, "it grew while it was read")
+        if len(content) != self.size:
+            raise Unreadable(self.name, "it changed while it was read")
         return content
 
     def open(self) -> int:
@@ -178,3 +183,11 @@ class Subject:
 def display(name: str) -> str:
     """A name on disk may hold bytes that are no UTF-8, which Python keeps as surrogates."""
     return name if name.isascii() else name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def source_of(name: str) -> str:
+    """`a/__pycache__/b.cpython-311.pyc` was made of `a/b.py`; anything else is its own source."""
+    if not name.endswith(".pyc"):
+        return name
+    folder, _, file = name.rpartition("/")
+    return f"{folder.removesuffix('__pycache__')}{file.split('.')[0]}.py"

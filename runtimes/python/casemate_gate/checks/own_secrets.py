@@ -1,8 +1,8 @@
 """Values of the namespace's stored secrets (COG-7) in anything of a bundle, in the spellings that people and tools use.
 
 A hundred values have thousands of spellings, and searching for each in turn would read the bundle thousands of times.
-Whoever looks at four bytes in every `stride` of a file sees a part of each occurrence of a spelling of `stride + 3` bytes or
-more; so the parts of all spellings go into one set, and the file's into another, in C.
+Whoever looks at a few bytes, a gram, in every `stride` of a file sees a part of each occurrence of a spelling that is as
+long as both together; so the grams of all spellings go into one set, and the file's are looked up in it, in C.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ import base64
 import json
 import mmap
 from collections.abc import Iterable, Iterator
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 from urllib.parse import quote, quote_plus
 
-from casemate_gate.checks.check import incomplete
+from casemate_gate.checks.check import Part, incomplete
 from casemate_gate.findings import Finding, Severity
 from casemate_gate.nested import Budget, is_packed, members
-from casemate_gate.subject import File, Subject, Unreadable
+from casemate_gate.subject import File, Subject, Unreadable, source_of
 from casemate_gate.text import decode
 
 _FIX: Final = (
@@ -27,13 +27,13 @@ _SHORTEST: Final = 8
 """Shorter spellings are in every large file by chance."""
 _SHORTEST_VALUE: Final = 6
 _LARGEST_STRIDE: Final = 64
-_GRAM: Final = 4
 _MAPPED_FROM: Final = 1 << 20
-# Measured: a search reads 4 GB a second; a step of the set costs 50 ns.
+# Measured, in nanoseconds for each byte of a content: a search for one spelling, and what a gram of four or eight bytes
+# costs at each step. Of four bytes, some are in any large file by chance, and have to be searched for.
 _SEARCH: Final = 0.25
 _STEP: Final = 50.0
-
-_FORMAT: Final = "I"
+_CHANCE: Final = {4: 1.5, 8: 0.0}
+_FORMATS: Final[dict[int, Literal["I", "Q"]]] = {4: "I", 8: "Q"}
 _ORDER: Final = "little"
 
 Content = bytes | mmap.mmap
@@ -44,17 +44,25 @@ class Needle(NamedTuple):
     spelling: bytes
 
 
+class _Plan(NamedTuple):
+    """How many of the shortest spellings to search for one by one, and how to sample for the others."""
+
+    singles: int
+    gram: int
+    stride: int
+
+
 class Search:
     """Which secrets a content holds, and where."""
 
     def __init__(self, needles: Iterable[Needle]) -> None:
         by_length = sorted(set(needles), key=lambda needle: len(needle.spelling))
-        singles, self._stride = _divided([len(needle.spelling) for needle in by_length])
+        singles, self._gram, self._stride = _planned([len(needle.spelling) for needle in by_length])
         self._singles = by_length[:singles]
         self._grams: dict[int, list[Needle]] = {}
         for needle in by_length[singles:]:
             for offset in range(self._stride):
-                gram = int.from_bytes(needle.spelling[offset : offset + _GRAM], _ORDER)
+                gram = int.from_bytes(needle.spelling[offset : offset + self._gram], _ORDER)
                 self._grams.setdefault(gram, []).append(needle)
         self._known = frozenset(self._grams)
 
@@ -64,8 +72,8 @@ class Search:
         for secret, spelling in self._singles:
             _note(found, secret, content.find(spelling))
         if self._known:
-            with memoryview(content) as view, view[: len(view) // _GRAM * _GRAM] as whole, whole.cast(_FORMAT) as words:
-                with words[:: self._stride // _GRAM] as sampled:
+            with memoryview(content) as view, view[: len(view) // self._gram * self._gram] as whole:
+                with whole.cast(_FORMATS[self._gram]) as words, words[:: self._stride // self._gram] as sampled:
                     grams = self._known.intersection(sampled)
             for needle in {needle for gram in grams for needle in self._grams[gram]}:
                 _note(found, needle.secret, content.find(needle.spelling))
@@ -77,21 +85,15 @@ def _note(found: dict[str, int], secret: str, at: int) -> None:
         found[secret] = min(at, found.get(secret, at))
 
 
-def _divided(lengths: list[int]) -> tuple[int, int]:
-    """How many of the shortest to search one by one, and the stride for the others, so that both together cost least."""
-    best, chosen = float("inf"), (len(lengths), _GRAM)
-    for singles in range(len(lengths) + 1):
-        stride = _stride(lengths[singles]) if singles < len(lengths) else 0
-        if singles < len(lengths) and not stride:
-            continue
-        cost = singles * _SEARCH + (_STEP / stride if stride else 0)
-        if cost < best:
-            best, chosen = cost, (singles, stride or _GRAM)
-    return chosen
-
-
-def _stride(length: int) -> int:
-    return min(_LARGEST_STRIDE, (length - _GRAM + 1) // _GRAM * _GRAM)
+def _planned(lengths: list[int]) -> _Plan:
+    """The cheapest for spellings of these lengths, which are in order."""
+    best, plan = len(lengths) * _SEARCH, _Plan(len(lengths), 4, 4)
+    for singles, length in enumerate(lengths):
+        for gram, chance in _CHANCE.items():
+            stride = min(_LARGEST_STRIDE, (length - gram + 1) // gram * gram)
+            if stride and (cost := singles * _SEARCH + _STEP / stride + chance) < best:
+                best, plan = cost, _Plan(singles, gram, stride)
+    return plan
 
 
 def spellings(value: bytes) -> set[bytes]:
@@ -147,11 +149,15 @@ def _base64(value: bytes) -> Iterator[bytes]:
 class OwnSecrets:
     name = "own-secrets"
 
+    def __init__(self, part: Part = Part()) -> None:
+        self._part = part
+
     def examine(self, subject: Subject) -> Iterable[Finding]:
         search = Search(_needles(subject.secrets))
         budget = Budget()
         said: set[tuple[str, str]] = set()
-        files = sorted((*subject.files, *subject.installed), key=lambda file: file.name.endswith(".pyc"))
+        files = [file for file in (*subject.files, *subject.installed) if self._part.holds(file.name)]
+        files.sort(key=lambda file: file.name.endswith(".pyc"))
         for file in files:
             try:
                 yield from self._in(file, search, budget, said)
@@ -188,7 +194,7 @@ class OwnSecrets:
 
     def _finding(self, file: str, secret: str, content: Content, at: int, said: set[tuple[str, str]]) -> Finding | None:
         # Byte code says what its source, which came before, has said.
-        source = _source(file)
+        source = source_of(file)
         if (source, secret) in said:
             return None
         said.add((source, secret))
@@ -218,10 +224,3 @@ def _line_of_wide(content: Content, at: int) -> int | None:
     """The line in a text of UTF-16; none in a binary."""
     text = decode(content[: at + at % 2])
     return text.count("\n") + 1 if text else None
-
-
-def _source(file: str) -> str:
-    if not file.endswith(".pyc"):
-        return file
-    folder, _, base = file.rpartition("/")
-    return f"{folder.removesuffix('__pycache__')}{base.split('.')[0]}.py"

@@ -22,12 +22,12 @@ from detect_secrets.plugins.keyword import (
 )
 from detect_secrets.util.filetype import determine_file_type
 
-from casemate_gate.checks.check import incomplete
+from casemate_gate.checks.check import Part, incomplete
 from casemate_gate.findings import Finding, Severity
 from casemate_gate.formats import hits
 from casemate_gate.nested import Budget, Member, members
 from casemate_gate.placeholders import is_name, is_placeholder, is_sentence
-from casemate_gate.subject import File, Subject, Unreadable
+from casemate_gate.subject import File, Subject, Unreadable, source_of
 from casemate_gate.text import Page, decode, notebook, pieces
 
 _FIX: Final = (
@@ -43,9 +43,9 @@ _LOCKS: Final = frozenset("""
 _SHORTEST_PASSWORD: Final = 6
 _LONGEST_RANDOM: Final = 4096
 # What the library's keyword detector looks for, to pass over lines that it needn't see.
-_KEYWORDS: Final = re.compile(r"key|pass|pwd|secret|contrase", re.IGNORECASE)
+_KEYWORDS: Final = re.compile(r"key|pass|pwd|secret|contrase|token|credential")
 _TOKEN: Final = re.compile(
-    r"(?i)\b\w*(?:token|credential|passphrase)s?[\"'\]]{0,2}\s*[:=]\s*([\"'])([^\"'\s]{16,512})\1"
+    r"(?i)(?:token|credential|passphrase)s?[\"'\]]{0,2}\s*[:=]\s*([\"'])([^\"'\s]{16,512})\1",
 )
 _QUOTED: Final = re.compile(r"[\"'][A-Za-z0-9+/\\_=-]{20,}[\"']")
 # The last word of what a value is assigned to, where that says that the value is no secret itself.
@@ -76,18 +76,22 @@ class _Found(NamedTuple):
 class Secrets:
     name = "secrets"
 
+    def __init__(self, part: Part = Part()) -> None:
+        self._part = part
+
     def examine(self, subject: Subject) -> Iterable[Finding]:
         budget = Budget()
         beside: dict[str, set[str]] = {}
         # Byte code last: what its source shows already is not said again.
-        for file in sorted(subject.files, key=lambda file: file.name.endswith(".pyc")):
+        files = [file for file in subject.files if self._part.holds(file.name)]
+        for file in sorted(files, key=lambda file: file.name.endswith(".pyc")):
             try:
                 content = file.read()
             except Unreadable as problem:
                 yield incomplete(self.name, problem)
                 continue
             honours = subject.settings.nosec
-            known = beside.get(_source_of(file.name), set()) if file.name.endswith(".pyc") else set()
+            known = beside.get(source_of(file.name), set()) if file.name.endswith(".pyc") else set()
             seen = beside.setdefault(file.name, set())
             for finding, value in self.within(Member(file.name, content), file, honours):
                 if value not in known:
@@ -149,24 +153,28 @@ def _assigned(page: Page, name: str) -> Iterator[_Found]:
     patterns = REGEX_BY_FILETYPE.get(determine_file_type(name), QUOTES_REQUIRED_DENYLIST_REGEX_TO_GROUP)
     if base.startswith(".env") or base in ("dockerfile", "credentials") or base.endswith((".env", ".netrc", ".npmrc")):
         patterns = CONFIG_DENYLIST_REGEX_TO_GROUP
-    last = -1
     text = page.text
-    for match in _KEYWORDS.finditer(text):
-        start = text.rfind("\n", 0, match.start()) + 1
-        if start <= last:
+    lowered = text.lower()
+    if len(lowered) != len(text):  # some letters become two
+        lowered = text
+    end = -1
+    for match in _KEYWORDS.finditer(lowered):
+        if match.start() <= end:
             continue
-        last = start
-        end = text.find("\n", start)
-        for offset, piece in pieces(text[start : len(text) if end < 0 else end]):
+        start = text.rfind("\n", 0, match.start()) + 1
+        end = text.find("\n", match.end())
+        end = len(text) if end < 0 else end
+        for offset, piece in pieces(text[start:end]):
             for value in set(_KEYWORD.analyze_string(piece, denylist_regex_to_group=patterns)):
                 place = text.find(value, start + offset) if value else -1
                 if place >= 0 and (found := _judged(text, value, place)):
                     yield found
-    for match in _TOKEN.finditer(text):
-        value = match[2]
-        if re.search(r"\d", value) and re.search(r"[A-Za-z]", value) and len(set(value)) > 7 and not is_name(value):
-            if found := _judged(text, value, match.start(2)):
-                yield found
+            for token in _TOKEN.finditer(piece):
+                value = token[2]
+                has_both = re.search(r"\d", value) and re.search(r"[A-Za-z]", value)
+                if has_both and len(set(value)) > 7 and not is_name(value):
+                    if found := _judged(text, value, start + offset + token.start(2)):
+                        yield found
 
 
 def _judged(text: str, value: str, place: int) -> _Found | None:
@@ -218,10 +226,3 @@ def _left_of(page: Page, at: int) -> str:
     """What stays where it is when lines move, and is no part of the secret."""
     start = max(page.text.rfind("\n", 0, at) + 1, at - 80)
     return page.text[start:at].strip()
-
-
-def _source_of(name: str) -> str:
-    """`a/__pycache__/b.cpython-311.pyc` was made of `a/b.py`."""
-    folder, _, file = name.rpartition("/")
-    parent = folder.removesuffix("__pycache__")
-    return f"{parent}{file.split('.')[0]}.py"
