@@ -54,7 +54,7 @@ def sbom(request: Mapping[str, Any]) -> str:
     )
     parts = _components(given, locked)
     by_name: dict[str, Component] = {}
-    for item, component in parts:
+    for _, component in parts:
         bom.components.add(component)
         by_name.setdefault(component.name, component)
     asked: set[str] = set()

@@ -11,7 +11,7 @@ from typing import Final
 from casemate_gate.checks.check import incomplete
 from casemate_gate.checks.sast import LARGEST, imported
 from casemate_gate.components import Component, Inventory, modules
-from casemate_gate.findings import Finding, Severity, shown
+from casemate_gate.findings import Finding, Severity
 from casemate_gate.popular import POPULAR, SOUND
 from casemate_gate.requirements import normalised
 from casemate_gate.subject import Direct, Subject, Unreadable

@@ -23,7 +23,7 @@ class RequirementLines:
         for file, line in _lines(subject):
             if line.version is None:
                 what = f"{line.written} is in no one version, so that another one may be installed next time"
-                fix = f"pin it, {line.written}==…, or lock them all: casemate deps lock"
+                fix = f"pin it: {line.written}==…"
                 yield _finding("unpinned", Severity.MEDIUM, file, line, what, fix, "COG-18")
             if original := imitated(line.name):
                 what = f"{line.written} looks like {original}, and is another package"

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 import pytest
-from gate_support import METADATA, Bundle, installed
+from gate.support import METADATA, Bundle, installed
 
 from casemate_gate.checks.dependencies import Dependencies, imitated
 from casemate_gate.components import Inventory

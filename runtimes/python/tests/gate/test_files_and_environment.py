@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from gate_support import Bundle, zipped
+from gate.support import Bundle, zipped
 
 from casemate_gate.checks.environment import Environment, looks_like_secret
 from casemate_gate.checks.files import Files, kind

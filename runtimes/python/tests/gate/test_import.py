@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from gate_support import zipped
+from gate.support import zipped
 
 from casemate_gate import exports
 from casemate_gate.database import load, read_export

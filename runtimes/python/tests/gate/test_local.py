@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import RUNTIME, TOOLS
-from gate_support import zipped
-from test_import import JSON
-from test_secrets import GITHUB
+from gate.paths import RUNTIME, TOOLS
+from gate.support import zipped
+from gate.test_import import JSON
+from gate.test_secrets import GITHUB
 
 from casemate_gate.checks.requirement_lines import RequirementLines
 from casemate_gate.findings import Finding, Severity

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from urllib.parse import quote
 
 import pytest
-from gate_support import Bundle, zipped
+from gate.support import Bundle, zipped
 
 from casemate_gate.checks.own_secrets import Needle, OwnSecrets, Search, spellings
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
-from gate_support import Bundle
+from gate.support import Bundle
 
 from casemate_gate.components import Inventory
 from casemate_gate.findings import Finding, Severity

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 
 import pytest
-from gate_support import Bundle, nosec
+from gate.support import Bundle, nosec
 
 from casemate_gate.checks.sast import Sast
 

@@ -87,9 +87,9 @@ def test_it_is_what_the_schema_allows(components: list[Any]) -> None:
         # The validator's library is no part of the tools: then at least what the schema requires of each part.
         bill = json.loads(text)
         assert bill["serialNumber"].startswith("urn:uuid:") and bill["version"] == 1
-        references = [item["bom-ref"] for item in bill["components"]]
+        references = [item["bom-ref"] for item in bill.get("components", [])]
         assert len(references) == len(set(references))
-        for item in bill["components"]:
+        for item in bill.get("components", []):
             assert {"type", "name"} <= item.keys()
             assert all(len(entry["content"]) == 64 for entry in item.get("hashes", []))
             assert all(len(entry) == 1 for entry in item.get("licenses", []))

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from gate_support import Bundle, nosec, zipped
+from gate.support import Bundle, nosec, zipped
 
 from casemate_gate.checks.secrets import Secrets
 from casemate_gate.findings import Severity

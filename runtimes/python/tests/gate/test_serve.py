@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import socket
 import subprocess
 import sys
@@ -12,8 +11,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from conftest import RUNTIME, TOOLS
-from gate_support import Bundle, installed, zipped
+from gate.paths import RUNTIME, TOOLS
+from gate.support import Bundle, installed
 
 from casemate_runtime.frames import PROGRESS, SCAN, SCANNED, WARM, Channel, encode_field
 
