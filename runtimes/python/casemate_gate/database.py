@@ -12,7 +12,7 @@ import select
 import signal
 import time
 from dataclasses import dataclass
-from typing import IO, Any, Final, NoReturn
+from typing import Any, Final, NoReturn
 
 from casemate_gate import exports
 from casemate_gate.osv import Useless, compact, is_withdrawn, modified, parse_json, parse_yaml
@@ -43,20 +43,24 @@ class Summary:
 
 def read_export(descriptor: int) -> bytes:
     """The summary and the records, each in a line of JSON."""
-    with open(os.memfd_create("records"), "w+b") as out:
-        process = os.fork()
-        if not process:
-            _work(descriptor, out)
-        status = _ended(process)
-        out.seek(0)
-        # The file has been written by a process that has read what strangers wrote: its first byte says what it holds.
-        verdict = out.read(1)
-        if status == 0 and verdict == b"+":
-            content = out.read(_LONGEST_RESULT)
-            if len(content) < _LONGEST_RESULT:
-                return content
-        if status == 0 and verdict == b"-":
-            raise Problem(out.read(2000).decode("utf-8", "replace"))
+    ours, theirs = os.pipe2(os.O_CLOEXEC)
+    process = os.fork()
+    if not process:
+        os.close(ours)
+        _work(descriptor, theirs)
+    os.close(theirs)
+    try:
+        result = _received(ours)
+    finally:
+        os.close(ours)
+        os.kill(process, signal.SIGKILL)  # it is done, or too late
+        os.waitpid(process, 0)
+    # What is shorter than it says was cut off by the end of its process.
+    length = int.from_bytes(result[1:9], "big")
+    if len(result) == 9 + length and result[:1] == b"+":
+        return result[9:]
+    if len(result) == 9 + length and result[:1] == b"-":
+        raise Problem(result[9:2009].decode("utf-8", "replace"))
     raise Problem("the archive could not be read within the limits of memory and time")
 
 
@@ -86,34 +90,37 @@ def summarised(descriptor: int) -> tuple[Summary, bytes]:
     return summary, b"\n".join(lines) + b"\n"
 
 
-def _work(descriptor: int, out: IO[bytes]) -> NoReturn:
-    status = 1
+def _work(descriptor: int, pipe: int) -> NoReturn:
     try:
         resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         try:
             summary, records = summarised(descriptor)
-            out.write(b"+" + summary.line() + records)
+            verdict, answer = b"+", summary.line() + records
         except Problem as problem:
-            out.write(b"-" + problem.message.encode("utf-8", "backslashreplace"))
-        out.flush()
-        status = 0
+            verdict, answer = b"-", problem.message.encode("utf-8", "backslashreplace")
+        with open(pipe, "wb") as out:
+            out.write(verdict + len(answer).to_bytes(8, "big"))
+            out.write(answer)
     finally:
-        os._exit(status)
+        os._exit(0)
 
 
-def _ended(process: int) -> int:
-    """The status; a process that takes too long is ended."""
-    pidfd = os.pidfd_open(process)
-    try:
-        poll = select.poll()
-        poll.register(pidfd, select.POLLIN)
-        deadline = time.monotonic() + _SECONDS
-        while not poll.poll(max(0, (deadline - time.monotonic()) * 1000)):
-            os.kill(process, signal.SIGKILL)
-        return os.waitpid(process, 0)[1]
-    finally:
-        os.close(pidfd)
+def _received(pipe: int) -> bytes:
+    """All that is written until the other end closes, the deadline passes or it is too much."""
+    poll = select.poll()
+    poll.register(pipe, select.POLLIN)
+    deadline = time.monotonic() + _SECONDS
+    parts: list[bytes] = []
+    size = 0
+    while size <= _LONGEST_RESULT and (left := deadline - time.monotonic()) > 0:
+        if poll.poll(left * 1000):
+            part = os.read(pipe, 1 << 20)
+            if not part:
+                break
+            parts.append(part)
+            size += len(part)
+    return b"".join(parts)
 
 
 def load(lines: bytes) -> list[dict[str, Any]]:
