@@ -9,7 +9,7 @@ TEST_PACKAGES := postgresql redis-server openssl util-linux python3-pytest-xdist
 JOURNEYS := CASEMATE_BIN=$(CURDIR)/.build/debug/casemate /usr/bin/python3 -m pytest -q -p no:cacheprovider
 SWIFT_CHECK := --explicit-target-dependency-import-check error
 
-.PHONY: help setup test-setup build debug demo test unit runtime-tests recipes journeys check layers format lint fuzz up bench install clean
+.PHONY: help setup test-setup build debug demo test unit host runtime-tests recipes journeys check layers format lint fuzz up bench install clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -36,14 +36,16 @@ unit: ## the rules, in Swift; what asks other servers by itself, for it waits fo
 	swift test --skip-build --skip CasemateAWSTests
 	swift test --skip-build --filter CasemateAWSTests
 
-runtime-tests: ## what runs inside a sandbox, in Python
+host: ## the runtime, the build tools and the gate's on this machine, once
+	@.build/debug/casemate runtime install python3.11
+
+runtime-tests: host ## what runs inside a sandbox, in Python
 	cd runtimes/python && /usr/bin/python3 -m pytest -q -p no:cacheprovider tests
 
 recipes: ## the cookbook's handlers by themselves
 	/usr/bin/python3 -m pytest -q -p no:cacheprovider cookbook
 
-journeys: ## the real server, over HTTP, as root
-	.build/debug/casemate runtime install python3.11
+journeys: host ## the real server, over HTTP, as root
 	$(JOURNEYS) -n 3 --dist loadfile -m "not alone" Tests
 	$(JOURNEYS) -m alone Tests
 

@@ -201,7 +201,11 @@ def connection_strings(text: str, lowered: str) -> Iterator[Hit]:
     if "://" in lowered:
         for match in _URL.finditer(text):
             scheme, user, password = match[1].lower(), match[2], match[3]
-            if is_placeholder(password) or is_placeholder(user) and password.lower() == user.lower() or "{" in password:
+            if (
+                is_placeholder(password)
+                or (is_placeholder(user) and password.lower() == user.lower())
+                or "{" in password
+            ):
                 continue
             database = scheme.partition("+")[0] in _DATABASES
             rule = "connection-string" if database else "basic-auth"

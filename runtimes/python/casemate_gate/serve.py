@@ -11,13 +11,14 @@ import socket
 import traceback
 from typing import Any, Final
 
+from casemate_runtime.faults import ProtocolError
+from casemate_runtime.frames import PROGRESS, SCAN, SCANNED, WARM, Channel, Frame, decode_fields
+
 from casemate_gate.database import read_export
 from casemate_gate.match import match
 from casemate_gate.problems import Problem, encoded, parse, text
 from casemate_gate.sbom import sbom
 from casemate_gate.scan import scan
-from casemate_runtime.faults import ProtocolError
-from casemate_runtime.frames import PROGRESS, SCAN, SCANNED, WARM, Channel, Frame, decode_fields
 
 _SECRET: Final = 4
 

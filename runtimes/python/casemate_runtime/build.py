@@ -58,7 +58,7 @@ class Builder:
         kind, _, meta, _ = frame
         fields = decode_fields(meta) if kind == BUILD else {}
         is_second = _text(fields, _PHASE) == "second"
-        if kind != BUILD or archive is None and not is_second:
+        if kind != BUILD or (archive is None and not is_second):
             raise ProtocolError("the first frame was not build with an archive")
         try:
             built = self.build(archive, fields) if archive is not None and not is_second else self.build_from_source()

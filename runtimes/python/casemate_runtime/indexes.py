@@ -23,7 +23,7 @@ class Indexes(NamedTuple):
     def url(self, package: str) -> str:
         """Of PEP 503's simple API, ending in no `/`. The whole name wins, then the longest beginning."""
         name = normalised(package)
-        fitting = [pin for pin in self.pins if pin == name or pin.endswith("*") and name.startswith(pin[:-1])]
+        fitting = [pin for pin in self.pins if pin == name or (pin.endswith("*") and name.startswith(pin[:-1]))]
         if not fitting:
             return self.default.rstrip("/")
         return self.named[self.pins[max(fitting, key=lambda pin: (pin == name, len(pin)))]].rstrip("/")

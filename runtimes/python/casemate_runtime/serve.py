@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from functools import partial
-from typing import Final, NoReturn
+from typing import NoReturn
 
 from casemate_runtime.children import REAP_EVERY, Children
 from casemate_runtime.concurrent import ConcurrentCalls
@@ -32,7 +32,6 @@ from casemate_runtime.output import TextStream
 from casemate_runtime.renewal import Renewal
 from casemate_runtime.specialise import Specialised, Specialiser
 from casemate_runtime.streams import Streams
-
 
 
 class Server:

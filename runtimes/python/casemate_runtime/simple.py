@@ -87,7 +87,7 @@ def _content(answer: HTTPResponse, largest: int) -> Iterator[bytes]:
             if inflater and (rest := inflater.flush()):
                 yield rest
             # http.client does not tell when a stream ends early.
-            if answer.length or inflater and not inflater.eof:
+            if answer.length or (inflater and not inflater.eof):
                 raise IndexFailure("the index's answer is cut off")
         except (OSError, HTTPException, zlib.error) as error:
             raise IndexFailure(f"the index's answer is cut off: {type(error).__name__}") from None

@@ -59,7 +59,7 @@ def members(file: BinaryIO, largest: int) -> Iterator[Member]:
         name = long_name if long_name is not None else _short_name(header)
         long_name = None
         first, path = _split(name)
-        if top not in ("", first) or not path and not is_folder:
+        if top not in ("", first) or (not path and not is_folder):
             raise BadTarball("it is not one folder with everything in it")
         top = first
         content = stream.content(0 if is_folder else size)

@@ -1,7 +1,6 @@
 """Archives made to cost time or memory: refused within two seconds and 64 MiB, measured in a process of its own."""
 
 import io
-import json
 import os
 import struct
 import subprocess

@@ -6,12 +6,12 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 import pytest
-from gate.support import METADATA, Bundle, installed
-
 from casemate_gate.checks.dependencies import Dependencies, imitated
 from casemate_gate.components import Inventory
 from casemate_gate.popular import POPULAR, SOUND
 from casemate_gate.subject import Settings
+
+from gate.support import METADATA, Bundle, installed
 
 Make = Callable[..., Bundle]
 

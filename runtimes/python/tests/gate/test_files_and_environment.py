@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from gate.support import Bundle, zipped
-
 from casemate_gate.checks.environment import Environment, looks_like_secret
 from casemate_gate.checks.files import Files, kind
+
+from gate.support import Bundle, zipped
 
 Make = Callable[..., Bundle]
 

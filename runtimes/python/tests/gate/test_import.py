@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from gate.support import zipped
-
 from casemate_gate import exports
 from casemate_gate.database import load, read_export
 from casemate_gate.problems import Problem
+
+from gate.support import zipped
 
 SNAPSHOT = Path("/work/shared/data/pypa-advisory-database-2024-10-10.tar.xz")
 YAML = """\

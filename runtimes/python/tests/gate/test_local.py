@@ -12,16 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from gate.paths import RUNTIME, TOOLS
-from gate.support import zipped
-from gate.test_import import JSON
-from gate.test_secrets import GITHUB
-
 from casemate_gate.checks.requirement_lines import RequirementLines
 from casemate_gate.findings import Finding, Severity
 from casemate_gate.history import history
 from casemate_gate.problems import Problem
 from casemate_gate.project import project
+
+from gate.paths import RUNTIME, TOOLS
+from gate.support import zipped
+from gate.test_import import JSON
+from gate.test_secrets import GITHUB
 
 Files = Callable[[dict[str, str]], Path]
 

@@ -6,7 +6,6 @@ import time
 from typing import Any
 
 import pytest
-
 from casemate_gate.match import match
 from casemate_gate.problems import Problem
 

@@ -11,9 +11,9 @@ from collections.abc import Callable
 from urllib.parse import quote
 
 import pytest
-from gate.support import Bundle, zipped
-
 from casemate_gate.checks.own_secrets import Needle, OwnSecrets, Search, spellings
+
+from gate.support import Bundle, zipped
 
 Make = Callable[..., Bundle]
 VALUE = 'Tr0ub4dor&3/"horse"+ä'

@@ -9,14 +9,14 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
-from gate.support import Bundle
-
 from casemate_gate.components import Inventory
 from casemate_gate.findings import Finding, Severity
 from casemate_gate.problems import Problem
 from casemate_gate.runner import MOST_FINDINGS, run
 from casemate_gate.scan import checks_for
 from casemate_gate.subject import Settings, Subject, Unreadable
+
+from gate.support import Bundle
 
 Make = Callable[..., Bundle]
 

@@ -6,9 +6,9 @@ import json
 from collections.abc import Callable
 
 import pytest
-from gate.support import Bundle, nosec
-
 from casemate_gate.checks.sast import Sast
+
+from gate.support import Bundle, nosec
 
 Make = Callable[..., Bundle]
 

@@ -6,12 +6,11 @@ import json
 from typing import Any
 
 import pytest
+from casemate_gate.problems import Problem
+from casemate_gate.sbom import sbom
 from cyclonedx.exception import MissingOptionalDependencyException
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
-
-from casemate_gate.problems import Problem
-from casemate_gate.sbom import sbom
 
 REQUEST: dict[str, Any] = {
     "operation": "sbom",

@@ -9,10 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from gate.support import Bundle, nosec, zipped
-
 from casemate_gate.checks.secrets import Secrets
 from casemate_gate.findings import Severity
+
+from gate.support import Bundle, nosec, zipped
 
 Make = Callable[..., Bundle]
 # Put together here, so that no scanner takes this file for a leak.

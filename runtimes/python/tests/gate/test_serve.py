@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from casemate_runtime.frames import PROGRESS, SCAN, SCANNED, WARM, Channel, encode_field
+
 from gate.paths import RUNTIME, TOOLS
 from gate.support import Bundle, installed
-
-from casemate_runtime.frames import PROGRESS, SCAN, SCANNED, WARM, Channel, encode_field
 
 Make = Callable[..., Bundle]
 

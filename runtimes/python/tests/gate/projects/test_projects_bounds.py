@@ -6,9 +6,8 @@ from datetime import date
 from pathlib import Path
 
 import pytest
-from gate_projects_support import found, write
-
 from casemate_gate.projects import files, looks, runtimes
+from gate_projects_support import found, write
 
 SCALEWAY = "provider: {name: scaleway}\n"
 BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(

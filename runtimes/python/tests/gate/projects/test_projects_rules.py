@@ -6,7 +6,6 @@ import re
 from pathlib import Path
 
 import yaml
-
 from casemate_gate import projects
 from casemate_gate.projects.rules import Rule
 
