@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import select
 import signal
 import time
@@ -17,6 +16,7 @@ from typing import Any, Final, NoReturn
 from casemate_gate import exports
 from casemate_gate.osv import Useless, compact, is_withdrawn, modified, parse_json, parse_yaml
 from casemate_gate.problems import Problem, encoded
+from casemate_gate.runner import confine
 
 _MEMORY: Final = 4 << 30
 _SECONDS: Final = 300
@@ -92,8 +92,7 @@ def summarised(descriptor: int) -> tuple[Summary, bytes]:
 
 def _work(descriptor: int, pipe: int) -> NoReturn:
     try:
-        resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        confine(_SECONDS, _MEMORY)
         try:
             summary, records = summarised(descriptor)
             verdict, answer = b"+", summary.line() + records

@@ -135,7 +135,7 @@ def _examine(check: Check, subject: Subject, pipe: int) -> NoReturn:
     """The child. What it answers is JSON: a process that has read a stranger's files is not trusted with more."""
     status = 1
     try:
-        _confine(subject.settings.seconds)
+        confine(subject.settings.seconds)
         os.closerange(3, pipe)
         os.closerange(pipe + 1, 4096)
         try:
@@ -163,9 +163,10 @@ def _examine(check: Check, subject: Subject, pipe: int) -> NoReturn:
         os._exit(status)
 
 
-def _confine(seconds: float) -> None:
+def confine(seconds: float, memory: int = _MEMORY) -> None:
+    """Limits this process, unless it has lower limits already."""
     for kind, value in (
-        (resource.RLIMIT_AS, _MEMORY),
+        (resource.RLIMIT_AS, memory),
         (resource.RLIMIT_CPU, int(seconds) + 1),
         (resource.RLIMIT_CORE, 0),
     ):
