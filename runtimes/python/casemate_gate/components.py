@@ -168,5 +168,5 @@ def _requirements(message: Message) -> Iterator[Requirement]:
                 yield requirement
         except (InvalidRequirement, RecursionError):
             continue
-        except Exception:  # a marker may compare what can't be compared
+        except Exception:  # nosec B112  # a marker may compare what can't be compared
             continue

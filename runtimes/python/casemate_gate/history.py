@@ -80,7 +80,7 @@ class History:
             "--no-ext-diff",
         ]
         with self._started(*arguments, "--") as process:
-            assert process.stdout is not None
+            assert process.stdout is not None  # nosec B101  # a pipe was asked for
             kind = ""
             for part in _parts(process.stdout):
                 if kind:
@@ -102,7 +102,7 @@ class History:
 
     def _contents(self, blobs: Mapping[str, tuple[str, str]]) -> Iterator[tuple[str, str, bytes | None]]:
         with self._started("cat-file", "--batch-command", "--buffer") as process:
-            assert process.stdin is not None and process.stdout is not None
+            assert process.stdin is not None and process.stdout is not None  # nosec B101  # pipes were asked for
             for blob, (commit, name) in blobs.items():
                 process.stdin.write(f"info {blob}\nflush\n".encode())
                 process.stdin.flush()

@@ -53,7 +53,7 @@ def parse_yaml(content: bytes) -> Mapping[str, Any]:
     try:
         if (brackets > _MOST_BRACKETS or _SUSPECT.search(content)) and _is_too_deep(content):
             raise Useless("nested too deeply")
-        record = yaml.load(content, yaml.CBaseLoader)
+        record = yaml.load(content, yaml.CBaseLoader)  # nosec B506  # it makes texts, lists and objects only
     except (yaml.YAMLError, ValueError, RecursionError):
         raise Useless("no YAML") from None
     return _object(record)

@@ -56,7 +56,7 @@ def run(
         start_new_session=True,
         close_fds=True,
     )
-    assert process.stdout
+    assert process.stdout  # nosec B101  # a pipe was asked for
     output = bytearray()
     ending = os.pidfd_open(process.pid)
     has_ended = False

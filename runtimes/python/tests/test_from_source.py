@@ -417,7 +417,7 @@ print("descriptors", sorted(os.listdir("/proc/self/fd")))
         shutil.copytree(Path(build.__file__).parent, tmp_path / "casemate_runtime")
         for path in [tmp_path, *tmp_path.rglob("*")]:
             os.chown(path, 12345, 12345)
-        os.chmod(tmp_path, 0o755)
+        os.chmod(tmp_path, 0o755)  # nosec B103  # another user reads it
         script = f"""
 import sys; sys.path.insert(0, {str(tmp_path)!r})
 import socket
@@ -430,7 +430,7 @@ print(SecondPhase(tool, Path({str(tmp_path / "fn")!r}), Path({str(shop.out)!r}))
 """
         for folder in tmp_path.parents:
             if str(folder).startswith("/tmp/pytest"):
-                os.chmod(folder, 0o755)
+                os.chmod(folder, 0o755)  # nosec B103  # another user reads it
         # A change of the user would hide it already, as long as nothing is executed.
         ran = subprocess.run(
             [sys.executable, "-c", script],

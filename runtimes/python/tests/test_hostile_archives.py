@@ -26,12 +26,12 @@ def highest():
 descriptor = os.open(sys.argv[2], os.O_RDONLY)
 before, began, used = highest(), time.monotonic(), time.process_time()
 try:
-    unpack(descriptor, Path(sys.argv[3]), %d)
+    unpack(descriptor, Path(sys.argv[3]), int(sys.argv[4]))
     print("unpacked")
 except Fault as fault:
     print(fault.code, fault.message[-200:])
 print(time.monotonic() - began, time.process_time() - used, highest() - before)
-""" % LIMIT
+"""
 
 
 class Entry:
@@ -178,7 +178,7 @@ def test_it_is_refused_within_two_seconds_and_64_mebibytes(
     tmp_path: Path, make: Callable[[Path], Path], said: str
 ) -> None:
     file = make(tmp_path / "a.zip")
-    line = [sys.executable, "-I", "-c", MEASURE, str(RUNTIME), str(file), str(tmp_path / "out/src")]
+    line = [sys.executable, "-I", "-c", MEASURE, str(RUNTIME), str(file), str(tmp_path / "out/src"), str(LIMIT)]
     ran = subprocess.run(line, capture_output=True, text=True, timeout=60, check=True)
     os.unlink(file)
     answer, measured = ran.stdout.strip().split("\n")

@@ -35,7 +35,7 @@ class _Reader:
             if found is None:
                 raise self._broken()
             token, at = found.group(), found.end()
-            if found.lastgroup == "mark" and token in "]}":
+            if found.lastgroup == "mark" and token in "]}":  # nosec B105  # a bracket
                 self._close(open_, token)
             elif found.lastgroup in ("text", "word") or token in ("[", "{"):
                 node = self._node(found.lastgroup or "", token)
@@ -43,7 +43,7 @@ class _Reader:
                 if not isinstance(node, Text):
                     if len(open_) >= DEEPEST:
                         raise Unreadable(f"it is nested more than {DEEPEST} levels deep", self._line)
-                    assert isinstance(node, (Items, Fields))
+                    assert isinstance(node, (Items, Fields))  # nosec B101  # for the type checker
                     open_.append((node, []))
             self._line += token.count("\n")
         if open_ or len(roots) != 1:
@@ -55,7 +55,7 @@ class _Reader:
         if self._nodes > MOST_NODES:
             raise Unreadable(f"it has more than {MOST_NODES} values", self._line)
         if kind == "mark":
-            return Items(self._line) if token == "[" else Fields(self._line)
+            return Items(self._line) if token == "[" else Fields(self._line)  # nosec B105  # a bracket
         if kind == "word":
             return Text(self._line, token, quoted=False)
         try:
@@ -64,7 +64,7 @@ class _Reader:
             raise self._broken() from None
 
     def _close(self, open_: list[tuple[Items | Fields, list[Node]]], token: str) -> None:
-        if not open_ or isinstance(open_[-1][0], Items) != (token == "]"):
+        if not open_ or isinstance(open_[-1][0], Items) != (token == "]"):  # nosec B105  # a bracket
             raise self._broken()
         node, children = open_.pop()
         if isinstance(node, Items):

@@ -15,7 +15,8 @@ WIDE_OUT: Final = Rule(
     "terraform/wide-outbound", Severity.MEDIUM, "COG-24", "name what may be reached", 'egress: ["api.example.com:443"]'
 )
 
-_ANYWHERE: Final = frozenset(("*", "0.0.0.0/0", "::/0", "0.0.0.0", "internet", "any"))
+_EVERY: Final = ("0.0.0.0",)  # nosec B104  # looked for
+_ANYWHERE: Final = frozenset(("*", "0.0.0.0/0", "::/0", "0.0.0.0", "internet", "any"))  # nosec B104  # looked for
 # Where a firewall's lists are: the blocks that hold them, and the field with the address.
 _LISTS: Final = {
     "scaleway_rdb_acl": (("acl_rules",), "ip"),
@@ -62,7 +63,8 @@ def _open_fields(kind: str, body: Node) -> Iterator[Field]:
     if kind in ("azurerm_mssql_firewall_rule", "azurerm_postgresql_flexible_server_firewall_rule"):
         field = field_at(body, "end_ip_address")
         # From 0.0.0.0 to 0.0.0.0 is how Azure writes "services of Azure".
-        if field and text_at(body, "start_ip_address") == "0.0.0.0" and text_of(field.value) == "255.255.255.255":
+        first = text_at(body, "start_ip_address")
+        if field and first in _EVERY and text_of(field.value) == "255.255.255.255":
             yield field
 
 
