@@ -69,12 +69,14 @@ struct ShimSession: Sendable {
     }
 
     /// Sends one frame and waits for the one that answers it.
+    /// - Parameter call: the answer must name it, too.
     /// - Parameter onProgress: gets the bodies of frames that tell how far it is.
     func ask(
-        _ kind: FrameHeader.Kind, _ fields: ShimFields, body: [UInt8] = [], descriptor: Descriptor? = nil,
+        _ kind: FrameHeader.Kind, _ fields: ShimFields, body: [UInt8] = [], call: UInt32 = 0, descriptor: Descriptor? = nil,
         expecting: FrameHeader.Kind, within seconds: Int, maximumBody: Int, onProgress: (@Sendable ([UInt8]) -> Void)? = nil
     ) async throws -> Answer {
-        let bytes = FrameHeader(kind: kind, metaLength: fields.bytes.count, bodyLength: body.count).encoded + fields.bytes + body
+        let bytes =
+            FrameHeader(kind: kind, metaLength: fields.bytes.count, bodyLength: body.count, call: call).encoded + fields.bytes + body
         return try await onThread {
             defer { descriptor?.staysOpen() }
             let descriptors = descriptor.map { [$0.raw] } ?? []
@@ -82,7 +84,7 @@ struct ShimSession: Sendable {
             guard sent > 0 else { throw Failure.ended(printed: []) }
             if Int(sent) < bytes.count { try Files.writeAll(handle.control.raw, Array(bytes[Int(sent)...]), naming: "the control socket") }
             return try read(
-                expecting: expecting, deadline: Self.now() + seconds * 1000, maximumBody: maximumBody, onProgress: onProgress)
+                expecting: expecting, of: call, deadline: Self.now() + seconds * 1000, maximumBody: maximumBody, onProgress: onProgress)
         }
     }
 
@@ -96,7 +98,8 @@ struct ShimSession: Sendable {
     private static func now() -> Int { Int(Monotonic.now / 1_000_000) }
 
     private func read(
-        expecting kind: FrameHeader.Kind, deadline: Int, maximumBody: Int, onProgress: (@Sendable ([UInt8]) -> Void)? = nil
+        expecting kind: FrameHeader.Kind, of call: UInt32 = 0, deadline: Int, maximumBody: Int,
+        onProgress: (@Sendable ([UInt8]) -> Void)? = nil
     ) throws -> Answer {
         var received: [UInt8] = []
         var printed: [UInt8] = []
@@ -104,7 +107,7 @@ struct ShimSession: Sendable {
         var open: [Int32] = [handle.output.raw, handle.error.raw]
         while true {
             while let onProgress, let told = try Self.takeProgress(&received) { onProgress(told) }
-            if let answer = try parse(&received, expecting: kind, maximumBody: maximumBody, printed: printed) {
+            if let answer = try parse(&received, expecting: kind, of: call, maximumBody: maximumBody, printed: printed) {
                 var answer = answer
                 for fd in open where cl_poll_readable(fd, 0) > 0 {
                     let got = Glibc.read(fd, &chunk, chunk.count)
@@ -155,10 +158,12 @@ struct ShimSession: Sendable {
         return Array(received[FrameHeader.size..<end])
     }
 
-    private func parse(_ received: inout [UInt8], expecting kind: FrameHeader.Kind, maximumBody: Int, printed: [UInt8]) throws -> Answer? {
+    private func parse(_ received: inout [UInt8], expecting kind: FrameHeader.Kind, of call: UInt32, maximumBody: Int, printed: [UInt8])
+        throws -> Answer?
+    {
         guard received.count >= FrameHeader.size else { return nil }
         guard let header = try? FrameHeader(fromShim: Array(received[..<FrameHeader.size]), maximumBodyLength: maximumBody),
-            header.kind == kind
+            header.kind == kind, header.call == call
         else { throw Failure.protocolFault }
         let end = FrameHeader.size + header.metaLength + header.bodyLength
         guard received.count >= end else { return nil }

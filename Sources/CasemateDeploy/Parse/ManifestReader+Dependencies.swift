@@ -10,7 +10,9 @@ extension ManifestReader {
         guard let fields = fields(of: field.node, at: Place(field), known: known) else { return (nil, nil) }
         var sources = PackageSources()
         if let indexes = fields["indexes"] { sources.indexes = self.indexes(indexes) }
-        if let index = fields["index"], let name = text(index, isSensitive: true), !name.isEmpty, isIndex(name, in: sources, index) { sources.index = name }
+        if let index = fields["index"], let name = text(index, isSensitive: true), !name.isEmpty, isIndex(name, in: sources, index) {
+            sources.index = name
+        }
         if let packages = fields["packages"] { sources.packages = self.packages(packages, sources) }
         if let built = fields["fromSource"] { sources.fromSource = fromSource(built) }
         let policy = fields["policy"].flatMap { choice($0, of: DependencyPolicy.allCases.map(\.rawValue)) }.flatMap {

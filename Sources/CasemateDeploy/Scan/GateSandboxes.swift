@@ -1,22 +1,23 @@
 import CasemateModel
 import CasemateSandbox
 
-/// Hands out sandboxes with the gate's tools. While deployments come, the next one is warm already: loading the tools takes longer than
-/// most checks.
+/// Hands out sandboxes with the gate's tools. They are used again: loading the tools takes longer than most checks, and each request is
+/// served in a process of its own there, which sees nothing of the ones before.
 public actor GateSandboxes {
     private let network: EgressNetwork
-    private var next: Task<GateSession, any Error>?
+    private var waiting: [GateSession] = []
     private var uses = 0
+    private static let most = 2
     private static let idle = Duration.seconds(600)
 
     public init(network: EgressNetwork) { self.network = network }
 
-    /// Ends the sandbox when `body` is done.
+    /// The sandbox ends with whatever `body` throws.
     nonisolated func withSession<R: Sendable>(_ body: @Sendable (GateSession) async throws -> R) async throws -> R {
         let session = try await take()
         do {
             let result = try await body(session)
-            await session.close()
+            await giveBack(session)
             return result
         } catch {
             await session.close()
@@ -25,19 +26,19 @@ public actor GateSandboxes {
     }
 
     private func take() async throws -> GateSession {
-        let waiting = next
-        next = nil
         uses += 1
-        defer { prepare() }
-        // One that was warm may have ended with its warden.
-        if let waiting, let session = try? await waiting.value, session.isOpen { return session }
+        while let session = waiting.popLast() {
+            // One may have ended with its warden.
+            if session.isOpen { return session }
+            await session.close()
+        }
         return try await GateSession.open(network)
     }
 
-    private func prepare() {
+    private func giveBack(_ session: GateSession) async {
+        guard session.isOpen, waiting.count < Self.most else { return await session.close() }
+        waiting.append(session)
         let use = uses
-        guard next == nil else { return }
-        next = Task { [network] in try await GateSession.open(network) }
         Task {
             try? await Task.sleep(for: Self.idle)
             await letGo(since: use)
@@ -46,8 +47,9 @@ public actor GateSandboxes {
 
     /// Nobody has deployed for a while: its memory is of more use elsewhere.
     private func letGo(since use: Int) async {
-        guard uses == use, let waiting = next else { return }
-        next = nil
-        await (try? waiting.value)?.close()
+        guard uses == use else { return }
+        let idle = waiting
+        waiting = []
+        for session in idle { await session.close() }
     }
 }

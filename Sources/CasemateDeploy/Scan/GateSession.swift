@@ -22,7 +22,7 @@ struct GateSession: Sendable {
         return GateSession(session: session)
     }
 
-    /// Attaches what is to be searched. Once.
+    /// Attaches what is to be searched, in the place of what was there.
     func show(_ bundle: BundleDigest) async throws {
         _ = try await session.warden.order(.specialise(sandbox: session.handle.id, bundle: bundle, limits: Self.limits))
     }
@@ -43,8 +43,10 @@ struct GateSession: Sendable {
         for (owner, secret) in secrets { secret.value.withBytes { fields.add(.secret, name: "\(owner)/\(secret.name)", value: $0) } }
         let answer: ShimSession.Answer
         do {
+            // Which answer is to which request cannot be guessed by what a request before has left behind.
             answer = try await session.ask(
-                .scan, fields, body: request, descriptor: archive, expecting: .scanned, within: seconds, maximumBody: maximumBody,
+                .scan, fields, body: request, call: UInt32.random(in: 1...(.max)), descriptor: archive, expecting: .scanned,
+                within: seconds, maximumBody: maximumBody,
                 onProgress: onProgress ?? { _ in })
         } catch ShimSession.Failure.timeout {
             throw Problem(.gateFailed, "the checks took longer than \(seconds) s")

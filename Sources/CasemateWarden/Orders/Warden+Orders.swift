@@ -56,7 +56,8 @@ extension Warden {
 
     private func specialise(_ id: UInt32, _ bundle: BundleDigest, _ limits: SandboxLimits, request: UInt32, from fd: Int32) {
         guard let sandbox = owned(id, by: fd) else { return refuse(.unknownSandbox, "no sandbox \(id)", request: request, to: fd) }
-        guard case .waiting(let pid) = sandbox.state, !sandbox.showsBundle else {
+        // Only where nothing of a user's runs another bundle may follow.
+        guard case .waiting(let pid) = sandbox.state, !sandbox.showsBundle || sandbox.purpose == .scan else {
             return refuse(.wrongState, "sandbox \(id) is not waiting", request: request, to: fd)
         }
         do throws(SystemError) {

@@ -138,6 +138,9 @@ final class Sandbox {
 
     /// Attaches a bundle, read-only, where code of a user's does not run: it keeps the limits that it was made with.
     func show(bundleAt name: String) throws(SystemError) {
+        // The one before goes first: what still has it open keeps that alone.
+        if showsBundle { try check(cl_unmount_detach(folder + "/fn"), "taking a bundle away") }
+        showsBundle = false
         let tree = Descriptor(try check(cl_overlay_readonly(name), "opening bundle \(name)"))
         defer { tree.staysOpen() }
         try check(cl_attach_tree(tree.raw, folder + "/fn"), "attaching bundle \(name)")

@@ -1,4 +1,5 @@
-"""Mode serve: the server sends requests over the control socket until it closes it, and each is answered before the next.
+"""Mode serve: the server sends requests over the control socket until it closes it, and each is answered before the next
+is sent.
 
 A request may come with a descriptor, that of an archive to import.
 """
@@ -9,11 +10,12 @@ import gc
 import os
 import socket
 import traceback
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from casemate_runtime.faults import ProtocolError
 from casemate_runtime.frames import PROGRESS, SCAN, SCANNED, WARM, Channel, Frame, decode_fields
 
+from casemate_gate.aftermath import clear_away, keep_closed
 from casemate_gate.database import read_export
 from casemate_gate.match import match
 from casemate_gate.problems import Problem, encoded, parse, text
@@ -24,6 +26,9 @@ _SECRET: Final = 4
 
 
 class Server:
+    """Serves each request in a process of its own, which alone reads it and what is shown: this one has seen nothing of
+    any bundle, and holds no secret, when the next request comes."""
+
     def __init__(self, control: socket.socket) -> None:
         self._socket = control
         self._channel = Channel(control)
@@ -32,23 +37,28 @@ class Server:
         # A fork then copies nothing of what is loaded.
         gc.collect()
         gc.freeze()
+        keep_closed()
         self._channel.send(WARM)
-        while True:
-            frame, descriptor = self._next()
-            if frame is None:
-                return 0
-            try:
-                self._serve(frame, descriptor)
-            finally:
-                if descriptor is not None:
-                    os.close(descriptor)
+        while self._socket.recv(1, socket.MSG_PEEK):
+            process = os.fork()
+            if not process:
+                self._serve_one()
+            status = clear_away(process)
+            if status:
+                return status
+        return 0
 
-    def _next(self) -> tuple[Frame | None, int | None]:
-        if self._channel.has_more:
-            return self._channel.read(), None
-        # A channel takes a descriptor with its first frame only.
-        self._channel = Channel(self._socket)
-        return self._channel.read_with_descriptor()
+    def _serve_one(self) -> NoReturn:
+        status = 70
+        try:
+            os.setsid()
+            frame, descriptor = self._channel.read_with_descriptor()
+            if frame is not None:
+                self._serve(frame, descriptor)
+            status = 0
+        except BaseException:
+            traceback.print_exc()
+        os._exit(status)
 
     def _serve(self, frame: Frame, descriptor: int | None) -> None:
         kind, call, meta, body = frame
