@@ -424,9 +424,9 @@ def everything_told(shop: Server, function: str) -> bytes:
 def test_KYM_18_an_index_that_refuses_the_password_is_told_as_that_and_the_password_to_nobody(
     shops: Shops, shop: Server, shopper: str
 ) -> None:
-    changed = {**SHOPPER, "handler.py": SHOPPER["handler.py"] + "# changed\n"}
+    # A new function: one that has its packages already asks no index.
     with shops.index.accepting("robot:another"):
-        outcome = shop.try_deploy("packages", "shopper", changed)
+        outcome = shop.try_deploy("packages", "other-shopper", SHOPPER)
     asked = heads(shops, PUBLIC, PORT)
     assert asked and all(named(head, "authorization") == [f"Basic {basic(CREDENTIALS)}".encode()] for head in asked)
     refused = assert_refused(outcome)

@@ -68,6 +68,10 @@ def test_AZR_11_a_new_identity_may_do_nothing_and_a_new_namespace_allows_nothing
     assert policy == {
         "development": False, "egress": {"allow": [], "cidrs": []}, "rate": {}, "machines": {},
         "calls": "unrecorded", "refusesWeakSecrets": False, "secretSources": [],
+        "gate": {
+            "dependencies": "auto", "honoursPragmas": False, "unscored": "high", "newestDays": 14, "maxDependencies": 100,
+            "onAdvisory": "report", "indexes": [],
+        },
     }  # fmt: skip
     assert server.api("GET", server.function_path("defaults/other") + "/egress").json()["allowed"] == []
 
