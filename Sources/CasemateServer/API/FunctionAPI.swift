@@ -140,6 +140,8 @@ struct FunctionView: Encodable, Sendable {
     var identity: [String]?
     /// What becomes of an answer with one of its secrets in it.
     var secretsInResponse: String?
+    /// Why no call of it runs.
+    var disabled: String?
     var created: String
     var updated: String
     var secrets: [String]?
@@ -152,6 +154,7 @@ struct FunctionView: Encodable, Sendable {
         url = urls.call(function.name)
         created = function.created.rfc3339
         updated = function.updated.rfc3339
+        disabled = function.disabled
         guard let active else { return }
         let spec = try CanonicalSpec.decode(active.specBytes)
         access = spec.access.rawValue

@@ -15,6 +15,7 @@ struct MetricsText {
     let isWardenConnected: Bool
     let audit: (written: Int, isWritable: Bool)
     let isVaultOpen: Bool
+    let gate: GateGauges
 
     var rendered: String {
         var out = Page()
@@ -56,6 +57,10 @@ struct MetricsText {
         for (name, help, value) in pools {
             out.gauges(name, help, gauges.pools.map { ($0.profile, $0[keyPath: value]) }, label: "runtime")
         }
+        out.gauge("casemate_advisories", "Advisories that packages are held against.", gate.advisories)
+        out.gauge("casemate_advisories_newest_seconds", "When the newest of them was changed, as a Unix time.", gate.newest)
+        out.gauge("casemate_functions_vulnerable", "Live functions with a grave advisory that nobody waived.", gate.vulnerable)
+        out.gauge("casemate_functions_disabled", "Functions none of whose calls run.", gate.disabled)
         out.gauge("casemate_functions", "Functions there are.", functions)
         out.gauge("casemate_warden_connected", "1 while the warden answers.", isWardenConnected ? 1 : 0)
         out.counter("casemate_audit_records_total", "Records written to the audit log since the start.", audit.written)

@@ -9,7 +9,7 @@ import NIOHTTP1
 struct FunctionCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "function", abstract: "List, show, delete and roll back functions, and fetch their source.",
-        subcommands: [List.self, Show.self, Delete.self, Rollback.self, Source.self])
+        subcommands: [List.self, Show.self, Delete.self, Rollback.self, Source.self, Disable.self, Enable.self])
 
     struct Item: Decodable {
         struct Revision: Decodable {
@@ -18,6 +18,7 @@ struct FunctionCommand: AsyncParsableCommand {
             var bundleDigest: String
             var created: String
             var createdBy: String
+            var findings: [Diagnostic]?
         }
 
         var namespace: String
@@ -30,6 +31,7 @@ struct FunctionCommand: AsyncParsableCommand {
         var updated: String
         var secrets: [String]?
         var secretsInResponse: String?
+        var disabled: String?
         var revisions: [Revision]?
     }
 
@@ -66,6 +68,7 @@ struct FunctionCommand: AsyncParsableCommand {
                 if output.json { return Terminal.write(bytes + [10]) }
                 let item = try JSONDecoder().decode(Item.self, from: Data(bytes))
                 Terminal.line("\(item.namespace)/\(item.name)  \(item.url)")
+                if let why = item.disabled { Terminal.line("  \(Terminal.coloured("disabled", .red))   \(Terminal.visible(why))") }
                 Terminal.line("  access     \(item.access ?? "-")")
                 Terminal.line("  runtime    \(item.runtime ?? "-")  signature \(item.signature ?? "-")")
                 let mode = item.secretsInResponse == "allow" ? "  (it may answer with them)" : ""
@@ -78,6 +81,7 @@ struct FunctionCommand: AsyncParsableCommand {
                             Terminal.visible($0.createdBy),
                         ]
                     })
+                FindingText.show((item.revisions ?? []).first(where: \.isActive)?.findings ?? [], of: function.description)
             }
         }
     }
