@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import base64
 import gzip
-import importlib.util
 import json
-import marshal
 import secrets as randomness
 import urllib.parse
 from collections.abc import Iterator
@@ -21,6 +19,7 @@ from gate import (
     PRIVATE_KEY,
     PRIVATE_KEY_LINE,
     WEB_TOKEN,
+    compiled,
     found,
     let_pass,
     refused_by_the_gate,
@@ -38,11 +37,6 @@ def gate() -> Iterator[Server]:
         server.namespace("s")
         server.secret("s/owner", "KEY", VALUE)
         yield server
-
-
-def compiled(code: str) -> bytes:
-    """A .pyc with no source beside it."""
-    return importlib.util.MAGIC_NUMBER + b"\0" * 12 + marshal.dumps(compile(code, "gone.py", "exec"))
 
 
 def notebook(line: str, output: str = "") -> str:

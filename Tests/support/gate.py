@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import json
+import marshal
 import zipfile
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -179,3 +181,8 @@ def zipped(name: str, content: str | bytes, times: int = 1) -> bytes:
             packed.writestr(name if turn == 0 else f"inner{turn}.zip", data)
         data = out.getvalue()
     return data
+
+
+def compiled(code: str) -> bytes:
+    """A .pyc with no source beside it, as this Python and the runtime's load it."""
+    return importlib.util.MAGIC_NUMBER + b"\0" * 12 + marshal.dumps(compile(code, "gone.py", "exec"))
