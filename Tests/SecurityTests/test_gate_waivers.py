@@ -152,7 +152,7 @@ def test_AZR_17_what_is_waived_stays_as_a_warning_with_who_why_and_until_when(se
 @pytest.mark.guarantee("AZR-17")
 def test_AZR_17_waivers_are_listed_and_removed_and_what_is_removed_stops_again(server: Server) -> None:
     function, finding = stopped(server)
-    code, out, err = server.cli(
+    code, _, err = server.cli(
         "waive", f"{function}#{finding}", "--reason", "test data only", "--expires", "14d", "--json"
     )
     assert code == 0, err

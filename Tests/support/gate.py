@@ -112,14 +112,14 @@ def set_policy(server: Server, namespace: str, **gate: Any) -> None:
 
 V3_CRITICAL = ("CVSS_V3", "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H")
 V3_LOW = ("CVSS_V3", "CVSS:3.1/AV:L/AC:H/PR:H/UI:R/S:U/C:L/I:N/A:N")
-V3_MEDIUM = ("CVSS_V3", "CVSS:3.1/AV:N/AC:H/PR:L/UI:R/S:U/C:L/I:L/A:N")
+V3_MEDIUM = ("CVSS_V3", "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:L/I:N/A:N")
 V4_CRITICAL = ("CVSS_V4", "CVSS:4.0/AV:N/AC:L/AT:N/PR:N/UI:N/VC:H/VI:H/VA:H/SC:N/SI:N/SA:N")
 V4_LOW = ("CVSS_V4", "CVSS:4.0/AV:L/AC:H/AT:P/PR:H/UI:A/VC:L/VI:N/VA:N/SC:N/SI:N/SA:N")
 
 
 def advisory(
     name: str,
-    package: str,
+    of: str,
     events: Sequence[Mapping[str, str]] = ({"introduced": "0"},),
     severity: tuple[str, str] | None = None,
     aliases: Sequence[str] = (),
@@ -134,10 +134,10 @@ def advisory(
         "modified": after(-days_old * 86400),
         "published": "2024-01-01T00:00:00Z",
         "aliases": list(aliases),
-        "summary": f"a fault of {package}",
+        "summary": f"a fault of {of}",
         "affected": [
             {
-                "package": {"ecosystem": "PyPI", "name": package},
+                "package": {"ecosystem": "PyPI", "name": of},
                 "ranges": [{"type": "ECOSYSTEM", "events": list(events)}],
                 **affected,
             }
