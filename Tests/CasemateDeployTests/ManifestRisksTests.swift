@@ -69,6 +69,14 @@ struct WaiveTests {
         #expect(later.map(\.severity) == [.error, .error] && later[0].finding?.waiver == nil)
     }
 
+    @Test("one that was in force when a finding was stored does not count once it is gone")
+    func stored() throws {
+        let id = try #require(diagnostic("one").finding?.id)
+        let stored = Waive.findings([diagnostic("one")], by: [waiver(id, until: 1000)], at: Timestamp(milliseconds: 1))
+        let now = Waive.findings(stored, by: [], at: Timestamp(milliseconds: 2))
+        #expect(now[0].severity == .error && now[0].finding?.waiver == nil)
+    }
+
     @Test("of several the one that lasts longest is told")
     func several() throws {
         let id = try #require(diagnostic("one").finding?.id)

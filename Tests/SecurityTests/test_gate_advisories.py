@@ -97,7 +97,6 @@ def test_D7_KYM_8_a_known_fault_of_what_a_package_needs_is_refused_too(clean: Se
 
 @pytest.mark.guarantee("KYM-8")
 @pytest.mark.case("D7")
-@pytest.mark.xfail(strict=True, reason="of a package that another one needs, it is not said which one that is")
 def test_D7_KYM_8_of_a_transitive_package_it_is_said_what_needs_it(clean: Server) -> None:
     import_advisories(clean, advisory("PYSEC-2024-11", "certifi", severity=V3_CRITICAL))
     (finding,) = found(refused_by_the_gate(again(clean, "known/refused-below", REQUESTS)), "PYSEC-2024-11")
@@ -276,7 +275,6 @@ def test_KYM_8_disabling_by_hand_takes_the_right_to_deploy(gate: Server, act: st
 
 
 @pytest.mark.guarantee("KYM-8")
-@pytest.mark.xfail(strict=True, reason="docs/problems says `casemate function enable`, and there is no such command")
 def test_KYM_8_a_function_can_be_enabled_from_the_command_line(gate: Server) -> None:
     assert gate.cli("function", "enable", "known/direct")[0] == 0
 
@@ -297,9 +295,6 @@ def test_KYM_8_after_a_week_the_posture_warns_that_advisories_are_old(clean: Ser
 
 
 @pytest.mark.guarantee("KYM-8")
-@pytest.mark.xfail(
-    strict=True, reason="/metrics has nothing on advisories, neither their age nor how many functions have one"
-)
 @pytest.mark.parametrize("word", ["advisor", "vulnerable"])
 def test_KYM_8_their_age_and_what_they_hit_are_metrics(gate: Server, word: str) -> None:
     answer = gate.api("GET", "/metrics")

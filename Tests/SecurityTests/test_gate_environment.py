@@ -55,7 +55,6 @@ def test_SCW_5_S17_a_value_under_env_that_looks_like_a_secret_is_refused_and_bel
 @pytest.mark.guarantee("SCW-5", "AZR-9")
 @pytest.mark.case("S17")
 @pytest.mark.parametrize("name", NOT_SEEN)
-@pytest.mark.xfail(strict=True, reason="names with a dash and connection strings with their key pass under env")
 def test_SCW_5_S17_names_with_a_dash_and_connection_strings_are_refused_too(unseen: dict[str, Any], name: str) -> None:
     assert [item for item in found(unseen) if item["what"].startswith(f"{name} ")], unseen
 
@@ -154,7 +153,6 @@ def test_AZR_23_the_text_of_the_function_page_has_the_warnings_too(server: Serve
 
 
 @pytest.mark.guarantee("AZR-23")
-@pytest.mark.xfail(strict=True, reason="casemate function show prints no findings but as JSON")
 def test_AZR_23_casemate_function_show_prints_the_warnings(server: Server, relaxed: dict[str, Any]) -> None:
     code, out, _ = server.cli("function", "show", "env/relaxed")
     assert code == 0 and "egress" in out and "example.com" in out, out

@@ -91,9 +91,6 @@ def test_COG_7_a_credential_in_a_source_is_one_finding(formats: dict[str, Any]) 
 
 
 @pytest.mark.guarantee("COG-7")
-@pytest.mark.xfail(
-    strict=True, reason="a token is also told of the __pycache__ that the server itself made, in a file nobody has"
-)
 def test_COG_7_a_token_in_a_module_is_told_of_that_module_alone(gate: Server) -> None:
     outcome = refused_by_the_gate(
         gate.try_deploy("s", "module", {"handler.py": PLAIN, "more/token.py": f"T = '{WEB_TOKEN}'\n"})
@@ -183,9 +180,6 @@ def test_COG_7_values_that_anything_may_hold_are_not_looked_for(gate: Server, va
 
 
 @pytest.mark.guarantee("COG-7")
-@pytest.mark.xfail(
-    strict=True, reason="only the newest version is looked for, though the former one is stored and can come back"
-)
 def test_COG_7_a_value_that_was_replaced_is_still_refused_while_it_can_be_gone_back_to(gate: Server) -> None:
     old = f"Former/Value+{randomness.token_hex(10)}"
     gate.secret("s/rotated", "KEY", old)
@@ -232,9 +226,7 @@ def test_COG_7_the_database_has_the_findings_that_are_searched_here(gate: Server
 @pytest.mark.parametrize(
     "password",
     [
-        pytest.param(
-            "q7", marks=pytest.mark.xfail(strict=True, reason="a password of up to four letters is shown whole")
-        ),
+        "q7",
         "correct-horse-battery-77",
     ],
 )

@@ -216,25 +216,17 @@ def test_AZR_17_when_a_waiver_has_ended_its_finding_stops_the_next_deployment(se
 
 
 @pytest.mark.guarantee("AZR-17")
-@pytest.mark.xfail(
-    strict=True, reason="the same source again is `unchanged`, exit 0 and without a word, though its waiver has ended"
-)
 def test_AZR_17_when_a_waiver_has_ended_the_same_source_is_refused_too(server: Server, expired: str) -> None:
     refused_by_the_gate(deploy(server, expired))
 
 
 @pytest.mark.guarantee("AZR-17")
-@pytest.mark.xfail(
-    strict=True,
-    reason="posture and findings show an ended waiver as if it held: amber, `waived until` a time that is past",
-)
 def test_AZR_17_when_a_waiver_has_ended_the_posture_is_red(server: Server, expired: str) -> None:
     assert posture_of(server, expired)["posture"] == "red"
     assert server.cli("posture", "waived")[0] == 1
 
 
 @pytest.mark.guarantee("AZR-17")
-@pytest.mark.xfail(strict=True, reason="a removed waiver is still shown as one that holds: posture amber")
 def test_AZR_17_when_a_waiver_was_removed_the_posture_is_red(server: Server) -> None:
     function, finding = stopped(server)
     made = waive(server, function, finding).json()

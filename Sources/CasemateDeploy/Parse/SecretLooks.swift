@@ -16,7 +16,7 @@ enum SecretLooks {
 
     /// `DB_PASSWORD`, `API_KEY`; not `TOKEN_URL` and not `SORT_KEY`.
     private static func hasName(_ name: String) -> Bool {
-        let words = name.uppercased().split(separator: "_").map(String.init)
+        let words = name.uppercased().split { $0 == "_" || $0 == "-" || $0 == "." }.map(String.init)
         guard let last = words.last else { return false }
         return lastWords.contains(last) || (last == "KEY" && words.dropLast().last.map(keys.contains) ?? false)
     }
@@ -42,7 +42,18 @@ enum SecretLooks {
         if isWord, prefixes.contains(where: { value.hasPrefix($0.text) && value.utf8.count >= $0.text.utf8.count + $0.length }) {
             return true
         }
-        return hasPasswordInURL(value)
+        return hasPasswordInURL(value) || hasKeyInConnectionString(value)
+    }
+
+    /// `Server=…;Password=…`, `AccountName=…;AccountKey=…`.
+    private static func hasKeyInConnectionString(_ value: String) -> Bool {
+        guard value.contains(";") else { return false }
+        return value.split(separator: ";").contains { part in
+            let field = part.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+            guard field.count == 2, field[1].utf8.count >= 4, !field[1].hasPrefix("$"), !field[1].hasPrefix("{") else { return false }
+            let name = field[0].lowercased().filter { $0 != " " }
+            return ["password", "pwd", "accountkey", "sharedaccesskey", "sharedaccesssignature", "accesskey", "clientsecret"].contains(name)
+        }
     }
 
     /// `postgres://app:password@db` (RFC 3986 §3.2.1).

@@ -15,6 +15,8 @@ public struct PlannedFunction: Sendable {
     public let warnings: [Diagnostic]
     /// As the person named it, for findings.
     public let manifestFile: String
+    /// Whether something of the active revision was let pass that is not let pass any more.
+    private let hasLostWaiver: Bool
     /// Packages whose kept versions do not count: names, or `*`.
     public let upgrades: [String]
     /// The namespace's, where that is the stricter one.
@@ -22,8 +24,10 @@ public struct PlannedFunction: Sendable {
 
     fileprivate init(
         manifest: FunctionManifest, namespace: Namespace, existing: Function?, active: Revision?, sourceDigest: String,
-        granted: [AllowedHost], warnings: [Diagnostic], manifestFile: String, policy: NamespacePolicy, upgrades: [String]
+        granted: [AllowedHost], warnings: [Diagnostic], manifestFile: String, policy: NamespacePolicy, upgrades: [String], waivers: [Waiver]
     ) {
+        let waived = Set(waivers.filter { $0.isInForce(at: .now) }.map(\.finding))
+        hasLostWaiver = (active?.findings ?? []).contains { $0.finding.map { $0.waiver != nil && !waived.contains($0.id) } ?? false }
         self.upgrades = upgrades
         self.manifestFile = manifestFile
         dependencyPolicy = policy.gate.dependencies == .strict ? .strict : manifest.dependencyPolicy
@@ -69,7 +73,8 @@ public struct PlannedFunction: Sendable {
 
     /// Whether the active revision was made from exactly this source and manifest.
     public var isUnchanged: Bool {
-        guard upgrades.isEmpty, let active, active.sourceDigest == sourceDigest, let spec = try? CanonicalSpec.decode(active.specBytes)
+        guard upgrades.isEmpty, !hasLostWaiver, let active, active.sourceDigest == sourceDigest,
+            let spec = try? CanonicalSpec.decode(active.specBytes)
         else { return false }
         var wanted = manifest.spec
         // A recognised signature was written into the spec by the deploy.
@@ -98,14 +103,15 @@ struct Plan {
             throw Problem(.invalidRequest, "the source \(source.prefix(12))… of \(function.label) is not here; upload it first")
         }
         let name = FunctionName(namespace: namespaceName, function: function.label)
-        let (namespace, existing, active, secrets, granted, policy) = try await records.read { transaction in
+        let (namespace, existing, active, secrets, granted, policy, waivers) = try await records.read { transaction in
             let existing = try transaction.function(name)
             let namespace = try transaction.namespace(namespaceName)
             return (
                 namespace, existing, try existing?.activeRevision.flatMap { try transaction.revision($0) },
                 try existing.map { try transaction.secrets(of: $0.id).map(\.name) } ?? [],
                 try namespace.map { try transaction.grantedEgress(of: name.function, in: $0.id) } ?? [],
-                try namespace.map { try transaction.policy(of: $0.id) } ?? NamespacePolicy()
+                try namespace.map { try transaction.policy(of: $0.id) } ?? NamespacePolicy(),
+                try namespace.map { try transaction.waivers(in: $0.id, of: name.function) } ?? []
             )
         }
         guard let namespace, !request.rights().within(.namespace(namespace.id)).isEmpty else {
@@ -124,7 +130,7 @@ struct Plan {
         return PlannedFunction(
             manifest: function, namespace: namespace, existing: existing, active: active, sourceDigest: source,
             granted: granted, warnings: missing, manifestFile: request.manifestFile, policy: policy,
-            upgrades: request.upgrades)
+            upgrades: request.upgrades, waivers: waivers)
     }
 
     /// - Throws: `.forbidden` for a value that the namespace's functions may not have, `.unavailable` for a place that the server does not

@@ -11,7 +11,10 @@ struct NamespaceSecrets {
     func values(_ subject: inout ScanSubject) async throws -> [(owner: FunctionName, secret: OpenedSecret)] {
         let planned = subject.bundle.planned
         let stored = try await records.read { transaction in
-            try transaction.functions(in: planned.namespace.id).map { ($0, try transaction.secrets(of: $0.id)) }
+            try transaction.functions(in: planned.namespace.id).map { function in
+                // Also what can be gone back to.
+                (function, try transaction.secrets(of: function.id) + transaction.formerSecrets(of: function.id).map(\.secret))
+            }
         }
         var values: [(FunctionName, OpenedSecret)] = []
         for (function, secrets) in stored {

@@ -5,6 +5,12 @@ public enum Waive {
     public static func findings(_ findings: [Diagnostic], by waivers: [Waiver], at now: Timestamp) -> [Diagnostic] {
         let inForce = waivers.filter { $0.isInForce(at: now) }
         return findings.map { diagnostic in
+            // As it was found: what was let pass then need not be now.
+            var diagnostic = diagnostic
+            if diagnostic.finding?.waiver != nil {
+                diagnostic.severity = diagnostic.finding?.level.blocks == true ? .error : .warning
+                diagnostic.finding?.waiver = nil
+            }
             // The one that lasts longest, where there are several.
             guard let detail = diagnostic.finding,
                 let waiver = inForce.filter({ $0.finding == detail.id }).max(by: { $0.expires < $1.expires })

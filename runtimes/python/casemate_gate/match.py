@@ -84,9 +84,11 @@ class Advisories:
         self._answers: dict[tuple[str, str], list[list[_Hit]]] = {}
 
     def findings(self, components: Iterable[object]) -> list[Finding]:
-        return in_order(finding for component in components for finding in self._of(component))
+        components = list(components)
+        users = _users(components)
+        return in_order(finding for component in components for finding in self._of(component, users))
 
-    def _of(self, component: object) -> Iterator[Finding]:
+    def _of(self, component: object, users: Mapping[str, list[str]]) -> Iterator[Finding]:
         if not isinstance(component, Mapping):
             return
         name, written = component.get("name"), component.get("version")
@@ -101,9 +103,11 @@ class Advisories:
         if answer is None:
             answer = self._answers[name, written] = _grouped(_hits(advisories, written))
         for hits in answer:
-            yield self._finding(name, written, hits, component)
+            yield self._finding(name, written, hits, component, users.get(name, []))
 
-    def _finding(self, name: str, version: str, hits: list[_Hit], component: Mapping[str, Any]) -> Finding:
+    def _finding(
+        self, name: str, version: str, hits: list[_Hit], component: Mapping[str, Any], users: list[str]
+    ) -> Finding:
         first = hits[0].advisory
         others = sorted({alias for hit in hits for alias in hit.advisory.names} - {first.id}, key=_by_database)
         fixed = next((hit.fixed for hit in hits if hit.fixed), None)
@@ -115,7 +119,9 @@ class Advisories:
             fix = f"upgrade to {fixed} or later: casemate deps upgrade"
         else:
             fix = f"there is no fixed version yet: do without {name}, or waive this with the reason why it does no harm"
-        what = f"{name} {version}: {first.id}{f' ({chr(44).join(others)})' if others else ''}".replace(",", ", ")
+        needed = f", which {' and '.join(users[:3])} needs," if users and not component.get("direct") else ""
+        aliases = f" ({', '.join(others)})" if others else ""
+        what = f"{name} {version}{needed}: {first.id}{aliases}"
         if first.score is None and not malicious:
             what += ", unscored"
         file, line = component.get("file"), component.get("line")
@@ -139,6 +145,17 @@ class Advisories:
         if score >= 9:
             return Severity.CRITICAL
         return Severity.HIGH if score >= 7 else Severity.MEDIUM if score >= 4 else Severity.LOW
+
+
+def _users(components: list[object]) -> dict[str, list[str]]:
+    """Names of packages, and those that need them."""
+    users: dict[str, list[str]] = {}
+    for component in components:
+        if isinstance(component, Mapping) and isinstance(name := component.get("name"), str):
+            for needed in _listed(component.get("requires")):
+                if isinstance(needed, str):
+                    users.setdefault(normalised(plain(needed)), []).append(normalised(plain(name)))
+    return users
 
 
 def _advisory(record: Mapping[str, Any]) -> Advisory | None:

@@ -41,7 +41,7 @@ class File:
 
     @property
     def is_dependency(self) -> bool:
-        return self.name.startswith(DEPENDENCIES)
+        return self.is_vendored and self.name.startswith(DEPENDENCIES)
 
     def read(self, at_most: int = LARGEST_TEXT) -> bytes:
         if self.size > at_most:
@@ -146,7 +146,8 @@ class Subject:
 
     def _walk(self, root: Path, prefix: str) -> list[File]:
         found: list[File] = []
-        foreign = (*self.vendored, DEPENDENCIES)
+        # A folder of that name in a source is its author's like any other.
+        foreign = (DEPENDENCIES,) if prefix else self.vendored
         folders: list[tuple[str, str, int]] = [(os.fspath(root), prefix, 0)]
         while folders:
             path, shown, depth = folders.pop()
@@ -160,7 +161,7 @@ class Subject:
                 name = shown + display(entry.name)
                 try:
                     if entry.is_dir(follow_symlinks=False):
-                        if self._enters(entry.name):
+                        if self._enters(entry.name, prefix):
                             if depth >= DEEPEST:
                                 self.omitted.append(Unreadable(name, f"folders are nested deeper than {DEEPEST}"))
                             else:
@@ -176,7 +177,10 @@ class Subject:
         found.sort(key=lambda file: file.name)
         return found
 
-    def _enters(self, entry: str) -> bool:
+    def _enters(self, entry: str, prefix: str) -> bool:
+        # In a bundle's source the build has made them: of an archive they are not taken.
+        if entry == "__pycache__" and not prefix:
+            return False
         return not self.is_project or entry not in _NEVER_IN_A_PROJECT
 
 

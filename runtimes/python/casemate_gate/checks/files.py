@@ -73,8 +73,11 @@ class Files:
     def examine(self, subject: Subject) -> Iterable[Finding]:
         budget = Budget()
         said: set[str] = set()
+        holding_code: set[str] = set()
         for file in subject.files:
             yield from self._judge(file.name, said)
+            if file.name.endswith((".pyc", ".pyo")):
+                yield _unseen_code(file.name, Severity.HIGH, "this is byte code without its source: nobody sees what it does")
             if not _may_be_packed(file.path, file.name):
                 continue
             try:
@@ -86,6 +89,10 @@ class Files:
                 # `secrets` says what can't be read, once.
                 if isinstance(member, Member):
                     yield from self._judge(member.name, said)
+                    if member.name.endswith((".py", ".pyc")) and file.name not in holding_code:
+                        holding_code.add(file.name)
+                        why = "this archive holds Python, which the checks of code do not look at"
+                        yield _unseen_code(file.name, Severity.MEDIUM, why)
 
     def _judge(self, name: str, said: set[str]) -> Iterable[Finding]:
         why, place = kind(name)
@@ -102,6 +109,20 @@ class Files:
                 subject=place,
                 guarantee="SCW-11",
             )
+
+
+def _unseen_code(name: str, severity: Severity, what: str) -> Finding:
+    return Finding(
+        check=Files.name,
+        rule="unseen-code",
+        severity=severity,
+        file=name,
+        line=None,
+        what=what,
+        fix="put the source itself into the bundle",
+        subject=name,
+        guarantee="AZR-15",
+    )
 
 
 def kind(name: str) -> tuple[str, str]:

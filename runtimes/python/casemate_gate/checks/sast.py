@@ -71,7 +71,7 @@ class Sast:
         prepare()
         warnings.simplefilter("ignore")  # the compiler's, about somebody's source
         for file in subject.files:
-            if not self._part.holds(file.name) or file.is_vendored or "__pycache__/" in file.name:
+            if not self._part.holds(file.name):
                 continue
             try:
                 if file.name.endswith(".ipynb"):
@@ -136,7 +136,8 @@ class Sast:
             yield Finding(
                 check=self.name,
                 rule=str(issue.test_id),
-                severity=_severity(issue),
+                # Other people's code that was brought along is told of, and is not the author's to mend.
+                severity=min(_severity(issue), Severity.MEDIUM) if file.is_vendored else _severity(issue),
                 file=file.name,
                 line=_line(number, numbers),
                 what=what,

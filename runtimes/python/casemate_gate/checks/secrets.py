@@ -120,7 +120,8 @@ class Secrets:
         for item in _distinct(found):
             if honours and re.search(r"pragma: ?(?:allow|white)list secret|# ?nosec", page.content(item.start)):
                 continue
-            shape = f"{item.value[:4]}… ({len(item.value)} characters)"
+            # Of a short one its beginning would be most of it.
+            shape = f"{item.value[:4] if len(item.value) >= 12 else ''}… ({len(item.value)} characters)"
             if item.rule == "private-key":
                 shape = "its first line stands here"
             subject = f"{_left_of(page, item.start)}{item.rule}"

@@ -128,6 +128,7 @@ def test_a_project_is_looked_at_as_a_whole(folder: Files, tmp_path: Path, reader
         ("secrets", "github-token", ".env", 1),
         ("sast", "B307", "fn/handler.py", 1),
         ("dependencies", "look-alike", "fn/requirements.txt", 2),
+        ("sast", "B307", "fn/package/lib.py", 1),
         ("dependencies", "unpinned", "fn/requirements.txt", 1),
         ("advisories", "X-1", "fn/requirements.txt", 4),
         ("project", "made-up", "serverless.yml", 1),

@@ -41,9 +41,10 @@ def test_imports_and_safe_uses_are_none(bundle: Make) -> None:
     assert bundle({"handler.py": text}).rules(Sast()) == []
 
 
-def test_other_peoples_code_is_left_to_them(bundle: Make) -> None:
+def test_other_peoples_code_is_told_of_and_left_to_them(bundle: Make) -> None:
     made = bundle({"package/x.py": "eval(1)", "deps/y.py": "eval(1)", "lib/z.py": "eval(1)"})
-    assert made.rules(Sast()) == [("B307", "lib/z.py", 1)]
+    assert made.rules(Sast()) == [("B307", "lib/z.py", 1), ("B307", "package/x.py", 1)]
+    assert [item.severity.name for item in made.found(Sast())] == ["HIGH", "MEDIUM"]
 
 
 def test_a_comment_or_a_file_of_the_bundle_switches_nothing_off(bundle: Make) -> None:
