@@ -609,7 +609,6 @@ def test_a_folder_without_a_repository_gets_no_hook(project: Path) -> None:
 
 
 @pytest.mark.guarantee("SCW-12")
-@pytest.mark.xfail(strict=True, reason="--history finds nothing of what a later commit took out")
 def test_SCW_12_history_finds_a_key_that_was_taken_out_again(repository: Path) -> None:
     write(repository, {"k.py": f"K = '{AWS_KEY}'\n"})
     git(repository, "add", "-A")

@@ -33,8 +33,9 @@ struct ScanCommand: AsyncParsableCommand {
         let gate = try LocalGate()
         let manifest = try LocalManifest(root: root)
         let request = ProjectRequest(
-            path: root, sources: manifest.sources, advisories: try advisories.map { try Self.records(of: $0, gate) }, history: history)
-        let found = try Self.findings(try gate.ask(try request.bytes))
+            path: root, sources: manifest.sources, advisories: try advisories.map { try Self.records(of: $0, gate) })
+        var found = try Self.findings(try gate.ask(try request.bytes))
+        if history { found += try Self.findings(try gate.ask(try HistoryRequest(path: root).bytes)) }
         let all = (manifest.findings + found).sorted(by: Self.isGraver)
         switch format {
         case .text: Self.show(all)
@@ -93,13 +94,20 @@ struct ScanCommand: AsyncParsableCommand {
 
 extension FindingDetail.Level: ExpressibleByArgument {}
 
+/// What is asked of the tools for all that a repository ever held.
+private struct HistoryRequest: Encodable {
+    let operation = "history"
+    let path: String
+
+    var bytes: [UInt8] { get throws { [UInt8](try JSONEncoder().encode(self)) } }
+}
+
 /// What is asked of the tools for a project.
 private struct ProjectRequest: Encodable {
     let operation = "project"
     let path: String
     let sources: [LocalManifest.Source]
     let advisories: String?
-    let history: Bool
 
     var bytes: [UInt8] { get throws { [UInt8](try JSONEncoder().encode(self)) } }
 }

@@ -53,7 +53,7 @@ class History:
                 yield incomplete(self.name, Unreadable(".", "the history has too many bytes to be searched"))
                 return
             file = File(name, name, len(content), name.startswith(subject.vendored))
-            for finding, _ in search.within(Member(name, content), file, subject.settings.nosec):
+            for finding, _ in search.within(Member(name, content), file):
                 yield replace(
                     finding,
                     check=self.name,

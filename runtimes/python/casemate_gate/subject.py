@@ -161,7 +161,7 @@ class Subject:
                 name = shown + display(entry.name)
                 try:
                     if entry.is_dir(follow_symlinks=False):
-                        if self._enters(entry.name, prefix):
+                        if self._enters(entry.name):
                             if depth >= DEEPEST:
                                 self.omitted.append(Unreadable(name, f"folders are nested deeper than {DEEPEST}"))
                             else:
@@ -177,10 +177,7 @@ class Subject:
         found.sort(key=lambda file: file.name)
         return found
 
-    def _enters(self, entry: str, prefix: str) -> bool:
-        # In a bundle's source the build has made them: of an archive they are not taken.
-        if entry == "__pycache__" and not prefix:
-            return False
+    def _enters(self, entry: str) -> bool:
         return not self.is_project or entry not in _NEVER_IN_A_PROJECT
 
 

@@ -83,17 +83,16 @@ class Secrets:
         budget = Budget()
         beside: dict[str, set[str]] = {}
         # Byte code last: what its source shows already is not said again.
-        files = [file for file in subject.files if self._part.holds(file.name)]
+        files = [file for file in subject.files if self._part.holds(file.name) and "__pycache__/" not in file.name]
         for file in sorted(files, key=lambda file: file.name.endswith(".pyc")):
             try:
                 content = file.read()
             except Unreadable as problem:
                 yield incomplete(self.name, problem)
                 continue
-            honours = subject.settings.nosec
             known = beside.get(source_of(file.name), set()) if file.name.endswith(".pyc") else set()
             seen = beside.setdefault(file.name, set())
-            for finding, value in self.within(Member(file.name, content), file, honours):
+            for finding, value in self.within(Member(file.name, content), file):
                 if value not in known:
                     seen.add(value)
                     yield finding
@@ -101,10 +100,10 @@ class Secrets:
                 if isinstance(member, Unreadable):
                     yield incomplete(self.name, member)
                 else:
-                    for finding, _ in self.within(member, file, honours):
+                    for finding, _ in self.within(member, file):
                         yield finding
 
-    def within(self, member: Member, file: File, honours: bool) -> Iterator[tuple[Finding, str]]:
+    def within(self, member: Member, file: File) -> Iterator[tuple[Finding, str]]:
         text = decode(member.content)
         is_binary = text is None
         if text is None:
@@ -118,8 +117,6 @@ class Secrets:
             found += _random(page)
         occurrences: Counter[str] = Counter()
         for item in _distinct(found):
-            if honours and re.search(r"pragma: ?(?:allow|white)list secret|# ?nosec", page.content(item.start)):
-                continue
             # Of a short one its beginning would be most of it.
             shape = f"{item.value[:4] if len(item.value) >= 12 else ''}… ({len(item.value)} characters)"
             if item.rule == "private-key":
