@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from casemate_fixture import binary, clean_environment
-from gate import AWS_KEY, PLAIN, RISKY, V3_CRITICAL, advisory, osv_export
+from gate import AWS_KEY, PASSPHRASE, PLAIN, RISKY, V3_CRITICAL, advisory, osv_export
 
 Files = Mapping[str, str | bytes]
 
@@ -176,7 +176,7 @@ def score(req: func.HttpRequest) -> func.HttpResponse:
     return func.HttpResponse(json.dumps({{"value": value}}), mimetype="application/json")
 """
 HOST = '{"version": "2.0", "functionTimeout": "00:01:00"}\n'
-PASSWORD = "hunter2-correct-horse"
+PASSWORD = PASSPHRASE
 
 BAD: dict[str, tuple[Files, str, str, int, str]] = {
     "native": ({"casemate.yaml": NATIVE + f"    env: {{DB_PASSWORD: {PASSWORD}}}\n", "source/handler.py": PLAIN},
@@ -399,6 +399,28 @@ def test_COG_18_a_name_that_looks_like_a_known_one_is_told(project: Path) -> Non
     assert [
         item for item in done.findings if "reqeusts" in item["what"] and "requests" in item["what"] + item["fix"]
     ], done.out
+
+
+@pytest.mark.guarantee("AZR-14")
+@pytest.mark.xfail(
+    strict=True, reason="packages that nothing imports, and too many of them, are told at a deployment alone"
+)
+def test_AZR_14_a_package_that_nothing_imports_is_told(project: Path) -> None:
+    requirements = "six==1.16.0\n"
+    done = scan(
+        write(project, {"casemate.yaml": NATIVE, "source/handler.py": PLAIN, "source/requirements.txt": requirements})
+    )
+    assert done.of("unused"), done.out
+
+
+@pytest.mark.guarantee("AZR-17")
+@pytest.mark.xfail(
+    strict=True,
+    reason="a native function is told by rules of other platforms too, `which would stop a deployment` and do not",
+)
+def test_AZR_17_what_is_said_to_stop_a_deployment_is_what_a_deployment_finds(project: Path) -> None:
+    done = scan(write(project, {"casemate.yaml": NATIVE, "source/handler.py": RISKY}))
+    assert [item["finding"]["rule"] for item in done.findings] == ["B307"], done.out
 
 
 @pytest.mark.guarantee("KYM-8")

@@ -9,23 +9,35 @@ from typing import Any
 
 import pytest
 from casemate_fixture import Server
-from gate import AWS_KEY, GITHUB_TOKEN, PLAIN, PRIVATE_KEY, found, known, let_pass, posture_of, refused_by_the_gate
+from gate import (
+    AWS_KEY,
+    GITHUB_TOKEN,
+    PASSPHRASE,
+    PLAIN,
+    PRIVATE_KEY,
+    UNKNOWN_KEY,
+    found,
+    known,
+    let_pass,
+    posture_of,
+    refused_by_the_gate,
+)
 from spellings import assert_absent
 
 SECRET_LIKE = {
-    "DB_PASSWORD": "hunter2-correct-horse",
+    "DB_PASSWORD": PASSPHRASE,
     "REGION_CODE": AWS_KEY,
     "UPSTREAM": GITHUB_TOKEN,
     "CERTIFICATE": PRIVATE_KEY,
-    "DATABASE_URL": "postgres://robot:hunter2-staple@db.example.com/x",
-    "apiKey": "7Gq2xW9zLk4Rt8Vb1Nc5Yd3H",
+    "DATABASE_URL": f"postgres://robot:{PASSPHRASE}@db.example.com/x",
+    "apiKey": UNKNOWN_KEY,
 }
 STORAGE_KEY = base64.b64encode(randomness.token_bytes(64)).decode()
 NOT_SEEN = {
-    "api-key": "7Gq2xW9zLk4Rt8Vb1Nc5Yd3H",
+    "api-key": UNKNOWN_KEY,
     "STORAGE": f"DefaultEndpointsProtocol=https;AccountName=plant;AccountKey={STORAGE_KEY};EndpointSuffix=core.windows.net",
     "BUS": f"Endpoint=sb://plant.servicebus.windows.net/;SharedAccessKeyName=Root;SharedAccessKey={STORAGE_KEY[:43]}=",
-    "DATABASE": "Server=tcp:db.example.com;Database=x;User ID=robot;Password=hunter2-staple;",
+    "DATABASE": f"Server=tcp:db.example.com;Database=x;User ID=robot;Password={PASSPHRASE};",
 }
 
 
@@ -73,7 +85,7 @@ def test_SCW_5_what_else_stands_under_env_is_not_told(refused: dict[str, Any]) -
 @pytest.mark.guarantee("SCW-5")
 def test_SCW_5_the_line_is_that_of_the_value(server: Server) -> None:
     text = "namespace: env\nfunctions:\n  lined:\n    source: ./source\n    runtime: python3.11\n    handler: handler.handle\n"
-    text += "    env:\n      REGION: north\n      DB_PASSWORD: hunter2-correct-horse\n"
+    text += "    env:\n      REGION: north\n      DB_PASSWORD: " + PASSPHRASE + "\n"
     refused = refused_by_the_gate(server.try_deploy("env", "lined", {"handler.py": PLAIN}, text))
     assert [(item["file"], item["line"]) for item in found(refused)] == [("casemate.yaml", 9)], refused
 

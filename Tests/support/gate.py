@@ -16,13 +16,15 @@ from casemate_fixture import Answer, Outcome, Server, archive
 PLAIN = "def handle(data):\n    return 1\n"
 RISKY = "def handle(data):\n    return eval(data['x'])\n"
 
-# In two parts each, so that the scan of this repository finds none of them in a file of it.
+# In parts, so that the scan of this repository finds none of them in a file of it.
 AWS_KEY = "AKIA" + "IOSFODNN7QRZ3MPL"
-GITHUB_TOKEN = "ghp_" + "a8Kd02mZqPx91Lc7VbN4rTy6UwEs3HfJgD5o"
+GITHUB_TOKEN = "ghp_" + "a8Kd02mZqPx91Lc7Vb" + "N4rTy6UwEs3HfJgD5o"
 WEB_TOKEN = (
     "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9." + "eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9PlFUP0THsR8U"
 )
-PRIVATE_KEY_LINE = "MIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSjAgEAAoIBAQC7"
+PRIVATE_KEY_LINE = "MIIEvQIBADANBgkqhki" + "G9w0BAQEFAASCBKcwggSjAgEAAoIBAQC7"
+PASSPHRASE = "-".join(["hunter2", "correct", "horse"])
+UNKNOWN_KEY = "7Gq2xW9zLk4R" + "t8Vb1Nc5Yd3H"
 PRIVATE_KEY = f"-----BEGIN {'PRIVATE KEY'}-----\n{PRIVATE_KEY_LINE}\n-----END {'PRIVATE KEY'}-----\n"
 
 
