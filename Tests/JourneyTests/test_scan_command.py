@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from casemate_fixture import binary, clean_environment
-from gate import AWS_KEY, PASSPHRASE, PLAIN, RISKY, V3_CRITICAL, advisory, osv_export
+from gate_answers import AWS_KEY, PASSPHRASE, PLAIN, RISKY, V3_CRITICAL, advisory, osv_export
 
 Files = Mapping[str, str | bytes]
 

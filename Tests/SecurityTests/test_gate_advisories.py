@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 from accounts import account
 from casemate_fixture import Server, archive, memory_in_kib, problem
-from gate import (
+from gate_answers import (
     V3_CRITICAL,
     V3_LOW,
     V3_MEDIUM,

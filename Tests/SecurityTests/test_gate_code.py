@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from accounts import account
 from casemate_fixture import Server, archive, handler, manifest
-from gate import AWS_KEY, PLAIN, RISKY, compiled, found, known, let_pass, refused_by_the_gate, set_policy
+from gate_answers import AWS_KEY, PLAIN, RISKY, compiled, found, known, let_pass, refused_by_the_gate, set_policy
 
 CODE = """
     import os

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from casemate_fixture import Outcome, Server
-from gate import importing, let_pass, set_policy
+from gate_answers import importing, let_pass, set_policy
 from spellings import assert_absent
 
 STRICT = {"dependencies": {"policy": "strict"}}

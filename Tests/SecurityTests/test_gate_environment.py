@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from casemate_fixture import Server
-from gate import (
+from gate_answers import (
     AWS_KEY,
     GITHUB_TOKEN,
     PASSPHRASE,

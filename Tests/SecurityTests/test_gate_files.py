@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 from casemate_fixture import Answer, Server, archive, memory_in_kib, problem, wait_until
-from gate import PLAIN, PRIVATE_KEY, found, let_pass, refused_by_the_gate, zipped
+from gate_answers import PLAIN, PRIVATE_KEY, found, let_pass, refused_by_the_gate, zipped
 
 MARK = f"casemate-gate-{uuid.uuid4().hex[:12]}"
 SECONDS = 8

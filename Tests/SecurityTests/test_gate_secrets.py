@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from casemate_fixture import Server, archive
-from gate import (
+from gate_answers import (
     AWS_KEY,
     GITHUB_TOKEN,
     PLAIN,

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from accounts import account
 from casemate_fixture import Outcome, Server, problem, wait_until
-from gate import (
+from gate_answers import (
     PLAIN,
     RISKY,
     after,

@@ -149,7 +149,8 @@ def filled(server: Server, template: str) -> str:
     function = server.api("GET", "/v1/namespaces/c/functions/cognite").json()
     values = {"namespace": "c", "function": "cognite", "secret": "KEY", "account": "none", "target": "none"}
     values |= dict.fromkeys(
-        ("token", "grant", "issuer", "session", "alert", "backup", "key", "federation"), function["id"]
+        ("token", "grant", "issuer", "session", "alert", "backup", "key", "federation", "deployment", "waiver"),
+        function["id"],
     )
     return re.sub(r"\{(\w+)\}", lambda match: values[match[1]], template)
 

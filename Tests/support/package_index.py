@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from casemate_fixture import Server
-from gate import after
+from gate_answers import after
 from inject_hosts import head_of, sized
 from inject_probe import PUBLIC
 from network_world import RESOLVER, World

@@ -77,7 +77,9 @@ class Files:
         for file in subject.files:
             yield from self._judge(file.name, said)
             if file.name.endswith((".pyc", ".pyo")) and "__pycache__/" not in file.name:
-                yield _unseen_code(file.name, Severity.HIGH, "this is byte code without its source: nobody sees what it does")
+                yield _unseen_code(
+                    file.name, Severity.HIGH, "this is byte code without its source: nobody sees what it does"
+                )
             if not _may_be_packed(file.path, file.name):
                 continue
             try:
