@@ -146,26 +146,25 @@ public final class DeployPipeline: Sendable {
                 outcome.packages = Lock.change(from: planned.active?.lock, to: bundle.lock)
                 if !request.upgrades.isEmpty {
                     outcome.fixed = try await fixed(planned, scanned)
-                    // Nothing newer was found.
-                    if outcome.packages == nil || request.isDryRun {
-                        outcome.status = outcome.packages == nil ? .unchanged : .planned
-                        outcome.stage = nil
-                        throw Done()
-                    }
                 }
-                enter("sign")
-                let signed = try await sign(scanned, by: request.subject)
-                enter("publish")
-                try plan.stillAllows(planned, request)
-                let published = try await publish(signed)
-                enter("activate")
-                let active = try await activate(published, loadInMilliseconds: scanned.loadInMilliseconds)
-                outcome.status = .deployed
-                outcome.revision = active.revision.number
-                outcome.bundleDigest = active.revision.bundleDigest
+                if !request.upgrades.isEmpty, outcome.packages == nil {
+                    outcome.status = .unchanged
+                } else if request.isDryRun {
+                    outcome.status = .planned
+                } else {
+                    enter("sign")
+                    let signed = try await sign(scanned, by: request.subject)
+                    enter("publish")
+                    try plan.stillAllows(planned, request)
+                    let published = try await publish(signed)
+                    enter("activate")
+                    let active = try await activate(published, loadInMilliseconds: scanned.loadInMilliseconds)
+                    outcome.status = .deployed
+                    outcome.revision = active.revision.number
+                    outcome.bundleDigest = active.revision.bundleDigest
+                }
             }
             outcome.stage = nil
-        } catch is Done {
         } catch {
             describe(error, in: &outcome)
         }
@@ -173,8 +172,6 @@ public final class DeployPipeline: Sendable {
         outcome.milliseconds = Int((clock.now - begin) / .milliseconds(1))
         return outcome
     }
-
-    private struct Done: Error {}
 
     private func fixed(_ planned: PlannedFunction, _ scanned: ScannedBundle) async throws -> [Diagnostic] {
         guard let active = planned.active else { return [] }

@@ -30,9 +30,7 @@ struct CatalogLoader: Sendable {
     private static func deployed(_ id: FunctionId, _ transaction: Transaction, _ loadInMilliseconds: Int?) throws -> Deployed? {
         guard let function = try transaction.function(id) else { return nil }
         var revision = try function.activeRevision.flatMap { try transaction.revision($0) }
-        // For people, and long: no call needs them in memory.
-        revision?.components = nil
-        revision?.sbom = nil
+        // For people: no call needs them in memory.
         revision?.findings = []
         return Deployed(
             id: function.id, namespaceId: function.namespaceId, name: function.name, revision: revision,

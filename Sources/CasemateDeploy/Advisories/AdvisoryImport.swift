@@ -23,7 +23,7 @@ public struct AdvisoryImport: Sendable {
     /// - Throws: `.invalidRequest` for what is no such archive, with the reason.
     public func callAsFunction(_ archive: Descriptor) async throws -> Result {
         do {
-            return try await sandboxes.withSession { session in
+            return try await sandboxes.withSession(for: nil) { session in
                 try Self.read(
                     try await session.ask(
                         try GateRequest.importing().bytes, archive: archive, within: Self.seconds, maximumBody: Self.mostBytes))

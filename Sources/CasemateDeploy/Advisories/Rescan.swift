@@ -40,7 +40,7 @@ public actor Rescan {
             let live = try await live(in: namespace)
             guard !live.isEmpty else { continue }
             let policy = policies.policy(of: namespace.id).gate
-            for (live, findings) in try await findings(for: live, policy) {
+            for (live, findings) in try await findings(for: live, in: namespace.id, policy) {
                 let grave = findings.filter { $0.severity == .error }
                 if !grave.isEmpty { affected += 1 }
                 try await note(findings, grave, of: live, policy)
@@ -53,7 +53,7 @@ public actor Rescan {
         try await records.read { transaction in
             try transaction.functions(in: namespace.id).compactMap { function in
                 guard let revision = try function.activeRevision.flatMap({ try transaction.revision($0) }),
-                    let components = revision.components
+                    let components = try transaction.contents(of: revision.id).components
                 else { return nil }
                 // What it was deployed with is no news.
                 let before =
@@ -65,13 +65,13 @@ public actor Rescan {
         }
     }
 
-    private func findings(for live: [Live], _ policy: GatePolicy) async throws -> [(Live, [Diagnostic])] {
+    private func findings(for live: [Live], in namespace: NamespaceId, _ policy: GatePolicy) async throws -> [(Live, [Diagnostic])] {
         let packages = Set(live.flatMap { $0.components.map(\.name) })
         let advisories = try await records.read { try $0.advisories(for: packages) }
         guard !advisories.isEmpty else { return live.map { ($0, []) } }
         let bundles = Dictionary(uniqueKeysWithValues: live.map { ($0.revision.id.text, $0.components) })
         let request = try GateRequest.match(bundles, advisories, policy).bytes
-        let found = try await sandboxes.withSession { session in
+        let found = try await sandboxes.withSession(for: namespace) { session in
             try GateReply.findingsByKey(try await session.ask(request, within: Self.seconds, maximumBody: 64 << 20))
         }
         return live.map { ($0, Waive.findings(found[$0.revision.id.text] ?? [], by: $0.waivers, at: .now)) }
@@ -85,7 +85,7 @@ public actor Rescan {
         let function = live.function
         try await records.write { transaction in
             guard try transaction.revision(live.revision.id) != nil else { return }
-            try transaction.setLiveAdvisories(findings, of: live.revision.id, at: .now)
+            try transaction.setLiveAdvisories(findings, grave: grave.count, of: live.revision.id, at: .now)
             if !new.isEmpty {
                 transaction.record(
                     .functionVulnerable, function.auditScope,

@@ -30,7 +30,7 @@ struct Publish {
                     try transaction.nextRevisionNumber(of: current.id) == signed.revision.number
                 else { throw Self.overtaken(signed.name) }
             }
-            try transaction.insert(signed.revision)
+            try transaction.insert(signed.revision, signed.contents)
         }
         return PublishedRevision(revision: signed.revision, before: signed.before)
     }

@@ -44,13 +44,16 @@ struct Scan {
         return ScannedBundle(subject)
     }
 
+    /// The gravest of a refused deployment; what is mended makes room for others.
+    private static let mostKept = 500
+
     private func decide(_ subject: inout ScanSubject) async throws {
         let (namespace, label) = (subject.bundle.planned.namespace.id, subject.bundle.planned.name.function)
         let waivers = try await records.read { try $0.waivers(in: namespace, of: label) }
         subject.findings = Waive.findings(subject.findings, by: waivers, at: .now).sorted(by: Self.isGraver)
         let blocking = subject.findings.filter { $0.severity == .error }
         // What is refused stays where whoever may waive it finds it.
-        let report = blocking.isEmpty ? nil : GateReport(findings: subject.findings, created: .now)
+        let report = blocking.isEmpty ? nil : GateReport(findings: Array(subject.findings.prefix(Self.mostKept)), created: .now)
         try await records.write { try $0.set(report, of: label, in: namespace) }
         guard blocking.isEmpty else {
             throw Problem(

@@ -21,7 +21,7 @@ struct SourceCheck: ScanCheck {
         let known = records
         let told = subject.progress
         do {
-            let (findings, components, sbom) = try await sandboxes.withSession { session in
+            let (findings, components, sbom) = try await sandboxes.withSession(for: bundle.planned.namespace.id) { session in
                 try await session.show(bundle.digest)
                 let report = try GateReply.scan(
                     try await session.ask(request, secrets: values, within: Self.seconds) { told?(.check(GateReply.progress($0))) })

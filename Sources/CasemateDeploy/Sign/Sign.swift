@@ -6,14 +6,16 @@ import CasemateWire
 /// A revision with a valid signature, not yet stored. Made only by `Sign`.
 public struct SignedRevision: Sendable {
     public let revision: Revision
+    let contents: BundleContents
     public let name: FunctionName
     /// The active revision that it was decided on; nil for a function that had none.
     public let before: RevisionId?
     /// Set when the function is new: what to insert with it.
     public let newFunction: Function?
 
-    fileprivate init(revision: Revision, name: FunctionName, before: RevisionId?, newFunction: Function?) {
+    fileprivate init(revision: Revision, contents: BundleContents, name: FunctionName, before: RevisionId?, newFunction: Function?) {
         self.revision = revision
+        self.contents = contents
         self.name = name
         self.before = before
         self.newFunction = newFunction
@@ -48,9 +50,11 @@ struct Sign {
         let digest = scanned.bundle.digest.hex
         let revision = Revision(
             id: RevisionId(), functionId: id, number: number, bundleDigest: digest, sourceDigest: planned.sourceDigest, specBytes: spec,
-            lock: scanned.bundle.lock, findings: planned.warnings + scanned.findings, components: scanned.components, sbom: scanned.sbom,
+            lock: scanned.bundle.lock, findings: planned.warnings + scanned.findings,
             signature: try signer.sign(function: id, number: number, bundleDigest: digest, spec: spec), created: now, createdBy: subject)
-        return SignedRevision(revision: revision, name: name, before: planned.existing?.activeRevision, newFunction: fresh)
+        return SignedRevision(
+            revision: revision, contents: BundleContents(components: scanned.components, sbom: scanned.sbom), name: name,
+            before: planned.existing?.activeRevision, newFunction: fresh)
     }
 
     /// The active revision once more, with another spec: what it runs stays as it was built and scanned.
@@ -61,10 +65,12 @@ struct Sign {
         let bytes = try CanonicalSpec.encode(spec)
         let revision = Revision(
             id: RevisionId(), functionId: function.id, number: number, bundleDigest: active.bundleDigest, sourceDigest: active.sourceDigest,
-            specBytes: bytes, lock: active.lock, findings: active.findings, components: active.components, sbom: active.sbom,
+            specBytes: bytes, lock: active.lock, findings: active.findings,
             signature: try signer.sign(function: function.id, number: number, bundleDigest: active.bundleDigest, spec: bytes),
             created: .now,
             createdBy: subject)
-        return SignedRevision(revision: revision, name: function.name, before: function.activeRevision, newFunction: nil)
+        return SignedRevision(
+            revision: revision, contents: try await records.read { try $0.contents(of: active.id) }, name: function.name,
+            before: function.activeRevision, newFunction: nil)
     }
 }

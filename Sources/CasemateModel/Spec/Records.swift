@@ -56,21 +56,14 @@ public struct Revision: Sendable, Equatable {
     public var specBytes: [UInt8]
     public var lock: String?
     public var findings: [Diagnostic]
-    /// Packages in its bundle; nil for a revision that was made before they were told.
-    public var components: [Component]?
-    /// CycloneDX 1.6, JSON.
-    public var sbom: [UInt8]?
     public var signature: [UInt8]
     public var created: Timestamp
     public var createdBy: String
 
     public init(
         id: RevisionId, functionId: FunctionId, number: Int, bundleDigest: String, sourceDigest: String, specBytes: [UInt8], lock: String?,
-        findings: [Diagnostic], components: [Component]? = nil, sbom: [UInt8]? = nil, signature: [UInt8], created: Timestamp,
-        createdBy: String
+        findings: [Diagnostic], signature: [UInt8], created: Timestamp, createdBy: String
     ) {
-        self.components = components
-        self.sbom = sbom
         self.id = id
         self.functionId = functionId
         self.number = number

@@ -32,9 +32,13 @@ extension APIServices {
         }
         guard size > 0 else { throw Problem(.invalidRequest, "the archive is empty") }
         let digest = try await upload.finish()
-        defer { artifacts.remove(digest) }
         guard let archive = artifacts.open(digest) else { throw Problem(.unavailable, "the archive is gone; try again") }
-        let result = try await advisories(archive)
+        let result: AdvisoryImport.Result
+        do { result = try await advisories(archive) } catch {
+            await forget(digest)
+            throw error
+        }
+        await forget(digest)
         try await request.stillMay()
         let about = AdvisoryDatabase(
             records: result.advisories.count, newest: result.newest, imported: .now, importedBy: request.principal.subject, digest: digest)
@@ -48,6 +52,13 @@ extension APIServices {
         var status = AdvisoryStatus(about)
         (status.withdrawn, status.skipped, status.affectedFunctions) = (result.withdrawn, result.skipped, affected)
         return .json(status)
+    }
+}
+
+extension APIServices {
+    /// It may be a function's source as well: whoever imports chooses what they send.
+    fileprivate func forget(_ digest: String) async {
+        if (try? await records.read { try $0.isSourceUsed(digest) }) == false { artifacts.remove(digest) }
     }
 }
 

@@ -76,7 +76,7 @@ extension APIServices {
         guard let revision = revisions.first(where: { number == nil ? $0.id == function.activeRevision : $0.number == number }) else {
             throw Problem(.notFound, number.map { "\(name) has no revision \($0)" } ?? "\(name) has not been deployed yet")
         }
-        guard let sbom = revision.sbom else {
+        guard let sbom = try await records.read({ try $0.contents(of: revision.id) }).sbom else {
             throw Problem(.notFound, "revision \(revision.number) was made before there were such lists; deploy it again")
         }
         return .bytes(sbom, contentType: "application/vnd.cyclonedx+json; version=1.6")

@@ -215,7 +215,7 @@ enum Migrations {
                     ) STRICT;
                     CREATE TABLE live_advisories (
                         revision_id TEXT PRIMARY KEY NOT NULL REFERENCES revisions(id) ON DELETE CASCADE,
-                        findings BLOB NOT NULL, looked INTEGER NOT NULL
+                        findings BLOB NOT NULL, grave INTEGER NOT NULL, looked INTEGER NOT NULL
                     ) STRICT;
                     """)
         }

@@ -3,6 +3,10 @@ import Foundation
 import GRDB
 
 extension Transaction {
+    /// Without what its bundle holds, which is long.
+    private static let selectRevision = """
+        SELECT id, function_id, number, bundle_digest, source_digest, spec, lock, findings, signature, created, created_by FROM revisions
+        """
     private static let selectFunction =
         "SELECT f.*, n.name AS namespace FROM functions f JOIN namespaces n ON n.id = f.namespace_id"
 
@@ -71,12 +75,12 @@ extension Transaction {
     // MARK: Revisions
 
     public func revisions(of function: FunctionId) throws -> [Revision] {
-        try Row.fetchAll(db, sql: "SELECT * FROM revisions WHERE function_id = ? ORDER BY number DESC", arguments: [function.text])
+        try Row.fetchAll(db, sql: Self.selectRevision + " WHERE function_id = ? ORDER BY number DESC", arguments: [function.text])
             .map(Revision.init(row:))
     }
 
     public func revision(_ id: RevisionId) throws -> Revision? {
-        try Row.fetchOne(db, sql: "SELECT * FROM revisions WHERE id = ?", arguments: [id.text]).map(Revision.init(row:))
+        try Row.fetchOne(db, sql: Self.selectRevision + " WHERE id = ?", arguments: [id.text]).map(Revision.init(row:))
     }
 
     /// Numbers are never used twice, also when the newest revision was removed.
@@ -84,7 +88,7 @@ extension Transaction {
         (try Int.fetchOne(db, sql: "SELECT last_revision FROM functions WHERE id = ?", arguments: [function.text]) ?? 0) + 1
     }
 
-    public func insert(_ revision: Revision) throws {
+    public func insert(_ revision: Revision, _ contents: BundleContents = BundleContents()) throws {
         try db.execute(
             sql: """
                 INSERT INTO revisions (id, function_id, number, bundle_digest, source_digest, spec, lock, findings, signature, created,
@@ -93,12 +97,21 @@ extension Transaction {
             arguments: [
                 revision.id.text, revision.functionId.text, revision.number, revision.bundleDigest, revision.sourceDigest,
                 Data(revision.specBytes), revision.lock, try JSONEncoder().encode(revision.findings), Data(revision.signature),
-                revision.created.milliseconds, revision.createdBy, try revision.components.map { try JSONEncoder().encode($0) },
-                revision.sbom.map { Data($0) },
+                revision.created.milliseconds, revision.createdBy, try contents.components.map { try JSONEncoder().encode($0) },
+                contents.sbom.map { Data($0) },
             ])
         try db.execute(
             sql: "UPDATE functions SET last_revision = max(last_revision, ?) WHERE id = ?",
             arguments: [revision.number, revision.functionId.text])
+    }
+
+    public func contents(of revision: RevisionId) throws -> BundleContents {
+        guard let row = try Row.fetchOne(db, sql: "SELECT components, sbom FROM revisions WHERE id = ?", arguments: [revision.text]) else {
+            return BundleContents()
+        }
+        return BundleContents(
+            components: try (row["components"] as Data?).map { try JSONDecoder().decode([Component].self, from: $0) },
+            sbom: (row["sbom"] as Data?).map { [UInt8]($0) })
     }
 
     /// Whether any function has a revision with this bundle.
@@ -134,8 +147,6 @@ extension Revision {
             id: id, functionId: functionId, number: row["number"], bundleDigest: row["bundle_digest"], sourceDigest: row["source_digest"],
             specBytes: [UInt8](row["spec"] as Data), lock: row["lock"],
             findings: try JSONDecoder().decode([Diagnostic].self, from: row["findings"] as Data),
-            components: try (row["components"] as Data?).map { try JSONDecoder().decode([Component].self, from: $0) },
-            sbom: (row["sbom"] as Data?).map { [UInt8]($0) },
             signature: [UInt8](row["signature"] as Data), created: Timestamp(milliseconds: row["created"]), createdBy: row["created_by"])
     }
 }

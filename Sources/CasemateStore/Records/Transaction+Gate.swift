@@ -97,10 +97,21 @@ extension Transaction {
         }
     }
 
-    public func setLiveAdvisories(_ findings: [Diagnostic], of revision: RevisionId, at time: Timestamp) throws {
+    /// - Parameter grave: how many of them would stop a deployment.
+    public func setLiveAdvisories(_ findings: [Diagnostic], grave: Int, of revision: RevisionId, at time: Timestamp) throws {
         try db.execute(
-            sql: "INSERT OR REPLACE INTO live_advisories (revision_id, findings, looked) VALUES (?, ?, ?)",
-            arguments: [revision.text, try JSONEncoder().encode(findings), time.milliseconds])
+            sql: "INSERT OR REPLACE INTO live_advisories (revision_id, findings, grave, looked) VALUES (?, ?, ?, ?)",
+            arguments: [revision.text, try JSONEncoder().encode(findings), grave, time.milliseconds])
+    }
+
+    /// How many live functions have a grave advisory, and how many are disabled.
+    public func gateCounts() throws -> (vulnerable: Int, disabled: Int) {
+        (
+            try Int.fetchOne(
+                db,
+                sql: "SELECT count(*) FROM functions f JOIN live_advisories l ON l.revision_id = f.active_revision WHERE l.grave > 0") ?? 0,
+            try Int.fetchOne(db, sql: "SELECT count(*) FROM functions WHERE disabled IS NOT NULL") ?? 0
+        )
     }
 }
 

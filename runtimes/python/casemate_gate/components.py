@@ -11,12 +11,13 @@ from email.message import Message
 from typing import Any, Final
 from urllib.parse import quote
 
+from casemate_runtime.requirements import normalised
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import InvalidName, canonicalize_name
 from packaging.version import InvalidVersion, Version
 
 from casemate_gate.findings import shown
-from casemate_gate.requirements import normalised, read
+from casemate_gate.requirements import read
 from casemate_gate.subject import Direct, File, Subject, Unreadable
 
 _LARGEST_METADATA: Final = 4 << 20

@@ -9,11 +9,11 @@ from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import quote
 
+from casemate_runtime.requirements import normalised
 from packaging.version import InvalidVersion, Version
 
 from casemate_gate.findings import Finding, Severity, shown
 from casemate_gate.problems import Problem
-from casemate_gate.requirements import normalised
 from casemate_gate.runner import in_order
 
 CHECK: Final = "advisories"

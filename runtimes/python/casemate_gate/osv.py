@@ -12,10 +12,10 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 import yaml
+from casemate_runtime.requirements import normalised
 from cvss import CVSS2, CVSS3, CVSS4
 
 from casemate_gate.findings import shown
-from casemate_gate.requirements import normalised
 
 LARGEST: Final = 4 << 20
 _LONGEST_SUMMARY: Final = 300

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
+from casemate_runtime.requirements import logical_lines, normalised
 from packaging.requirements import InvalidRequirement, Requirement
 
 _LARGEST: Final = 1 << 20
@@ -25,15 +26,10 @@ class Line(NamedTuple):
     """Whether its marker holds here."""
 
 
-def normalised(name: str) -> str:
-    """PEP 503."""
-    return re.sub(r"[-_.]+", "-", name).lower()
-
-
 def read(content: bytes) -> Iterator[Line]:
     """Options and what can't be understood are passed over."""
     text = content[:_LARGEST].decode("utf-8-sig", "replace")
-    for number, logical in _logical_lines(text):
+    for number, logical in logical_lines(text):
         hashes = tuple(_HASH.findall(logical))
         bare = re.sub(r"\s--.*", "", f" {logical}").strip()
         if not bare or bare.startswith("-"):
@@ -56,18 +52,3 @@ def _holds(requirement: Requirement) -> bool:
         return requirement.marker is None or requirement.marker.evaluate({"extra": ""})
     except Exception:  # a marker may compare what can't be compared
         return True
-
-
-def _logical_lines(text: str) -> list[tuple[int, str]]:
-    """With the number of each one's first line; a comment begins at `#` at the start or after white space."""
-    lines = []
-    joined, first = "", 0
-    for number, raw in enumerate(re.split(r"\r\n|\r|\n", text), start=1):
-        first = first if joined else number
-        comment = re.match(r"\s*#", raw)
-        if raw.endswith("\\") and not comment:
-            joined += f"{raw[:-1]} "
-            continue
-        lines.append((first, re.sub(r"(^|\s)#.*", "", joined if comment else joined + raw).strip()))
-        joined = ""
-    return [*lines, (first, joined.strip())] if joined else lines

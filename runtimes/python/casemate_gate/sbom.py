@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from casemate_runtime.requirements import normalised
 from cyclonedx.contrib.license.factories import LicenseFactory
 from cyclonedx.contrib.this.builders import this_component
 from cyclonedx.model import HashAlgorithm, HashType, Property
@@ -21,7 +22,7 @@ from packageurl import PackageURL
 
 from casemate_gate.findings import shown
 from casemate_gate.problems import Problem, text
-from casemate_gate.requirements import normalised, read
+from casemate_gate.requirements import read
 
 _MOST_COMPONENTS: Final = 5_000
 _SHA256: Final = re.compile(r"sha256:([0-9a-fA-F]{64})")

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from casemate_runtime.requirements import normalised
+
 from casemate_gate.checks.check import Check, Part
 from casemate_gate.checks.dependencies import Dependencies
 from casemate_gate.checks.environment import Environment
@@ -17,7 +19,6 @@ from casemate_gate.checks.sast import Sast
 from casemate_gate.checks.secrets import Secrets
 from casemate_gate.components import Inventory
 from casemate_gate.problems import Problem, strings, table, text
-from casemate_gate.requirements import normalised
 from casemate_gate.runner import MOST_AT_ONCE, Progress, run
 from casemate_gate.subject import Direct, File, Settings, Subject
 

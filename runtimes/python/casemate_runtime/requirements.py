@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 from casemate_runtime.faults import Fault
 
 FILE: Final = "requirements.txt"
-HOW_TO_LOCK: Final = "`casemate deps lock` writes a full lock"
+HOW_TO_LOCK: Final = "for a full lock deploy it under auto, and put here what `casemate deps show` prints"
 _LARGEST: Final = 1024 * 1024
 _LONGEST_LINE: Final = 1000  # without hashes
 
@@ -64,7 +64,7 @@ def read(
 ) -> list[Requirement]:
     """Raises a `Fault` with file and line. `strict`: each is pinned with `==` and has a hash."""
     found = []
-    for line, logical in _logical_lines(text_of(content, file, largest)):
+    for line, logical in logical_lines(text_of(content, file, largest)):
         if not logical or logical == "--require-hashes":
             continue
         place = Place(file, line)
@@ -94,7 +94,7 @@ def normalised(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def _logical_lines(text: str) -> list[tuple[int, str]]:
+def logical_lines(text: str) -> list[tuple[int, str]]:
     """With the number of each one's first line; a comment begins at `#` at the start or after white space."""
     lines = []
     joined, first = "", 0

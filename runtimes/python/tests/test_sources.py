@@ -128,7 +128,7 @@ def test_depth_and_count_of_nested_files_have_bounds(needs: Find) -> None:
 
 def test_strict_says_how_a_full_lock_is_made(needs: Find) -> None:
     for text in ("six", "six==1"):
-        assert "`casemate deps lock`" in fault_of(needs, {"requirements.txt": text}, strict=True)[2]
+        assert "`casemate deps show`" in fault_of(needs, {"requirements.txt": text}, strict=True)[2]
     found = needs({"requirements.txt": f"six==1 --hash=sha256:{A}"}, strict=True)
     assert found and found.is_lock
 
@@ -276,5 +276,5 @@ def test_a_project_of_another_tool_that_needs_nothing_is_fine(needs: Find) -> No
 
 def test_strict_takes_no_project_without_a_lock(needs: Find) -> None:
     file, line, message = fault_of(needs, pyproject('[project]\ndependencies = [\n"six==1"]'), strict=True)
-    assert (file, line) == ("pyproject.toml", 3) and "`casemate deps lock`" in message
+    assert (file, line) == ("pyproject.toml", 3) and "`casemate deps show`" in message
     assert names(needs(pyproject("[project]\ndependencies = []"), strict=True)) == []

@@ -8,12 +8,13 @@ from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Final
 
+from casemate_runtime.requirements import normalised
+
 from casemate_gate.checks.check import incomplete
 from casemate_gate.checks.sast import LARGEST, imported
 from casemate_gate.components import Component, Inventory, modules
 from casemate_gate.findings import Finding, Severity
 from casemate_gate.popular import POPULAR, SOUND
-from casemate_gate.requirements import normalised
 from casemate_gate.subject import Direct, Subject, Unreadable
 
 _SHORTEST: Final = 5
