@@ -6,11 +6,12 @@ import CasemateWire
 import Logging
 import Synchronization
 
-/// The journey of one deployment: Parse → Plan → Build → Scan → Sign → Publish → Activate.
+/// The journey of one deployment: Parse → Plan → Fetch → Build → Scan → Sign → Publish → Activate.
 ///
 /// Each stage takes what the stage before it made. Until Activate the old revision serves; whatever fails before leaves it so.
 public final class DeployPipeline: Sendable {
     private let plan: Plan
+    private let fetch: Fetch
     private let build: Build
     private let scan: Scan
     private let sign: Sign
@@ -35,6 +36,9 @@ public final class DeployPipeline: Sendable {
     ) {
         plan = Plan(records: records, artifacts: artifacts, sources: sources)
         let opener = StoredSecrets(vault: vault, sources: sources, audit: audit, records: records)
+        fetch = Fetch(
+            artifacts: artifacts,
+            repository: RepositoryFetch(network: network, artifacts: artifacts, opener: opener, records: records, policies: policies))
         build = Build(
             network: network, artifacts: artifacts, index: index, opener: opener, records: records, policies: policies)
         scan = Scan(
@@ -87,7 +91,7 @@ public final class DeployPipeline: Sendable {
         let policy = spec.dependencyPolicy.flatMap { DependencyPolicy(rawValue: $0) } ?? .auto
         (spec.grantedEgress, spec.dependencyPolicy) = (nil, nil)
         let label = function.name.function
-        let manifest = FunctionManifest(label: label, line: 1, source: ".", sourceLine: 1, spec: spec, dependencyPolicy: policy)
+        let manifest = FunctionManifest(label: label, line: 1, source: nil, sourceLine: 1, spec: spec, dependencyPolicy: policy)
         var request = request
         request.sources = [label: active.sourceDigest]
         return await deploy(manifest, in: function.name.namespace, request: request, warnings: [])
@@ -109,14 +113,23 @@ public final class DeployPipeline: Sendable {
     {
         let clock = ContinuousClock()
         let begin = clock.now
-        let source = request.sources[function.label].flatMap { artifacts.isUploaded($0, by: request.identity) ? $0 : nil }
-        if let source { sourcesInFlight.withLock { $0[source, default: 0] += 1 } }
+        var source = request.sources[function.label].flatMap { artifacts.isUploaded($0, by: request.identity) ? $0 : nil }
+        if let source { isInFlight(source) }
         var outcome = DeployOutcome(
             function: "\(namespace)/\(function.label)", status: .failed, revision: nil, bundleDigest: nil, stage: "plan", problem: nil,
             problemType: nil, diagnostics: warnings, output: nil, egress: nil, milliseconds: 0)
         var built: BundleDigest?
         do {
-            let planned = try await plan(function, in: namespace, request: request)
+            let permitted = try await plan.permit(function, in: namespace, request: request)
+            if function.spec.git != nil { outcome.stage = "fetch" }
+            let fetched = try await fetch(permitted, request: request)
+            if source == nil, request.upgrades.isEmpty {
+                source = fetched.digest
+                isInFlight(fetched.digest)
+            }
+            outcome.stage = "plan"
+            outcome.git = fetched.git
+            let planned = plan(permitted, from: fetched, request: request)
             outcome.diagnostics += planned.warnings
             outcome.revision = planned.active?.number
             outcome.egress = planned.egressChange
@@ -172,6 +185,8 @@ public final class DeployPipeline: Sendable {
         outcome.milliseconds = Int((clock.now - begin) / .milliseconds(1))
         return outcome
     }
+
+    private func isInFlight(_ source: String) { sourcesInFlight.withLock { $0[source, default: 0] += 1 } }
 
     private func fixed(_ planned: PlannedFunction, _ scanned: ScannedBundle) async throws -> [Diagnostic] {
         guard let active = planned.active else { return [] }
@@ -235,8 +250,11 @@ public final class DeployPipeline: Sendable {
         case let failure as BuildFailure:
             set(failure.problem)
             outcome.diagnostics.append(
-                Diagnostic(file: failure.fault.file ?? outcome.function, line: failure.fault.line, what: failure.fault.message))
+                Self.told(failure.fault, file: failure.fault.file ?? outcome.function, line: failure.fault.line))
             outcome.output = failure.output.isEmpty ? nil : String(failure.output.prefix(16_384))
+        case let failure as FetchFailure:
+            set(failure.problem)
+            outcome.diagnostics.append(Self.told(failure.fault, file: failure.file, line: failure.line))
         case WardenFailure.refused(.outputRefused, let detail): set(Problem(.buildFailed, "the build's output was refused: \(detail)"))
         case WardenFailure.refused(.unknownProfile, _):
             set(Problem(.unavailable, "the runtime is not installed on the server; casemate runtime install there"))
@@ -251,5 +269,12 @@ public final class DeployPipeline: Sendable {
                 "deploy failed", metadata: ["function": "\(outcome.function)", "stage": "\(outcome.stage ?? "")", "error": "\(error)"])
             set(Problem(.internalError, "the server could not go on; its log says why"))
         }
+    }
+
+    /// A fault is written `what is wrong; what to do`.
+    private static func told(_ fault: ShimFault, file: String, line: Int?) -> Diagnostic {
+        guard let end = fault.message.firstRange(of: "; ") else { return Diagnostic(file: file, line: line, what: fault.message) }
+        return Diagnostic(
+            file: file, line: line, what: String(fault.message[..<end.lowerBound]), fix: String(fault.message[end.upperBound...]))
     }
 }

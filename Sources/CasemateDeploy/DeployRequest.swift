@@ -45,7 +45,7 @@ public struct DeployOutcome: Sendable, Codable {
     /// The active revision after this.
     public var revision: Int?
     public var bundleDigest: String?
-    /// `parse`, `plan`, `build`, `scan`, `sign`, `publish` or `activate`, when it failed.
+    /// `parse`, `plan`, `fetch`, `build`, `scan`, `sign`, `publish` or `activate`, when it failed.
     public var stage: String?
     /// What it failed with.
     public var problem: String?
@@ -68,6 +68,8 @@ public struct DeployOutcome: Sendable, Codable {
     public var capabilities: ListChange<Capability>?
     /// How the list of those differs to whom it may prove who it is.
     public var audiences: ListChange<String>?
+    /// Where its source was fetched from, with the commit; nil for one that was uploaded.
+    public var git: GitSource?
     public var milliseconds: Int
 }
 

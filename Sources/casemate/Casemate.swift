@@ -11,7 +11,8 @@ struct Casemate: AsyncParsableCommand {
             A first function, from nothing (as root):
               casemate up                                  start a server on this machine
               casemate namespace create plant              make a namespace
-              casemate deploy ./my-function --namespace plant
+              casemate init my-function                    a function to begin with
+              casemate deploy my-function --namespace plant
               casemate secret set plant/my-function API_KEY
               casemate invoke plant/my-function --data '{"x": 1}'
               casemate logs plant/my-function
@@ -22,7 +23,7 @@ struct Casemate: AsyncParsableCommand {
             """,
         version: CasemateVersion.text,
         subcommands: [
-            Up.self, Deploy.self, Invoke.self, Logs.self, SecretCommand.self, TokenCommand.self, NamespaceCommand.self,
+            Init.self, Up.self, Deploy.self, Invoke.self, Logs.self, SecretCommand.self, TokenCommand.self, NamespaceCommand.self,
             FunctionCommand.self, EgressCommand.self, PolicyCommand.self,
             FindingsCommand.self, WaiveCommand.self, WaiverCommand.self, SBOMCommand.self, AdvisoriesCommand.self, PostureCommand.self,
             ScanCommand.self, DepsCommand.self,

@@ -70,7 +70,7 @@ def test_AZR_11_a_new_identity_may_do_nothing_and_a_new_namespace_allows_nothing
         "calls": "unrecorded", "refusesWeakSecrets": False, "secretSources": [],
         "gate": {
             "dependencies": "auto", "honoursPragmas": False, "unscored": "high", "newestDays": 14, "maxDependencies": 100,
-            "onAdvisory": "report", "indexes": [],
+            "onAdvisory": "report", "indexes": [], "repositories": [],
         },
     }  # fmt: skip
     assert server.api("GET", server.function_path("defaults/other") + "/egress").json()["allowed"] == []

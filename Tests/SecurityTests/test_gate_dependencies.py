@@ -62,7 +62,6 @@ def test_D4_COG_18_strict_refuses_what_is_unpinned_or_without_a_hash(
 
 @pytest.mark.guarantee("COG-18")
 @pytest.mark.case("D4")
-@pytest.mark.xfail(strict=True, reason="the remedy stands in the text, and the fix of its own is empty")
 def test_D4_COG_18_strict_has_a_remedy_that_works(server: Server) -> None:
     told = refused(deploy(server, "strict", {"requirements.txt": "six\n"}, ("six",), STRICT))
     assert told["fix"], told

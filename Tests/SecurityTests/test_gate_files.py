@@ -322,7 +322,6 @@ def test_SCW_11_certificates_and_examples_pass(gate: Server) -> None:
 
 
 @pytest.mark.guarantee("SCW-11")
-@pytest.mark.xfail(strict=True, reason="the remedy names .casemateignore, which casemate deploy does not read")
 def test_SCW_11_the_remedy_that_is_told_works(gate: Server) -> None:
     gate.namespace("files")
     folder = gate.project("files", "remedied", {"handler.py": PLAIN, "keys/credentials.json": "{}"})

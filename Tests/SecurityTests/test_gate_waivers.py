@@ -61,9 +61,6 @@ def test_AZR_17_only_the_right_gate_waive_lets_a_finding_pass(server: Server) ->
 
 
 @pytest.mark.guarantee("AZR-17")
-@pytest.mark.xfail(
-    strict=True, reason="of a function that was never live, who may read it is told 404 and not which right it takes"
-)
 def test_AZR_17_also_before_the_first_revision_the_answer_names_the_right(server: Server) -> None:
     function, finding = stopped(server)
     developer = account(server, "waived", ("developer", "waived"))

@@ -65,7 +65,7 @@ struct Build {
         guard let archive = artifacts.open(planned.sourceDigest) else {
             throw Problem(.invalidRequest, "the uploaded source is gone; deploy again")
         }
-        let indexes = try await BuildIndexes(index, planned, opener, records)
+        let indexes = try await BuildIndexes(index, planned, opener)
         let profile = planned.manifest.spec.runtime
         let first = try await inSession(profile) { session async throws -> Built in
             try await fetch(planned, archive, indexes, in: session)

@@ -1,6 +1,5 @@
 import CasemateModel
 import CasemateSandbox
-import CasemateStore
 import CasemateVault
 import CasemateWire
 
@@ -17,9 +16,9 @@ struct BuildIndexes {
     private let packages: [(pattern: String, index: String)]
 
     /// - Throws: `.secretMissing` for an index whose credentials have no value.
-    init(_ server: PackageIndex, _ planned: PlannedFunction, _ opener: StoredSecrets, _ records: Records) async throws {
+    init(_ server: PackageIndex, _ planned: PlannedFunction, _ opener: StoredSecrets) async throws {
         let sources = planned.manifest.spec.packageSources ?? PackageSources()
-        let values = try await Self.credentials(sources, planned, opener, records)
+        let values = try await opener.open(sources.credentials, of: planned.name, for: "the package index of \(planned.name)")
         var indexes: [String: PackageIndex] = [:]
         for (name, index) in sources.indexes {
             indexes[name] = try PackageIndex(
@@ -34,26 +33,6 @@ struct BuildIndexes {
         hosts = Array(Set(all.flatMap(\.hosts))).sorted()
         isOperators = indexes.isEmpty
         injections = try PackageIndex.injections(of: all)
-    }
-
-    private static func credentials(
-        _ sources: PackageSources, _ planned: PlannedFunction, _ opener: StoredSecrets, _ records: Records
-    ) async throws -> [VariableName: OpenedSecret] {
-        let wanted = sources.credentials
-        guard !wanted.isEmpty else { return [:] }
-        let name = planned.name
-        let function = try await records.read { try $0.function(name) }
-        let sealed = try await records.read { transaction in
-            try function.map { try transaction.secrets(of: $0.id) } ?? []
-        }.filter { wanted.contains($0.name) }
-        if let missing = wanted.first(where: { name in !sealed.contains { $0.name == name } }) {
-            throw Problem(
-                .secretMissing,
-                "the index's credentials \(missing) have no value; set user:password: casemate secret set \(name) \(missing)")
-        }
-        guard let function else { return [:] }
-        let opened = try await opener.open(sealed, of: function, for: "the package index of \(name)")
-        return Dictionary(uniqueKeysWithValues: opened.map { ($0.name, $0) })
     }
 
     func add(to fields: inout ShimFields) {

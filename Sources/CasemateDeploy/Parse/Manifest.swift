@@ -23,15 +23,15 @@ public struct FunctionManifest: Sendable, Equatable {
     public var label: FunctionLabel
     /// Line of the label, from 1.
     public var line: Int
-    /// A folder relative to the manifest, as written: never absolute, without `..`.
-    public var source: String
+    /// A folder relative to the manifest, as written: never absolute, without `..`. Nil where the spec says `git`.
+    public var source: String?
     public var sourceLine: Int
     public var spec: FunctionSpec
     public var dependencyPolicy: DependencyPolicy
     public var lines: ManifestLines
 
     init(
-        label: FunctionLabel, line: Int, source: String, sourceLine: Int, spec: FunctionSpec, dependencyPolicy: DependencyPolicy = .auto,
+        label: FunctionLabel, line: Int, source: String?, sourceLine: Int, spec: FunctionSpec, dependencyPolicy: DependencyPolicy = .auto,
         lines: ManifestLines = ManifestLines()
     ) {
         self.lines = lines

@@ -6,35 +6,19 @@ extension ManifestReader {
 
     // MARK: Source
 
-    /// A folder beside the manifest. `git` is understood, but not available yet.
-    mutating func source(_ field: Field) -> String? {
-        if case .mapping = field.node.value {
-            gitSource(field)
-            return nil
-        }
-        guard let folder = text(field) else { return nil }
-        return isRelativePath(folder, field, example: "./hello") ? folder : nil
+    /// Where a source comes from.
+    enum Source {
+        case folder(String)
+        case git(GitSource)
+
+        var folder: String? { if case .folder(let folder) = self { folder } else { nil } }
     }
 
-    private mutating func gitSource(_ field: Field) {
-        let before = faults.errorCount
-        let place = Place(field)
-        guard let fields = fields(of: field.node, at: place, known: ["git"]) else { return }
-        guard let git = required("git", in: fields, line: field.line, of: "source", example: "a folder: source: ./hello") else { return }
-        guard let parts = self.fields(of: git.node, at: Place(git), known: ["url", "ref"]) else { return }
-        let title = git.path
-        let url = required("url", in: parts, line: git.line, of: title, example: "url: https://…")
-        let reference = required("ref", in: parts, line: git.line, of: title, example: "ref: with a commit's hash")
-        // A URL may hold a password.
-        if let url, let text = text(url, isSensitive: true), !text.hasPrefix("https://"), !text.hasPrefix("ssh://") {
-            faults.error(url.line, "\(url.path) is no https:// or ssh:// URL", fix: "write it as https://git.example.com/plant/code")
-        }
-        if let reference, let hash = text(reference),
-            ![40, 64].contains(hash.utf8.count) || !hash.utf8.allSatisfy({ (48...57).contains($0) || (97...102).contains($0) })
-        {
-            faults.error(reference.line, "\(reference.path) is no commit hash", fix: "write its 40 or 64 hexadecimal digits")
-        }
-        notAvailable(git, unlessErrorsSince: before)
+    /// A folder beside the manifest, or a repository.
+    mutating func source(_ field: Field) -> Source? {
+        if case .mapping = field.node.value { return gitSource(field).map { .git($0) } }
+        guard let folder = text(field) else { return nil }
+        return isRelativePath(folder, field, example: "./hello") ? .folder(folder) : nil
     }
 
     /// Stays below the manifest's folder by its form alone.

@@ -91,10 +91,11 @@ struct ManifestReader {
         let dependencies = fields["dependencies"].map { self.dependencies($0) }
         spec.packageSources = dependencies?.sources
         checkLater(fields)
+        if case .git(let git)? = source { spec.git = git }
 
         guard let label, let source, let sourceField, runtime != nil, handler != nil else { return nil }
         return FunctionManifest(
-            label: label, line: line, source: source, sourceLine: sourceField.line, spec: spec,
+            label: label, line: line, source: source.folder, sourceLine: sourceField.line, spec: spec,
             dependencyPolicy: dependencies?.policy ?? .auto, lines: lines)
     }
 }

@@ -21,26 +21,28 @@ public struct PlannedFunction: Sendable {
     public let upgrades: [String]
     /// The namespace's, where that is the stricter one.
     public let dependencyPolicy: DependencyPolicy
+    /// What getting the source has found.
+    let findings: [Diagnostic]
 
-    fileprivate init(
-        manifest: FunctionManifest, namespace: Namespace, existing: Function?, active: Revision?, sourceDigest: String,
-        granted: [AllowedHost], warnings: [Diagnostic], manifestFile: String, policy: NamespacePolicy, upgrades: [String], waivers: [Waiver]
-    ) {
-        let waived = Set(waivers.filter { $0.isInForce(at: .now) }.map(\.finding))
+    fileprivate init(_ permitted: PermittedFunction, _ source: FetchedSource, upgrades: [String]) {
+        let (active, policy) = (permitted.active, permitted.policy)
+        let waived = Set(permitted.waivers.filter { $0.isInForce(at: .now) }.map(\.finding))
         hasLostWaiver = (active?.findings ?? []).contains { $0.finding.map { $0.waiver != nil && !waived.contains($0.id) } ?? false }
         self.upgrades = upgrades
-        self.manifestFile = manifestFile
-        dependencyPolicy = policy.gate.dependencies == .strict ? .strict : manifest.dependencyPolicy
-        var manifest = manifest
-        manifest.spec.grantedEgress = granted.isEmpty ? nil : granted
+        manifestFile = permitted.manifestFile
+        dependencyPolicy = policy.gate.dependencies == .strict ? .strict : permitted.manifest.dependencyPolicy
+        var manifest = permitted.manifest
+        manifest.spec.grantedEgress = permitted.granted.isEmpty ? nil : permitted.granted
+        manifest.spec.git = source.git
         manifest.spec.dependencyPolicy = dependencyPolicy == .strict ? DependencyPolicy.strict.rawValue : nil
         self.manifest = manifest
-        self.namespace = namespace
-        name = FunctionName(namespace: namespace.name, function: manifest.label)
-        self.existing = existing
+        namespace = permitted.namespace
+        name = permitted.name
+        existing = permitted.existing
         self.active = active
-        self.sourceDigest = sourceDigest
-        self.warnings = warnings
+        sourceDigest = source.digest
+        warnings = permitted.warnings
+        findings = source.findings
     }
 
     /// Nil where it may reach what the active revision may.
@@ -83,25 +85,35 @@ public struct PlannedFunction: Sendable {
     }
 }
 
+/// One function's deployment that whoever asks for it may make. Made only by `Plan`.
+struct PermittedFunction: Sendable {
+    let manifest: FunctionManifest
+    let namespace: Namespace
+    let name: FunctionName
+    /// Nil for a function that does not exist yet.
+    let existing: Function?
+    let active: Revision?
+    let manifestFile: String
+    fileprivate let granted: [AllowedHost]
+    fileprivate let policy: NamespacePolicy
+    fileprivate let waivers: [Waiver]
+    fileprivate let warnings: [Diagnostic]
+}
+
 /// Compares a manifest with what is stored.
 struct Plan {
     let records: Records
     let artifacts: ArtifactStore
     let sources: SecretSources
 
-    /// - Throws: `.notFound` for a namespace that does not exist, `.invalidRequest` for a source that was not uploaded, `.forbidden` for
-    ///   what whoever deploys has no right to.
-    func callAsFunction(_ function: FunctionManifest, in namespaceName: NamespaceName, request: DeployRequest) async throws
-        -> PlannedFunction
-    {
-        guard let source = request.sources[function.label] else {
-            throw Problem(.invalidRequest, "no source was uploaded for \(function.label)")
-        }
-        // An upgrade takes what is live, which whoever asks may not have seen.
-        let isKnown = artifacts.isUploaded(source, by: request.identity) || !request.upgrades.isEmpty
-        guard isKnown, artifacts.open(source) != nil else {
-            throw Problem(.invalidRequest, "the source \(source.prefix(12))… of \(function.label) is not here; upload it first")
-        }
+    func callAsFunction(_ permitted: PermittedFunction, from source: FetchedSource, request: DeployRequest) -> PlannedFunction {
+        PlannedFunction(permitted, source, upgrades: request.upgrades)
+    }
+
+    /// Before anything is done for it.
+    /// - Throws: `.notFound` for a namespace that does not exist, `.forbidden` for what whoever deploys has no right to or the namespace's
+    ///   functions may not have.
+    func permit(_ function: FunctionManifest, in namespaceName: NamespaceName, request: DeployRequest) async throws -> PermittedFunction {
         let name = FunctionName(namespace: namespaceName, function: function.label)
         let (namespace, existing, active, secrets, granted, policy, waivers) = try await records.read { transaction in
             let existing = try transaction.function(name)
@@ -121,16 +133,17 @@ struct Plan {
         let references = function.spec.references ?? []
         try check(references, in: namespaceName, policy)
         try Self.check(function.spec.packageSources, in: namespaceName, policy)
+        // What is live was fetched already.
+        if request.upgrades.isEmpty { try Self.check(function.spec.git, in: namespaceName, policy) }
         let elsewhere = Set(references.map(\.name))
         let missing = function.spec.secrets.filter { !secrets.contains($0) && !elsewhere.contains($0) }.map { secret in
             Diagnostic(
                 .warning, file: request.manifestFile, line: function.line, what: "secret \(secret) of \(name) has no value yet",
                 fix: "set it: casemate secret set \(name) \(secret)")
         }
-        return PlannedFunction(
-            manifest: function, namespace: namespace, existing: existing, active: active, sourceDigest: source,
-            granted: granted, warnings: missing, manifestFile: request.manifestFile, policy: policy,
-            upgrades: request.upgrades, waivers: waivers)
+        return PermittedFunction(
+            manifest: function, namespace: namespace, name: name, existing: existing, active: active, manifestFile: request.manifestFile,
+            granted: granted, policy: policy, waivers: waivers, warnings: missing)
     }
 
     /// - Throws: `.forbidden` for a value that the namespace's functions may not have, `.unavailable` for a place that the server does not
@@ -156,6 +169,15 @@ struct Plan {
         throw Problem(
             .forbidden,
             "functions of \(namespace) may not take packages from \(index); whoever may loosen the gate lists it in the namespace's policy: gate.indexes"
+        )
+    }
+
+    /// - Throws: `.forbidden` for a repository that the namespace's functions may not come from.
+    private static func check(_ git: GitSource?, in namespace: NamespaceName, _ policy: NamespacePolicy) throws(Problem) {
+        guard let git, !policy.gate.mayFetch(from: git.url) else { return }
+        throw Problem(
+            .forbidden,
+            "functions of \(namespace) may not come from \(git.url); whoever may loosen the gate lists it in the namespace's policy: gate.repositories"
         )
     }
 

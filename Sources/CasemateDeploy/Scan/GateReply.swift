@@ -24,12 +24,35 @@ public enum GateReply {
         return try decode(Body.self, bytes).findings.map(\.diagnostic)
     }
 
+    /// What a repository's history holds.
+    @inline(never)
+    static func history(_ bytes: [UInt8]) throws -> [Diagnostic] {
+        struct Body: Decodable { var history: [Finding] }
+        return try decode(Body.self, bytes).history.map(\.diagnostic)
+    }
+
     /// What the checks found without a server: a line of theirs with a result.
     @inline(never)
     public static func local(_ bytes: [UInt8]) throws -> [Diagnostic] {
         struct Line: Decodable { var result: Result }
         struct Result: Decodable { var findings: [Finding] }
         return try decode(Line.self, bytes).result.findings.map(\.diagnostic)
+    }
+
+    /// What locking a folder has come to.
+    @inline(never)
+    public static func lock(_ bytes: [UInt8]) throws -> LockReport {
+        struct Line: Decodable { var result: Result }
+        struct Result: Decodable {
+            var lock: String
+            var packages: [LockReport.Package]
+            var lines: [LockReport.Line]
+            var fixed, left: [Finding]
+        }
+        let result = try decode(Line.self, bytes).result
+        return LockReport(
+            lock: result.lock, packages: result.packages, lines: result.lines, fixed: result.fixed.map(\.diagnostic),
+            left: result.left.map(\.diagnostic))
     }
 
     /// By the keys that were asked with.
@@ -66,6 +89,29 @@ public enum GateReply {
                     fixed: fixed))
         }
     }
+}
+
+/// What became of a source folder's lock.
+public struct LockReport: Encodable, Sendable {
+    /// A version that changes; nil before for one that is new, nil after for one that is gone.
+    public struct Package: Codable, Sendable {
+        public var name: String
+        public var before, after: String?
+    }
+
+    /// A line of the author's own that was rewritten.
+    public struct Line: Codable, Sendable {
+        public var file: String
+        public var line: Int
+        public var before, after: String
+    }
+
+    /// The lock's file.
+    public var lock: String
+    public var packages: [Package]
+    public var lines: [Line]
+    /// Advisories that end, and those that stay.
+    public var fixed, left: [Diagnostic]
 }
 
 /// One of the gate's checks is done.

@@ -37,7 +37,8 @@ struct Scan {
 
     /// - Throws: `.gateFailed` with all findings, or a check's own problem.
     func callAsFunction(_ bundle: Bundle, progress: DeployProgress.Teller?) async throws -> ScannedBundle {
-        var subject = ScanSubject(bundle: bundle, spec: bundle.planned.manifest.spec, progress: progress)
+        var subject = ScanSubject(
+            bundle: bundle, spec: bundle.planned.manifest.spec, progress: progress, findings: bundle.planned.findings)
         for check in checks { try await check.examine(&subject) }
         try await decide(&subject)
         try await loading.examine(&subject)

@@ -25,6 +25,23 @@ struct StoredSecrets {
         }
     }
 
+    /// Those of a function's own that a deployment works with, by name.
+    /// - Throws: `.secretMissing` for one without a value.
+    func open(_ names: [VariableName], of name: FunctionName, for purpose: String) async throws -> [VariableName: OpenedSecret] {
+        guard !names.isEmpty else { return [:] }
+        let function = try await records.read { try $0.function(name) }
+        let sealed = try await records.read { transaction in
+            try function.map { try transaction.secrets(of: $0.id) } ?? []
+        }.filter { names.contains($0.name) }
+        if let missing = names.first(where: { wanted in !sealed.contains { $0.name == wanted } }) {
+            throw Problem(
+                .secretMissing, "the credentials \(missing) of \(purpose) have no value; set them: casemate secret set \(name) \(missing)")
+        }
+        guard let function else { return [:] }
+        let opened = try await open(sealed, of: function, for: purpose)
+        return Dictionary(uniqueKeysWithValues: opened.map { ($0.name, $0) })
+    }
+
     /// Values that are kept elsewhere.
     /// - Throws: `.auditUnavailable`; `SecretSourceError`.
     func resolve(_ references: [SecretReference], in namespace: Namespace, for purpose: String) async throws -> [OpenedSecret] {

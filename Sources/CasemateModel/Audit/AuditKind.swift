@@ -52,6 +52,7 @@ extension AuditKind {
     public static let vaultRecovered = Self("vault.recovered", "the key-encryption key can be had again")
 
     public static let sourceUploaded = Self("source.uploaded", "a function's source was uploaded")
+    public static let sourceFetched = Self("source.fetched", "a function's source was fetched from a repository")
     public static let sourceRead = Self("source.read", "a function's source was downloaded")
     public static let logsRead = Self("logs.read", "a function's log was read")
     public static let functionDeployed = Self("function.deployed", "a revision of a function was made active")
@@ -110,7 +111,8 @@ extension AuditKind {
         secretSet, secretDeleted, secretRolledBack, secretVerified, secretUsed, secretUnavailable, secretRedacted, secretBlocked,
         secretAllowed,
         vaultRotationStarted, vaultRotated, vaultSealed, vaultUnsealed, vaultUnavailable, vaultRecovered,
-        sourceUploaded, sourceRead, logsRead, functionDeployed, deployRefused, functionRolledBack, functionDeleted, revisionTampered,
+        sourceUploaded, sourceFetched, sourceRead, logsRead, functionDeployed, deployRefused, functionRolledBack, functionDeleted,
+        revisionTampered,
         functionDisabled, functionEnabled, functionVulnerable, findingWaived, waiverRemoved, advisoriesImported,
         namespaceCreated, namespaceDeleted, policyChanged, egressAllowed, egressRevoked, egressDenied, sandboxKilled, sandboxAttempted,
         tokenCreated, tokenRevoked, tokenExchanged, tokenIssued, nonceCreated, accountCreated, accountDeleted, credentialCreated,

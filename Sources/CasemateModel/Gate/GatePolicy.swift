@@ -14,6 +14,8 @@ public struct GatePolicy: Hashable, Sendable, Codable {
     public var onAdvisory: OnAdvisory
     /// URLs of the package indexes that manifests may name besides the server's.
     public var indexes: [String]
+    /// URLs of the repositories that sources may be fetched from; one that ends with `/` stands for all below it.
+    public var repositories: [String]
 
     /// `high`: it stops a deployment. `warn`: it is told.
     public enum Unscored: String, Hashable, Sendable, Codable, CaseIterable { case high, warn }
@@ -24,9 +26,10 @@ public struct GatePolicy: Hashable, Sendable, Codable {
 
     public init(
         dependencies: DependencyPolicy = .auto, honoursPragmas: Bool = false, unscored: Unscored = .high, newestDays: Int = 14,
-        maxDependencies: Int = 100, onAdvisory: OnAdvisory = .report, indexes: [String] = []
+        maxDependencies: Int = 100, onAdvisory: OnAdvisory = .report, indexes: [String] = [], repositories: [String] = []
     ) {
         self.indexes = indexes
+        self.repositories = repositories
         self.dependencies = dependencies
         self.honoursPragmas = honoursPragmas
         self.unscored = unscored
@@ -44,7 +47,12 @@ public struct GatePolicy: Hashable, Sendable, Codable {
             newestDays: try container.decodeIfPresent(Int.self, forKey: .newestDays) ?? 14,
             maxDependencies: try container.decodeIfPresent(Int.self, forKey: .maxDependencies) ?? 100,
             onAdvisory: try container.decodeIfPresent(OnAdvisory.self, forKey: .onAdvisory) ?? .report,
-            indexes: try container.decodeIfPresent([String].self, forKey: .indexes) ?? [])
+            indexes: try container.decodeIfPresent([String].self, forKey: .indexes) ?? [],
+            repositories: try container.decodeIfPresent([String].self, forKey: .repositories) ?? [])
+    }
+
+    public func mayFetch(from url: String) -> Bool {
+        repositories.contains { $0.hasSuffix("/") ? url.hasPrefix($0) && url != $0 : url == $0 }
     }
 
     /// What of this lets more pass than `before` did; empty where nothing does.
@@ -57,6 +65,7 @@ public struct GatePolicy: Hashable, Sendable, Codable {
         if maxDependencies > before.maxDependencies { loosened.append("maxDependencies") }
         if onAdvisory == .report, before.onAdvisory == .disable { loosened.append("onAdvisory") }
         if indexes.contains(where: { !before.indexes.contains($0) }) { loosened.append("indexes") }
+        if repositories.contains(where: { !before.repositories.contains($0) }) { loosened.append("repositories") }
         return loosened
     }
 }

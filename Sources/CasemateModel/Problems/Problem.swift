@@ -58,6 +58,7 @@ extension Problem.Code {
     public static let invalidManifest = Self("invalid-manifest", "Invalid manifest", 422)
     public static let notAvailable = Self("not-available-yet", "Not available yet", 422)
     public static let archiveRefused = Self("archive-refused", "Archive refused", 422)
+    public static let fetchFailed = Self("fetch-failed", "The source could not be fetched", 422)
     public static let buildFailed = Self("build-failed", "Build failed", 422)
     public static let gateFailed = Self("gate-failed", "The gate refused the bundle", 422)
     public static let handlerFailed = Self("handler-refused", "The handler can't be used", 422)
@@ -91,7 +92,8 @@ extension Problem.Code {
         unauthenticated, forbidden, insufficientScope, consentRequired, notFound, methodNotAllowed, conflict, invalidName, invalidRequest,
         invalidManifest,
         notAvailable,
-        archiveRefused, buildFailed, gateFailed, handlerFailed, tooLarge, uriTooLong, headersTooLarge, rateLimited, requestTimeout,
+        archiveRefused, fetchFailed, buildFailed, gateFailed, handlerFailed, tooLarge, uriTooLong, headersTooLarge, rateLimited,
+        requestTimeout,
         functionRaised, badResult, functionCrashed, functionTimeout, responseTooLarge, secretInResponse, secretMissing, importFailed,
         tampered, weakSecret, vaultSealed, kekUnavailable, secretUnavailable, auditUnavailable, functionDisabled, noCapacity, unavailable,
         loopDetected,

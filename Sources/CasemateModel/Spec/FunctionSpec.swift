@@ -17,6 +17,8 @@ public struct FunctionSpec: Hashable, Sendable, Codable {
     public var dependencyPolicy: String?
     /// Nil where all comes from the server's index, as wheels.
     public var packageSources: PackageSources?
+    /// Nil where the source was uploaded.
+    public var git: GitSource?
     /// Nil for a process that serves one call after the other.
     public var isolation: Isolation?
     /// What the manifest lists, sorted; nil for nothing.

@@ -142,6 +142,8 @@ struct FunctionView: Encodable, Sendable {
     var secretsInResponse: String?
     /// Why no call of it runs.
     var disabled: String?
+    /// Where its source was fetched from.
+    var git: GitSource?
     var created: String
     var updated: String
     var secrets: [String]?
@@ -164,6 +166,7 @@ struct FunctionView: Encodable, Sendable {
         activeRevision = active.number
         capabilities = spec.capabilities?.map(\.description)
         identity = spec.audiences
+        git = spec.git
         secretsInResponse = spec.secretsInResponse?.rawValue ?? "redact"
     }
 }

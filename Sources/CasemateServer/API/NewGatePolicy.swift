@@ -1,3 +1,4 @@
+import CasemateDeploy
 import CasemateModel
 import Foundation
 
@@ -10,9 +11,10 @@ struct NewGatePolicy: Decodable {
     var maxDependencies: Int?
     var onAdvisory: String?
     var indexes: [String]?
+    var repositories: [String]?
 
     private enum CodingKeys: String, CodingKey, CaseIterable {
-        case dependencies, honoursPragmas, unscored, newestDays, maxDependencies, onAdvisory, indexes
+        case dependencies, honoursPragmas, unscored, newestDays, maxDependencies, onAdvisory, indexes, repositories
     }
 
     init(from decoder: any Decoder) throws {
@@ -29,6 +31,7 @@ struct NewGatePolicy: Decodable {
         maxDependencies = try container.decodeIfPresent(Int.self, forKey: .maxDependencies)
         onAdvisory = try container.decodeIfPresent(String.self, forKey: .onAdvisory)
         indexes = try container.decodeIfPresent([String].self, forKey: .indexes)
+        repositories = try container.decodeIfPresent([String].self, forKey: .repositories)
     }
 
     /// - Throws: `.invalidRequest` naming the field.
@@ -47,6 +50,16 @@ struct NewGatePolicy: Decodable {
                 guard let parts = URLComponents(string: url), parts.scheme == "https", parts.host?.isEmpty == false, parts.user == nil,
                     parts.password == nil
                 else { throw Problem(.invalidRequest, "gate.indexes: https URLs of package indexes, without credentials") }
+                return url
+            }.sorted()
+            guard (repositories ?? []).count <= 50 else { throw Problem(.invalidRequest, "gate.repositories has at most 50 entries") }
+            policy.repositories = try (repositories ?? []).map { url throws(Problem) in
+                guard GitRemote(url.hasSuffix("/") ? url + "code" : url) != nil else {
+                    throw Problem(
+                        .invalidRequest,
+                        "gate.repositories: https or ssh URLs of repositories, without a password; one that ends with / stands for all below it"
+                    )
+                }
                 return url
             }.sorted()
             return policy
@@ -83,6 +96,8 @@ extension GatePolicy {
         if before.onAdvisory != onAdvisory { changes.append("gate.onAdvisory=\(onAdvisory.rawValue)") }
         changes += indexes.filter { !before.indexes.contains($0) }.map { "+gate.indexes:\($0)" }
         changes += before.indexes.filter { !indexes.contains($0) }.map { "-gate.indexes:\($0)" }
+        changes += repositories.filter { !before.repositories.contains($0) }.map { "+gate.repositories:\($0)" }
+        changes += before.repositories.filter { !repositories.contains($0) }.map { "-gate.repositories:\($0)" }
         return changes
     }
 }

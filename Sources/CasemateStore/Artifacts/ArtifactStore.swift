@@ -24,13 +24,13 @@ public final class ArtifactStore: Sendable {
     public final class Upload {
         private let folder: String
         private let uploads: Uploads
-        private let subject: String
+        private let subject: String?
         private let path: String
         private let fd: Int32
         private var hash = SHA256()
         private var finished = false
 
-        fileprivate init(folder: String, uploads: Uploads, by subject: String) throws {
+        fileprivate init(folder: String, uploads: Uploads, by subject: String?) throws {
             self.folder = folder
             self.uploads = uploads
             self.subject = subject
@@ -58,12 +58,13 @@ public final class ArtifactStore: Sendable {
             try await record(digest)
             guard rename(path, folder + "/" + digest) == 0 else { throw SystemError.last("storing an upload") }
             finished = true
-            uploads.note(digest, by: subject)
+            if let subject { uploads.note(digest, by: subject) }
             return digest
         }
     }
 
-    public func upload(by subject: String) throws -> Upload { try Upload(folder: folder, uploads: uploads, by: subject) }
+    /// - Parameter subject: who may deploy it by its digest; nil for nobody.
+    public func upload(by subject: String?) throws -> Upload { try Upload(folder: folder, uploads: uploads, by: subject) }
 
     /// Whether `subject` uploaded the archive since the server started. A digest is no secret: whoever may not read another's source must
     /// not get it by deploying its digest.

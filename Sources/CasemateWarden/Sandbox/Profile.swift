@@ -52,13 +52,14 @@ struct Profile {
 
 /// Which template of a profile: the end of its file's name.
 enum SandboxPurposeName: String {
-    case run, build, scan
+    case run, build, scan, fetch
 
     init(_ purpose: SandboxPurpose) {
         switch purpose {
         case .run: self = .run
         case .build: self = .build
         case .scan: self = .scan
+        case .fetch: self = .fetch
         }
     }
 }

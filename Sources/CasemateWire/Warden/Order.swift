@@ -72,6 +72,8 @@ public enum SandboxPurpose: UInt8, Sendable {
     case build = 2
     /// Searches one bundle; nothing of a user's runs in it.
     case scan = 3
+    /// Fetches one source from a repository.
+    case fetch = 4
 }
 
 /// Limits of one sandbox, enforced by cgroups and mount options.

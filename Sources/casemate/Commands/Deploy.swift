@@ -45,6 +45,7 @@ struct Deploy: AsyncParsableCommand {
         var capabilities: ListChange<Capability>?
         var audiences: ListChange<String>?
         var packages: ListChange<String>?
+        var git: GitSource?
         var milliseconds: Int
     }
 
@@ -74,8 +75,9 @@ struct Deploy: AsyncParsableCommand {
         try await APIClient.with { client in
             var sources: [String: String] = [:]
             for function in manifest.functions {
-                let source = try SourceArchive(
-                    folder: ((folder.isEmpty ? "." : folder) as NSString).appendingPathComponent(function.source))
+                // What comes from a repository is fetched by the server.
+                guard let path = function.source else { continue }
+                let source = try SourceArchive(folder: ((folder.isEmpty ? "." : folder) as NSString).appendingPathComponent(path))
                 for name in source.excluded { Terminal.error("left out: \(function.label): \(name) (may hold credentials)") }
                 Terminal.step("uploading \(function.label): \(source.files) file(s), \(source.bytes.count) bytes")
                 let answer = try await client.send(
@@ -117,6 +119,7 @@ struct Deploy: AsyncParsableCommand {
                 "\(Terminal.coloured("failed", .red)) \(outcome.function) at \(outcome.stage ?? "?"): \(Terminal.visible(outcome.problem ?? ""))\(still)"
             )
         }
+        if let git = outcome.git, let commit = git.commit { Terminal.line(Terminal.visible("  from \(git.url) at \(commit)")) }
         if ["deployed", "planned"].contains(outcome.status) {
             for host in outcome.egress?.added ?? [] { added("may reach \(host)") }
             for host in outcome.egress?.removed ?? [] { removed("may no longer reach \(host)") }

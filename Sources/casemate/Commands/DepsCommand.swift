@@ -7,8 +7,8 @@ import NIOHTTP1
 
 struct DepsCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "deps", abstract: "Show and upgrade the packages that a function is locked to.",
-        subcommands: [Upgrade.self, Show.self])
+        commandName: "deps", abstract: "Lock, show and upgrade the packages that a function has.",
+        subcommands: [DepsLock.self, Upgrade.self, Show.self])
 
     struct Show: AsyncParsableCommand {
         static let configuration = CommandConfiguration(abstract: "Print the lock of what is live.")
@@ -34,15 +34,19 @@ struct DepsCommand: AsyncParsableCommand {
 
     struct Upgrade: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
-            abstract: "Lock a function's packages anew and deploy it with them, after the same checks as ever.",
+            abstract: "Lock packages anew: those of what is live, or those of a source folder.",
             discussion: """
-                What the source pins stays as it is pinned. Prints which packages change, and which advisories that ends. Exits 1 when the gate \
-                or the handler refuses what came of it; the revision before then still serves.
+                Of NAMESPACE/FUNCTION the live source is locked anew and deployed, after the same checks as ever; what it pins stays as it is \
+                pinned. Exits 1 when the gate or the handler refuses what came of it; the revision before then still serves.
+                Of a folder pylock.toml is written anew, and lines of requirements.txt or pyproject.toml that hold a package at a version with \
+                advisories (--advisories) are rewritten. Nothing is changed when that fails.
+                Prints which packages change, and which advisories that ends.
                 """)
-        @Argument(help: "NAMESPACE/FUNCTION") var function: FunctionName
+        @Argument(help: "NAMESPACE/FUNCTION, or a source folder.") var target: String
         @Option(name: .customLong("package"), help: "Only this package, and what it needs. Several times for several.")
         var packages: [String] = []
         @Flag(help: "Only show what would change.") var dryRun = false
+        @OptionGroup var folder: SourceLock.Options
         @OptionGroup var output: OutputOptions
 
         private struct Body: Encodable {
@@ -60,17 +64,32 @@ struct DepsCommand: AsyncParsableCommand {
         }
 
         func run() async throws {
+            var isFolder: ObjCBool = false
+            if FileManager.default.fileExists(atPath: target, isDirectory: &isFolder), isFolder.boolValue {
+                return try SourceLock(folder: target, options: folder, upgrade: packages.isEmpty ? ["*"] : packages).run(
+                    writing: !dryRun, output)
+            }
+            guard let function = FunctionName(target) else {
+                throw CommandFailure("\(target) is neither NAMESPACE/FUNCTION nor a folder", code: 2)
+            }
+            guard folder.advisories == nil else {
+                throw CommandFailure("the server has its own advisories; --advisories is for a source folder", code: 2)
+            }
+            try await upgrade(function)
+        }
+
+        private func upgrade(_ function: FunctionName) async throws {
             try await APIClient.with { client in
                 Terminal.step("locking, building and scanning in a sandbox")
                 let body = Body(packages: packages.isEmpty ? nil : packages, dryRun: dryRun)
                 let bytes = try await client.jsonBytes(.POST, function.apiPath + "/upgrade", body: body, timeout: .seconds(1800))
                 let view = try JSONDecoder().decode(View.self, from: Data(bytes))
-                if output.json { Terminal.write(bytes + [10]) } else { show(view) }
+                if output.json { Terminal.write(bytes + [10]) } else { show(view, of: function) }
                 if view.status == "failed" { throw CommandFailure("") }
             }
         }
 
-        private func show(_ view: View) {
+        private func show(_ view: View, of function: FunctionName) {
             switch view.status {
             case "deployed":
                 Terminal.line("\(Terminal.coloured("upgraded", .green)) \(function), which runs revision \(view.revision ?? 0) now")
@@ -82,11 +101,7 @@ struct DepsCommand: AsyncParsableCommand {
                 )
             }
             PackageText.show(view.packages)
-            for finding in view.fixed ?? [] {
-                Terminal.line(
-                    "  \(Terminal.coloured("fixes", .green)) \(Terminal.visible(finding.finding?.rule ?? "")): \(Terminal.visible(finding.what))"
-                )
-            }
+            PackageText.show(fixed: view.fixed ?? [])
             FindingText.show(view.diagnostics, of: function.description)
         }
     }
@@ -94,6 +109,14 @@ struct DepsCommand: AsyncParsableCommand {
 
 /// Changes of a lock, a line for each package.
 enum PackageText {
+    static func show(fixed findings: [Diagnostic]) {
+        for finding in findings {
+            Terminal.line(
+                "  \(Terminal.coloured("fixes", .green)) \(Terminal.visible(finding.finding?.rule ?? "")): \(Terminal.visible(finding.what))"
+            )
+        }
+    }
+
     static func show(_ change: ListChange<String>?) {
         guard let change else { return }
         func split(_ text: String) -> (name: String, version: String) {

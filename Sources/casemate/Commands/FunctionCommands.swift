@@ -32,6 +32,7 @@ struct FunctionCommand: AsyncParsableCommand {
         var secrets: [String]?
         var secretsInResponse: String?
         var disabled: String?
+        var git: GitSource?
         var revisions: [Revision]?
     }
 
@@ -71,6 +72,9 @@ struct FunctionCommand: AsyncParsableCommand {
                 if let why = item.disabled { Terminal.line("  \(Terminal.coloured("disabled", .red))   \(Terminal.visible(why))") }
                 Terminal.line("  access     \(item.access ?? "-")")
                 Terminal.line("  runtime    \(item.runtime ?? "-")  signature \(item.signature ?? "-")")
+                if let git = item.git {
+                    Terminal.line(Terminal.visible("  source     \(git.url) at \(git.commit ?? git.ref)"))
+                }
                 let mode = item.secretsInResponse == "allow" ? "  (it may answer with them)" : ""
                 Terminal.line("  secrets    \((item.secrets ?? []).joined(separator: ", "))\(mode)")
                 Terminal.table(

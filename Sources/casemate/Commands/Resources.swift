@@ -17,6 +17,10 @@ struct OutputOptions: ParsableArguments {
     }
 }
 
+extension FunctionLabel: ExpressibleByArgument {
+    public init?(argument: String) { self.init(argument) }
+}
+
 /// `namespace/function` on the command line.
 extension FunctionName: ExpressibleByArgument {
     public init?(argument: String) { self.init(argument) }

@@ -96,14 +96,14 @@ struct HostSetup {
 
     /// What builds and the gate work with.
     static func tools(_ installation: Installation) throws {
-        if !ToolsInstaller.isInstalled {
+        let tools = ToolsInstaller()
+        if !tools.isInstalled {
             Terminal.step("fetching the build tools (uv \(ToolsInstaller.version))")
-            try ToolsInstaller.install()
+            try tools.install()
         }
-        let gate = GateToolsInstaller(installation: installation)
-        if try !gate.isInstalled {
-            Terminal.step("fetching the gate's tools (once per host, about 10 s)")
-            try gate.install()
+        for tools in [PythonTools.gate(installation), PythonTools.fetch(installation)] where try !tools.isInstalled {
+            Terminal.step("fetching what \(tools.name) sandboxes work with (once per host, about 10 s)")
+            try tools.install()
         }
     }
 

@@ -41,26 +41,28 @@ struct SourceArchive {
             throw CommandFailure("the source folder \(folder) does not exist", code: 2)
         }
         var found: [(path: String, mode: mode_t)] = []
-        try Self.walk(folder, prefix: "", into: &found, excluded: &excluded)
+        let ignored = try IgnoredFiles(folder: folder)
+        try Self.walk(folder, prefix: "", ignored, into: &found, excluded: &excluded)
         guard !found.isEmpty else { throw CommandFailure("the source folder \(folder) is empty", code: 2) }
         found.sort { $0.path.utf8.lexicographicallyPrecedes($1.path.utf8) }
         files = found.count
         try pack(found, folder: folder)
     }
 
-    private static func walk(_ folder: String, prefix: String, into found: inout [(path: String, mode: mode_t)], excluded: inout [String])
-        throws
-    {
+    private static func walk(
+        _ folder: String, prefix: String, _ ignored: IgnoredFiles, into found: inout [(path: String, mode: mode_t)],
+        excluded: inout [String]
+    ) throws {
         for name in try FileManager.default.contentsOfDirectory(atPath: folder + "/" + prefix).sorted() {
             let path = prefix.isEmpty ? name : prefix + "/" + name
-            guard let info = FileStatus(folder + "/" + path) else { continue }
+            guard let info = FileStatus(folder + "/" + path), !ignored.has(path) else { continue }
             switch info.kind {
             case .folder:
                 if hiddenFolders.contains(name) {
                     if secretFolders.contains(name) { excluded.append(path + "/") }
                     continue
                 }
-                try walk(folder, prefix: path, into: &found, excluded: &excluded)
+                try walk(folder, prefix: path, ignored, into: &found, excluded: &excluded)
             case .file:
                 if isCredentialFile(name), !isCertificates(folder + "/" + path, info.size) {
                     excluded.append(path)

@@ -1,6 +1,7 @@
 import CasemateDeploy
 import CasemateLinux
 import CasemateModel
+import Crypto
 import Foundation
 import Glibc
 
@@ -20,17 +21,47 @@ struct LocalGate {
         }
         self.python = python.hasPrefix("/") ? python : findProgram(python) ?? python
         program = installation.runtimes + "/python/casemate_gate/bootstrap.py"
-        let host = GateToolsInstaller(installation: installation)
+        let host = PythonTools.gate(installation)
         if (try? host.isInstalled) == true {
             tools = host.path
         } else {
-            let own = GateToolsInstaller(folder: try Self.cache(), installation: installation)
+            let own = PythonTools.gate(in: try Self.cache(), installation)
             if try !own.isInstalled {
                 Terminal.step("fetching the gate's tools (once, about 10 s)")
                 try own.install()
             }
             tools = own.path
         }
+    }
+
+    /// The host's uv; fetched into the caller's cache where this host has none.
+    static func uv() throws -> String {
+        let host = ToolsInstaller()
+        if host.isInstalled { return host.path }
+        let own = ToolsInstaller(folder: try cache())
+        if !own.isInstalled {
+            Terminal.step("fetching uv \(ToolsInstaller.version) (once)")
+            try own.install()
+        }
+        return own.path
+    }
+
+    /// Read from the archive of advisories once, and kept in the caller's cache.
+    /// - Returns: the file to name in requests.
+    func records(of archive: String) throws -> String {
+        struct Import: Encodable {
+            let operation = "import"
+            let path, output: String
+        }
+        guard let bytes = FileManager.default.contents(atPath: archive) else { throw CommandFailure("\(archive) can't be read", code: 2) }
+        let digest = SHA256.hash(data: bytes).prefix(12).map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
+        let kept = "\(try Self.cache())/advisories-\(digest).ndjson"
+        if !Files.exists(kept) {
+            Terminal.step("reading advisories")
+            let source = URL(fileURLWithPath: archive).standardizedFileURL.path
+            _ = try ask([UInt8](try JSONEncoder().encode(Import(path: source, output: kept))))
+        }
+        return kept
     }
 
     /// A folder of the caller's own.

@@ -24,8 +24,10 @@ struct LocalManifest {
             findings = manifest.warnings
             for function in manifest.functions {
                 findings += ManifestRisks.findings(in: function.spec, file: file, lines: function.lines)
+                // What lies in a repository is scanned where that is.
+                guard let source = function.source else { continue }
                 sources.append(
-                    Source(path: function.source, function: function.label.text, handler: function.spec.handler))
+                    Source(path: source, function: function.label.text, handler: function.spec.handler))
             }
         } catch {
             findings = error.diagnostics

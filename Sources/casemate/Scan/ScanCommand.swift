@@ -1,8 +1,6 @@
 import ArgumentParser
 import CasemateDeploy
-import CasemateLinux
 import CasemateModel
-import Crypto
 import Foundation
 
 struct ScanCommand: AsyncParsableCommand {
@@ -33,7 +31,7 @@ struct ScanCommand: AsyncParsableCommand {
         let gate = try LocalGate()
         let manifest = try LocalManifest(root: root)
         let request = ProjectRequest(
-            path: root, sources: manifest.sources, advisories: try advisories.map { try Self.records(of: $0, gate) })
+            path: root, sources: manifest.sources, advisories: try advisories.map { try gate.records(of: $0) })
         var found = try Self.findings(try gate.ask(try request.bytes))
         if history { found += try Self.findings(try gate.ask(try HistoryRequest(path: root).bytes)) }
         let all = (manifest.findings + found).sorted(by: Self.isGraver)
@@ -52,23 +50,6 @@ struct ScanCommand: AsyncParsableCommand {
     private static func isGraver(_ left: Diagnostic, _ right: Diagnostic) -> Bool {
         let (one, other) = (level(left), level(right))
         return one == other ? (left.file, left.line ?? 0) < (right.file, right.line ?? 0) : one > other
-    }
-
-    /// Read from the archive once, and kept in the caller's cache.
-    private static func records(of archive: String, _ gate: LocalGate) throws -> String {
-        struct Import: Encodable {
-            let operation = "import"
-            let path, output: String
-        }
-        guard let bytes = FileManager.default.contents(atPath: archive) else { throw CommandFailure("\(archive) can't be read", code: 2) }
-        let digest = SHA256.hash(data: bytes).prefix(12).map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
-        let kept = "\(try LocalGate.cache())/advisories-\(digest).ndjson"
-        if !Files.exists(kept) {
-            Terminal.step("reading advisories")
-            let source = URL(fileURLWithPath: archive).standardizedFileURL.path
-            _ = try gate.ask([UInt8](try JSONEncoder().encode(Import(path: source, output: kept))))
-        }
-        return kept
     }
 
     /// Apart from what awaits: together they end Swift 6.3.1's optimiser.

@@ -51,14 +51,15 @@ struct ManifestFaultsTests {
         Answer(function("https://u:pw@x/y"), "3: source is a URL; \(path)"),
         Answer(function("2026"), "3: source is read as a number, not as a text; write it in quotes: \"2026\""),
         Answer(function("[x]"), "3: source takes a text, not a list; write it as one word or in quotes"),
-        Answer(function("{git: {url: https://x/y, ref: \(hash)}}"), "3: source.git is not available yet; remove it"),
         Answer(
-            function("{git: {url: https//u:hunter2@x, ref: main}}"),
-            "3: source.git.url is no https:// or ssh:// URL; write it as https://git.example.com/plant/code",
-            "3: source.git.ref is no commit hash; write its 40 or 64 hexadecimal digits"),
+            function("{git: {url: https//u:hunter2@x, ref: -x}}"),
+            "3: source.git.url is no https:// or ssh:// URL of a repository; write it as https://git.example.com/plant/code.git, or ssh://git@git.example.com/plant/code.git",
+            "3: source.git.ref \"-x\" is no commit, branch or tag; write a commit's 40 or 64 hexadecimal digits; a branch is taken as it is when it is deployed"
+        ),
         Answer(
-            function("{git: {rev: x}}"), "3: unknown key \"rev\"; did you mean \"ref\"?", "3: source.git has no url; add url: https://…",
-            "3: source.git has no ref; add ref: with a commit's hash"),
+            function("{git: {rev: x}}"), "3: unknown key \"rev\"; did you mean \"ref\"?",
+            "3: source.git has no url; add url: https://git.example.com/plant/code.git",
+            "3: source.git has no ref; add ref: with a commit's whole id, or a branch"),
         Answer(
             function("{gti: x}"), "3: unknown key \"gti\"; did you mean \"git\"?", "3: source has no git; add a folder: source: ./hello"),
         Answer(function("x", "python311"), "4: unknown runtime \"python311\"; did you mean \"python3.11\"?"),

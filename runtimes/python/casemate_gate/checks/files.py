@@ -107,7 +107,7 @@ class Files:
                 file=place,
                 line=None,
                 what=f"this holds {why}: whoever has the bundle has them",
-                fix="leave it out of the source, and revoke what was in it if the bundle has left your machine",
+                fix="leave it out of the source (a line in .casemateignore does), and revoke what was in it if it has left your machine",
                 subject=place,
                 guarantee="SCW-11",
             )

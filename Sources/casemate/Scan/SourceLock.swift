@@ -1,0 +1,61 @@
+import ArgumentParser
+import CasemateDeploy
+import CasemateModel
+import Foundation
+
+/// Locks the packages of a source folder on this machine, with what builds lock with on a server.
+struct SourceLock {
+    struct Options: ParsableArguments {
+        @Option(help: "The package index, an https URL of PEP 503's simple API.") var indexURL = "https://pypi.org/simple"
+        @Option(help: "An archive of advisories, as casemate advisories import takes it; without one packages are held against none.")
+        var advisories: String?
+    }
+
+    private struct Request: Encodable {
+        let operation = "lock"
+        let source, uv, index: String
+        let python = "3.11"
+        let upgrade: [String]
+        let advisories: String?
+        let write: Bool
+    }
+
+    let folder: String
+    let options: Options
+    /// Names, or `*`.
+    let upgrade: [String]
+
+    /// - Throws: `CommandFailure` where nothing could be locked, or grave advisories stay.
+    func run(writing: Bool, _ output: OutputOptions) throws {
+        let gate = try LocalGate()
+        let request = Request(
+            source: URL(fileURLWithPath: folder).standardizedFileURL.path, uv: try LocalGate.uv(), index: options.indexURL,
+            upgrade: upgrade, advisories: try options.advisories.map { try gate.records(of: $0) }, write: writing)
+        Terminal.step("resolving packages")
+        let bytes = try gate.ask([UInt8](try JSONEncoder().encode(request)))
+        let result = try GateReply.lock(bytes)
+        if output.json {
+            let encoder = JSONEncoder()
+            encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+            Terminal.write([UInt8](try encoder.encode(result)) + [10])
+        } else {
+            show(result, isWritten: writing)
+        }
+        if result.left.contains(where: { $0.finding?.level.blocks == true }) { throw CommandFailure("") }
+    }
+
+    private func show(_ result: LockReport, isWritten: Bool) {
+        let isChanged = !result.packages.isEmpty || !result.lines.isEmpty
+        let done = isWritten ? Terminal.coloured("locked", .green) : "would lock"
+        Terminal.line(Terminal.visible("\(done) \(folder) in \(result.lock)\(isChanged ? "" : ", as it was")"))
+        for line in result.lines {
+            Terminal.line(Terminal.visible("  \(line.file):\(line.line): \(line.before) -> \(line.after)"))
+        }
+        PackageText.show(
+            ListChange(
+                from: result.packages.compactMap { package in package.before.map { "\(package.name) \($0)" } },
+                to: result.packages.compactMap { package in package.after.map { "\(package.name) \($0)" } }))
+        PackageText.show(fixed: result.fixed)
+        FindingText.show(result.left, of: nil)
+    }
+}
