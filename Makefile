@@ -9,7 +9,7 @@ TEST_PACKAGES := postgresql redis-server openssl util-linux python3-pytest-xdist
 JOURNEYS := CASEMATE_BIN=$(CURDIR)/.build/debug/casemate /usr/bin/python3 -m pytest -q -p no:cacheprovider
 SWIFT_CHECK := --explicit-target-dependency-import-check error
 
-.PHONY: help setup test-setup build debug demo test unit host runtime-tests recipes journeys check layers format lint fuzz up bench install clean
+.PHONY: help setup test-setup build debug demo test unit host runtime-tests recipes journeys check layers format lint gate fuzz up bench install clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -49,7 +49,7 @@ journeys: host ## the real server, over HTTP, as root
 	$(JOURNEYS) -n 3 --dist loadfile -m "not alone" Tests
 	$(JOURNEYS) -m alone Tests
 
-check: layers format lint ## layers, form and types of all sources, without a build
+check: layers format lint gate ## layers, form and types of all sources, and the gate over all of it, without a build
 
 layers: ## a target imports only targets above it
 	@python3 scripts/layers
@@ -60,6 +60,10 @@ format:
 lint: ## all Python: ruff, black, mypy --strict, bandit
 	@scripts/dev-tools
 	@scripts/lint
+
+gate: ## no secret in what is committed; every recipe passes what a deployment must
+	@scripts/dev-tools
+	@scripts/own-gate
 
 fuzz: ## the wire formats and the redactor under libFuzzer, 20 s each; Fuzz/run SECONDS for longer
 	@Fuzz/run 20
