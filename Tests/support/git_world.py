@@ -167,7 +167,9 @@ class GitWorld(PackageWorld):
         options = [part for name, value in settings.items() for part in ("-o", f"{name}={value}")]
         stream.settimeout(None)
         started = ["/usr/sbin/sshd", "-i", "-e", "-f", "/dev/null", *options]
-        with subprocess.Popen(started, stdin=stream.fileno(), stdout=stream.fileno(), stderr=subprocess.DEVNULL) as process:
+        with subprocess.Popen(
+            started, stdin=stream.fileno(), stdout=stream.fileno(), stderr=subprocess.DEVNULL
+        ) as process:
             process.wait()
 
 
