@@ -122,13 +122,15 @@ class GitWorld(PackageWorld):
             while asked := _request(reader):
                 head, body = asked
                 arrival.heads.append(head)
+                path = head.split(b" ", 2)[1].decode().partition("?")[0]
+                if path in self.answers:
+                    # It may not be whole: nothing comes after it.
+                    return secure.sendall(self.answers[path])
                 secure.sendall(self._answer(head, body))
 
     def _answer(self, head: bytes, body: bytes) -> bytes:
         method, target, *_ = head.split(b"\r\n", 1)[0].decode().split(" ")
         path, _, query = target.partition("?")
-        if path in self.answers:
-            return self.answers[path]
         wanted = b"Basic " + base64.b64encode(f"{USER}:{PASSWORD}".encode())
         if path.startswith("/private/") and _field(head, "authorization") != wanted.decode():
             return sized(b"who are you?", b'WWW-Authenticate: Basic realm="git"', status=b"401 Unauthorized")
