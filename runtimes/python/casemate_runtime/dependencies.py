@@ -31,7 +31,8 @@ class Dependencies(NamedTuple):
     first_uploads: dict[str, str] | None  # `None` where the lock is the one before
 
     def report(self) -> dict[str, Any]:
-        direct = [{"name": item.name, **item.place._asdict()} for item in self.needs.requirements]
+        asked = self.needs.asked or self.needs.requirements
+        direct = [{"name": item.name, **item.place._asdict()} for item in asked]
         built = list(self.lock.from_source)
         report = {
             "lock": self.lock.text(),

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 from casemate_runtime.faults import Fault
 
 FILE: Final = "requirements.txt"
-HOW_TO_LOCK: Final = "for a full lock deploy it under auto, and put here what `casemate deps show` prints"
+HOW_TO_LOCK: Final = "make a full lock of it: casemate deps lock PATH"
 _LARGEST: Final = 1024 * 1024
 _LONGEST_LINE: Final = 1000  # without hashes
 
@@ -25,6 +25,12 @@ _REQUIREMENT: Final = re.compile(
     rf"(?P<name>{_NAME})\s*(?P<extras>{_EXTRAS})?\s*(?P<versions>{_CLAUSES}|\(\s*{_CLAUSES}\s*\))?"
     r"\s*(?:;(?P<marker>(?!.*--)[A-Za-z0-9_.\s'\"<>=!~()+,*-]+))?"
 )
+# The same, in the parts of which somebody who changes the versions keeps the others.
+PARTS: Final = re.compile(
+    rf"(?P<head>{_NAME}(?:\s*{_EXTRAS})?)(?P<gap>\s*)(?P<versions>{_CLAUSES}|\(\s*{_CLAUSES}\s*\))?(?P<rest>.*)",
+    re.DOTALL,
+)
+CLAUSE: Final = re.compile(_CLAUSE)
 _HASH: Final = re.compile(r"--hash(?:=|\s+)([a-z0-9]+:[0-9A-Fa-f]+)(?=\s|$)")
 _PINNED: Final = re.compile(r"\(?\s*===?\s*(?P<version>[A-Za-z0-9._+!-]+)\s*,?\s*\)?")
 _INCLUDED: Final = re.compile(r"(?:-r|--requirement(?:\s|=))\s*(?P<file>\S.*)")
@@ -53,6 +59,12 @@ class Requirement(NamedTuple):
     version: str = ""  # where it is pinned
     extras: str = ""
     marker: str = ""
+
+    @property
+    def versions(self) -> str:
+        """The clauses, as they are written."""
+        parts = PARTS.match(self.text)
+        return (parts["versions"] or "").strip("() ") if parts else ""
 
 
 Include = Callable[[str, Place], list[Requirement]]

@@ -1,4 +1,4 @@
-"""Where a bundle says what it needs. The first of these files that exists is read, and no other."""
+"""Where a bundle says what it needs. A lock comes first, then the first of the other files that exists, and no other."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import NamedTuple
 
-from casemate_runtime import nested, pylock, pyproject, requirements
+from casemate_runtime import agreement, nested, pylock, pyproject, requirements
+from casemate_runtime.faults import Fault
 from casemate_runtime.requirements import HOW_TO_LOCK, Requirement, refused
 
 
@@ -15,12 +16,28 @@ class Needs(NamedTuple):
     requirements: list[Requirement]
     # All that will be installed, with hashes: nothing is resolved.
     is_lock: bool
+    # What the author has asked for, where that stands beside a lock of the whole.
+    asked: tuple[Requirement, ...] = ()
 
 
 def find(source: Path, strict: bool, from_source: Collection[str] = ()) -> Needs | None:
     """`from_source`: normalised names of packages that are built. Raises a `Fault` with file and line."""
     if (source / pylock.FILE).is_file():
-        return Needs(pylock.FILE, pylock.read((source / pylock.FILE).read_bytes(), from_source), True)
+        lock = pylock.read((source / pylock.FILE).read_bytes(), from_source)
+        try:
+            asked = written(source, strict=False)
+        except Fault:
+            # Other tools read more than we do, such as tables of their own. What is installed is the lock's.
+            asked = None
+        if asked is None:
+            return Needs(pylock.FILE, lock, True)
+        agreement.check(asked.requirements, lock)
+        return Needs(pylock.FILE, lock, True, tuple(asked.requirements))
+    return written(source, strict)
+
+
+def written(source: Path, strict: bool) -> Needs | None:
+    """What the author has written, whether or not there is a lock of it. Raises a `Fault` with file and line."""
     if (source / requirements.FILE).is_file():
         return Needs(requirements.FILE, nested.read_files(source, strict), strict)
     if (source / pyproject.FILE).is_file():

@@ -56,8 +56,9 @@ def test_the_first_file_that_exists_is_read(needs: Find) -> None:
     assert needs({}) is None
     assert names(needs(pyproject('[project]\nname = "x"\ndependencies = [\n "c",\n]'))) == [("c", "pyproject.toml", 4)]
     assert names(needs({"requirements.txt": "b"})) == [("b", "requirements.txt", 1)]
-    found = needs(pylock(package("a")))
+    found = needs({**pylock(package("a")), "requirements.txt": "a"})
     assert found and found.is_lock and names(found) == [("a", "pylock.toml", 3)]
+    assert [(item.name, *item.place) for item in found.asked] == [("a", "requirements.txt", 1)]
 
 
 # requirements.txt
@@ -128,7 +129,7 @@ def test_depth_and_count_of_nested_files_have_bounds(needs: Find) -> None:
 
 def test_strict_says_how_a_full_lock_is_made(needs: Find) -> None:
     for text in ("six", "six==1"):
-        assert "`casemate deps show`" in fault_of(needs, {"requirements.txt": text}, strict=True)[2]
+        assert "casemate deps lock" in fault_of(needs, {"requirements.txt": text}, strict=True)[2]
     found = needs({"requirements.txt": f"six==1 --hash=sha256:{A}"}, strict=True)
     assert found and found.is_lock
 
@@ -218,6 +219,39 @@ def test_a_package_that_is_built_has_its_source_distributions_hash(needs: Find) 
     assert found and found.requirements[0].hashes == (f"sha256:{A}",)
 
 
+@pytest.mark.parametrize(
+    "lines",
+    ["Foo.Bar", "foo-bar==1.0.0\nsix<2", "foo_bar[x] (>=0.9, <2)", "six~=1.0", "six!=2;python_version>'3'", "gone; os_name == 'nt'", "# six==7", ""],
+)  # fmt: skip
+def test_a_pylock_that_has_what_stands_beside_it_is_taken(needs: Find, lines: str) -> None:
+    found = needs({**pylock(package("foo-bar"), package("six")), "requirements.txt": lines}, strict=True)
+    assert found and found.is_lock and [item.name for item in found.requirements] == ["foo-bar", "six"]
+
+
+@pytest.mark.parametrize(
+    "files, place, said",
+    [
+        ({"requirements.txt": "six\n\nidna"}, ("requirements.txt", 3), "idna: pylock.toml does not have it"),
+        ({"requirements.txt": "six>=2 # why"}, ("requirements.txt", 1), "six>=2: pylock.toml has 1.0"),
+        ({"requirements.txt": "six\n-r a/b.txt", "a/b.txt": "\nsix==1.0.1"}, ("a/b.txt", 2), "six==1.0.1: pylock.toml has 1.0"),
+        (pyproject('[project]\ndependencies = [\n"six<1"]'), ("pyproject.toml", 3), "six<1: pylock.toml has 1.0"),
+    ],
+)  # fmt: skip
+def test_a_pylock_that_has_it_no_longer_is_refused_with_the_line(
+    needs: Find, files: dict[str, str], place: tuple[str, int], said: str
+) -> None:
+    file, line, message = fault_of(needs, {**pylock(package("six")), **files})
+    assert (file, line) == place and message == f"{said}; make it anew: casemate deps lock PATH"
+
+
+@pytest.mark.parametrize(
+    "files", [{"requirements.txt": "-e ."}, {"requirements.txt": "-r no.txt"}, pyproject("[project]\ndynamic = ['dependencies']")]
+)  # fmt: skip
+def test_beside_a_pylock_other_tools_files_may_stand(needs: Find, files: dict[str, str]) -> None:
+    found = needs({**pylock(package("six")), **files})
+    assert found and found.is_lock and found.asked == ()
+
+
 # pyproject.toml
 
 
@@ -276,5 +310,5 @@ def test_a_project_of_another_tool_that_needs_nothing_is_fine(needs: Find) -> No
 
 def test_strict_takes_no_project_without_a_lock(needs: Find) -> None:
     file, line, message = fault_of(needs, pyproject('[project]\ndependencies = [\n"six==1"]'), strict=True)
-    assert (file, line) == ("pyproject.toml", 3) and "`casemate deps show`" in message
+    assert (file, line) == ("pyproject.toml", 3) and "casemate deps lock" in message
     assert names(needs(pyproject("[project]\ndependencies = []"), strict=True)) == []
