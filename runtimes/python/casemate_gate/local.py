@@ -1,4 +1,4 @@
-"""Mode local: one request from standard input, on somebody's own machine and with their rights. Nothing is asked of any network."""
+"""Mode local: one request from standard input, on somebody's own machine and with their rights. Only `lock` asks a network."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import IO, Any, Final
 
 from casemate_gate.database import read_export
 from casemate_gate.history import history
+from casemate_gate.locks.operation import lock
 from casemate_gate.match import match
 from casemate_gate.problems import Problem, encoded, parse, text
 from casemate_gate.project import project, records
@@ -46,6 +47,8 @@ def main(source: IO[bytes], out: IO[bytes]) -> int:
             result = _match(request)
         elif operation == "import":
             result = _import(request)
+        elif operation == "lock":
+            result = lock(request, progress)
         else:
             raise Problem(f"there is no operation {operation[:40]}")
     except Problem as problem:

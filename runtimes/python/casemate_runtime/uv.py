@@ -14,16 +14,23 @@ from casemate_runtime.requirements import HOW_TO_LOCK
 
 _LONGEST_OUTPUT: Final = 16 * 1024
 _LONGEST_MESSAGE: Final = 300
+_UNRESOLVABLE: Final = "No solution found when resolving dependencies"
 
 
 class Tool(NamedTuple):
-    """Where things are in the sandbox."""
+    """Where things are: in the sandbox, if nothing else is said."""
 
     uv: Path = Path("/opt/tools/uv")
     python: str = "/usr/bin/python3.11"
     certificates: str = "/etc/ssl/certs/ca-certificates.crt"
-    # Options for uv that only a test needs.
+    # Further options for each command.
     options: tuple[str, ...] = ()
+    # Further variables for uv.
+    environment: tuple[tuple[str, str], ...] = ()
+
+
+class Unresolvable(Fault):
+    """No versions fit together; of any other fault nobody knows whether they do."""
 
 
 class Uv:
@@ -44,6 +51,21 @@ class Uv:
         self._run("compile", "--only-binary", ":all:", *options, str(source))
         return lock.read_text(encoding="utf-8")
 
+    def resolve(self, wanted: str, kept: str, bounds: str) -> str:
+        """Names with versions, each with a comment on what needs it, and no hashes. `kept`: as in `compile`. `bounds`: what
+        versions have to be, of packages that need not be wanted at all. Raises `Unresolvable` where nothing fits."""
+        source, lock = self._write("wanted.txt", wanted), self._write("lock.txt", kept)
+        options = ["--no-header", "--annotation-style", "line", "-o", str(lock), *self._bounded(bounds)]
+        self._run("compile", "--only-binary", ":all:", *options, str(source))
+        return lock.read_text(encoding="utf-8")
+
+    def pylock(self, wanted: str, bounds: str) -> bytes:
+        """A lock in the form of PEP 751, with the wheels that fit the target."""
+        source, lock = self._write("wanted.txt", wanted), self._write("pylock.toml", "")
+        options = ["--no-header", "--format", "pylock.toml", "-o", str(lock), *self._bounded(bounds)]
+        self._run("compile", "--only-binary", ":all:", *options, str(source))
+        return lock.read_bytes()
+
     def install(self, lock: str, target: Path, excluded: tuple[str, ...] = ()) -> None:
         """Fails where a package of the lock needs another that is neither in it nor excluded."""
         file = self._write("lock.txt", lock)
@@ -58,6 +80,9 @@ class Uv:
 
     def _excludes(self, names: tuple[str, ...]) -> list[str]:
         return ["--excludes", str(self._write("excluded.txt", "\n".join(names)))] if names else []
+
+    def _bounded(self, bounds: str) -> list[str]:
+        return ["--constraints", str(self._write("bounds.txt", bounds))] if bounds else []
 
     def _write(self, name: str, text: str) -> Path:
         file = self.scratch / name
@@ -79,6 +104,7 @@ class Uv:
             "UV_NO_CONFIG": "1",
             "UV_NO_PROGRESS": "1",
             "UV_PYTHON_DOWNLOADS": "never",
+            **dict(self.tool.environment),
         }
         line = [str(self.tool.uv), "pip", command, "--python", self.tool.python, *self.tool.options, *arguments]
         try:
@@ -102,7 +128,8 @@ class Uv:
         message = summary(output) or f"uv ended with status {status}"
         if "no trusted hash was provided" in message:
             message += f"; {HOW_TO_LOCK}"
-        return Fault("dependencies-failed", message, body=body)
+        kind = Unresolvable if _UNRESOLVABLE in output else Fault
+        return kind("dependencies-failed", message, body=body)
 
 
 def _tidy(target: Path) -> None:

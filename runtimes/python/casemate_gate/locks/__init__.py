@@ -1,0 +1,1 @@
+"""Locks and upgrades the packages of a source folder, on a developer's own machine."""
