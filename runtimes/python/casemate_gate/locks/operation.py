@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from casemate_runtime import pylock as locks
+from casemate_runtime import pyproject
 from casemate_runtime.faults import Fault
 from casemate_runtime.requirements import Requirement, normalised
 from casemate_runtime.sources import written
@@ -85,8 +86,7 @@ class _Job:
             known = ", ".join(first.resolution)
             raise Problem(f"{shown(', '.join(sorted(unknown)), 200)}: there is no such package here, only {known}")
         last, reasons = self._mended(resolver, first, kept)
-        changes = [Change(old.place, old, new) for old, new in zip(asked, last.lines) if old.text != new.text]
-        changes = list({change.place: change for change in changes}.values())  # a file may be included twice
+        changes = _changes(asked, last.lines)
         contents = self._written(changes) | {locks.FILE: self._lock(resolver, last)}
         # What nobody had locked is compared with what a deployment would have locked.
         past = before or (first.resolution if self._names else Resolution())
@@ -143,6 +143,16 @@ class _Job:
             for finding in after
         ]
         return {"fixed": [item.as_json() for item in before if key(item) not in staying], "left": left}
+
+
+def _changes(before: Iterable[Requirement], after: Iterable[Requirement]) -> list[Change]:
+    found: list[Change] = []
+    for old, new in zip(before, after):
+        change = Change(old.place, old, new)
+        # A file may be included twice. In a project an entry may stand twice in a line.
+        if old.text != new.text and (old.place.file == pyproject.FILE or change not in found):
+            found.append(change)
+    return found
 
 
 def _compared(before: Resolution, after: Resolution) -> list[dict[str, str | None]]:

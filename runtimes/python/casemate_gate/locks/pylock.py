@@ -38,7 +38,9 @@ def written(
 
 
 def _wheels(package: Mapping[str, Any], name: str, given: Requirement | None) -> Iterator[str]:
-    wheels = [wheel for wheel in package.get("wheels", []) if any(key in wheel.get("hashes", {}) for key in _ALGORITHMS)]
+    wheels = [
+        wheel for wheel in package.get("wheels", []) if any(key in wheel.get("hashes", {}) for key in _ALGORITHMS)
+    ]
     if not wheels:
         raise Fault("dependencies-failed", f"{name}: the index has no wheel of {package['version']} with a hash")
     if given:

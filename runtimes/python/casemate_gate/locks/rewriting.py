@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping
+from itertools import zip_longest
 from typing import Any, Final, NamedTuple
 
 from casemate_runtime import pyproject
@@ -40,40 +41,49 @@ def rewritten(content: bytes, file: str, changes: list[Change]) -> bytes:
 def _requirements(text: str, file: str, changes: list[Change]) -> str:
     raw = re.split(r"(\r\n|\r|\n)", text)
     lines, ends = raw[::2], [*raw[1::2], ""]
-    by_line = {change.place.line: change for change in changes}
-    for number, change in by_line.items():
-        if number is None:
+    for change in changes:
+        if change.place.line is None:
             raise _unchangeable(change)
-        first = last = number - 1
+        first = last = change.place.line - 1
         while lines[last].endswith("\\") and last + 1 < len(lines):
             last += 1
-        joined = " ".join(
-            line.removesuffix("\\").rstrip() if at < last else line
-            for at, line in enumerate(lines[: last + 1])
-            if at >= first
-        )
-        comment = _COMMENT.search(joined)
-        own, rest = (joined[: comment.start()], joined[comment.start() :]) if comment else (joined, "")
-        start = len(own) - len(own.lstrip("\ufeff \t"))
-        changed = own[:start] + respecified(_HASH.sub("", own[start:]), change.after.versions) + rest
         # The lines stay as many as they were until all are changed.
-        lines[first : last + 1] = [changed, *[""] * (last - first)]
-        ends[first : last + 1] = [ends[last], *[""] * (last - first)]
+        empty = [""] * (last - first)
+        lines[first : last + 1] = [_changed(_joined(lines[first : last + 1]), change), *empty]
+        ends[first : last + 1] = [ends[last], *empty]
     made = "".join(line + end for line, end in zip(lines, ends))
-    if not _says(made, text, file, by_line):
-        raise _unchangeable(changes[0])
+    if misread := _misread(made, text, file, {change.place.line: change for change in changes}):
+        raise _unchangeable(misread)
     return made
 
 
-def _says(made: str, text: str, file: str, changes: Mapping[int | None, Change]) -> bool:
-    """Whether the new text has the requirements of the old one, but for the changes."""
+def _joined(lines: list[str]) -> str:
+    """What backslashes put into one line."""
+    if len(lines) == 1:
+        return lines[0]
+    return " ".join([*(line.removesuffix("\\").strip(" \t") for line in lines[:-1]), lines[-1].lstrip(" \t")])
+
+
+def _changed(line: str, change: Change) -> str:
+    comment = _COMMENT.search(line)
+    own, rest = (line[: comment.start()], line[comment.start() :]) if comment else (line, "")
+    start = len(own) - len(own.lstrip("\ufeff \t"))
+    return own[:start] + respecified(_HASH.sub("", own[start:]), change.after.versions) + rest
+
+
+def _misread(made: str, text: str, file: str, changes: Mapping[int | None, Change]) -> Change | None:
+    """A change after which the new text has other requirements than those of the old one with the changes."""
+    before = read(text.encode(), False, file, lambda *_: [])
     try:
-        before = read(text.encode(), False, file, lambda *_: [])
         after = read(made.encode(), False, file, lambda *_: [])
     except Fault:
-        return False
-    wanted = [changes[item.place.line].after if item.place.line in changes else item for item in before]
-    return [_meaning(item) for item in after] == [_meaning(item) for item in wanted]
+        after = []
+    for old, new in zip_longest(before, after):
+        change = changes.get(old.place.line) if old else None
+        wanted = change.after if change else old
+        if wanted is None or new is None or _meaning(new) != _meaning(wanted):
+            return change or next(iter(changes.values()))
+    return None
 
 
 def _meaning(item: Requirement) -> tuple[object, ...]:
