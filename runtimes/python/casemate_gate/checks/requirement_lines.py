@@ -6,6 +6,9 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
+from casemate_runtime.pylock import FILE as LOCK
+from casemate_runtime.requirements import FILE as TOP
+
 from casemate_gate.checks.dependencies import imitated
 from casemate_gate.findings import Finding, Severity
 from casemate_gate.match import CHECK, Advisories
@@ -20,10 +23,12 @@ class RequirementLines:
     name = "dependencies"
 
     def examine(self, subject: Subject) -> Iterable[Finding]:
+        locks = {file.name for file in subject.files if file.name.rpartition("/")[2] == LOCK}
         for file, line in _lines(subject):
-            if line.version is None:
+            is_locked = f"{file.name.removesuffix(TOP)}{LOCK}" in locks
+            if line.version is None and not is_locked:
                 what = f"{line.written} is in no one version, so that another one may be installed next time"
-                fix = f"pin it: {line.written}==…"
+                fix = f"pin it: {line.written}==…, or make a lock of all: casemate deps lock PATH"
                 yield _finding("unpinned", Severity.MEDIUM, file, line, what, fix, "COG-18")
             if original := imitated(line.name):
                 what = f"{line.written} looks like {original}, and is another package"

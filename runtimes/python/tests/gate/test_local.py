@@ -183,3 +183,13 @@ def test_unpinned_lines_are_named_each(tmp_path: Path) -> None:
         ("unpinned", 4),
         ("unpinned", 7),
     ]
+
+
+def test_what_a_lock_beside_it_pins_is_not_unpinned(tmp_path: Path) -> None:
+    from casemate_gate.subject import Subject
+
+    for name in ("requirements.txt", "pylock.toml", "fn/requirements.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("d\n" if name.endswith(".txt") else "")
+    findings = list(RequirementLines().examine(Subject(tmp_path, is_project=True)))
+    assert [(item.rule, item.file) for item in findings] == [("unpinned", "fn/requirements.txt")]
