@@ -45,13 +45,14 @@ public enum GateReply {
         struct Line: Decodable { var result: Result }
         struct Result: Decodable {
             var lock: String
+            var total: Int
             var packages: [LockReport.Package]
             var lines: [LockReport.Line]
             var fixed, left: [Finding]
         }
         let result = try decode(Line.self, bytes).result
         return LockReport(
-            lock: result.lock, packages: result.packages, lines: result.lines, fixed: result.fixed.map(\.diagnostic),
+            lock: result.lock, total: result.total, packages: result.packages, lines: result.lines, fixed: result.fixed.map(\.diagnostic),
             left: result.left.map(\.diagnostic))
     }
 
@@ -108,6 +109,8 @@ public struct LockReport: Encodable, Sendable {
 
     /// The lock's file.
     public var lock: String
+    /// How many packages it has.
+    public var total: Int
     public var packages: [Package]
     public var lines: [Line]
     /// Advisories that end, and those that stay.

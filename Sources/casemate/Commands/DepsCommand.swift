@@ -66,8 +66,11 @@ struct DepsCommand: AsyncParsableCommand {
         func run() async throws {
             var isFolder: ObjCBool = false
             if FileManager.default.fileExists(atPath: target, isDirectory: &isFolder), isFolder.boolValue {
-                return try SourceLock(folder: target, options: folder, upgrade: packages.isEmpty ? ["*"] : packages).run(
-                    writing: !dryRun, output)
+                for path in try SourceLock.folders(target) {
+                    try SourceLock(folder: path, options: folder, upgrade: packages.isEmpty ? ["*"] : packages).run(
+                        writing: !dryRun, output)
+                }
+                return
             }
             guard let function = FunctionName(target) else {
                 throw CommandFailure("\(target) is neither NAMESPACE/FUNCTION nor a folder", code: 2)

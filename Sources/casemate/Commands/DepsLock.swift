@@ -8,10 +8,14 @@ struct DepsLock: AsyncParsableCommand {
             dependencies: {policy: strict} takes as it is. What a lock that is there already has stays as far as it fits; casemate deps upgrade \
             takes what is newer.
             """)
-    @Argument(help: "A function's source folder.") var path = "."
+    @Argument(help: "A function's source folder, or a folder with a casemate.yaml.") var path = "."
     @Flag(help: "Only show what would change.") var dryRun = false
     @OptionGroup var folder: SourceLock.Options
     @OptionGroup var output: OutputOptions
 
-    func run() async throws { try SourceLock(folder: path, options: folder, upgrade: []).run(writing: !dryRun, output) }
+    func run() async throws {
+        for path in try SourceLock.folders(path) {
+            try SourceLock(folder: path, options: folder, upgrade: []).run(writing: !dryRun, output)
+        }
+    }
 }

@@ -73,6 +73,14 @@ struct LocalGate {
         return folder
     }
 
+    /// How this machine reaches an index is its own affair; nothing else of the caller's decides what the tools do.
+    private static var environment: [String: String] {
+        let own = ["PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "HOME": NSHomeDirectory()]
+        let passed = ["HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE"]
+        let given = ProcessInfo.processInfo.environment.filter { passed.contains($0.key) || passed.contains($0.key.uppercased()) }
+        return own.merging(given) { own, _ in own }
+    }
+
     /// - Parameter request: JSON with its `operation`.
     /// - Returns: the result's bytes.
     /// - Throws: `CommandFailure` with what the tools say is wrong.
@@ -80,7 +88,7 @@ struct LocalGate {
         let process = Process()
         process.executableURL = URL(fileURLWithPath: python)
         process.arguments = ["-I", "-S", program, "local", tools]
-        process.environment = ["PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "HOME": NSHomeDirectory()]
+        process.environment = Self.environment
         let (input, output) = (Pipe(), Pipe())
         (process.standardInput, process.standardOutput) = (input, output)
         do { try process.run() } catch { throw CommandFailure("\(python) can't be started", code: 2) }

@@ -25,6 +25,21 @@ struct SourceLock {
     /// Names, or `*`.
     let upgrade: [String]
 
+    /// The folders that PATH stands for: itself, or those of the manifest's functions in it.
+    /// - Throws: `CommandFailure` for what is no folder, and for a manifest that is none.
+    static func folders(_ path: String) throws -> [String] {
+        var isFolder: ObjCBool = false
+        guard FileManager.default.fileExists(atPath: path, isDirectory: &isFolder), isFolder.boolValue else {
+            throw CommandFailure("\(path) is no folder", code: 2)
+        }
+        let manifest = try LocalManifest(root: path)
+        if let fault = manifest.findings.first(where: { $0.severity == .error && $0.finding == nil }) {
+            throw CommandFailure("\(fault)", code: 2)
+        }
+        guard !manifest.sources.isEmpty else { return [path] }
+        return Array(Set(manifest.sources.map { (path as NSString).appendingPathComponent($0.path) })).sorted()
+    }
+
     /// - Throws: `CommandFailure` where nothing could be locked, or grave advisories stay.
     func run(writing: Bool, _ output: OutputOptions) throws {
         let gate = try LocalGate()
@@ -47,7 +62,8 @@ struct SourceLock {
     private func show(_ result: LockReport, isWritten: Bool) {
         let isChanged = !result.packages.isEmpty || !result.lines.isEmpty
         let done = isWritten ? Terminal.coloured("locked", .green) : "would lock"
-        Terminal.line(Terminal.visible("\(done) \(folder) in \(result.lock)\(isChanged ? "" : ", as it was")"))
+        let count = "\(result.total) package\(result.total == 1 ? "" : "s")"
+        Terminal.line("\(done) \(Terminal.visible("\(folder)/\(result.lock)")): \(count)\(isChanged ? "" : ", as it was")")
         for line in result.lines {
             Terminal.line(Terminal.visible("  \(line.file):\(line.line): \(line.before) -> \(line.after)"))
         }
