@@ -93,7 +93,7 @@ def test_KYM_8_what_the_gate_refuses_one_command_mends(gate: Server, recipe: Pat
     assert contents(recipe) == before
     told = result("upgrade", source, "--advisories", advisories)
     assert {**told, "milliseconds": 0} == {**only_told, "milliseconds": 0}
-    assert told["left"] == [] and {item["rule"] for item in told["fixed"]} == {
+    assert told["left"] == [] and {item["finding"]["rule"] for item in told["fixed"]} == {
         item["finding"]["rule"] for item in found(outcome)
     }
     assert {item["line"]: item["after"] for item in told["lines"]} == {
@@ -137,7 +137,7 @@ def test_COG_18_a_lock_that_no_longer_has_what_is_asked_for_is_refused_with_the_
     outcome = deployed()
     assert outcome.code == 1 and outcome.first["status"] == "failed", outcome.said
     (told,) = outcome.first["diagnostics"]
-    assert (told["file"], told["line"]) == ("requirements.txt", 3) and "casemate deps lock PATH" in told["what"], told
+    assert (told["file"], told["line"]) == ("requirements.txt", 3) and "casemate deps lock PATH" in told["fix"], told
     assert [item["name"] for item in result("lock", source)["packages"]] == ["sqlparse"]
     let_pass(deployed())
 

@@ -114,9 +114,7 @@ struct DepsCommand: AsyncParsableCommand {
 enum PackageText {
     static func show(fixed findings: [Diagnostic]) {
         for finding in findings {
-            Terminal.line(
-                "  \(Terminal.coloured("fixes", .green)) \(Terminal.visible(finding.finding?.rule ?? "")): \(Terminal.visible(finding.what))"
-            )
+            Terminal.line("  \(Terminal.coloured("fixes", .green)) \(Terminal.visible(finding.what))")
         }
     }
 

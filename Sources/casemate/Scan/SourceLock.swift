@@ -37,7 +37,8 @@ struct SourceLock {
             throw CommandFailure("\(fault)", code: 2)
         }
         guard !manifest.sources.isEmpty else { return [path] }
-        return Array(Set(manifest.sources.map { (path as NSString).appendingPathComponent($0.path) })).sorted()
+        let root = URL(fileURLWithPath: path, isDirectory: true)
+        return Array(Set(manifest.sources.map { root.appendingPathComponent($0.path).standardizedFileURL.path })).sorted()
     }
 
     /// - Throws: `CommandFailure` where nothing could be locked, or grave advisories stay.
@@ -61,7 +62,8 @@ struct SourceLock {
 
     private func show(_ result: LockReport, isWritten: Bool) {
         let isChanged = !result.packages.isEmpty || !result.lines.isEmpty
-        let done = isWritten ? Terminal.coloured("locked", .green) : "would lock"
+        let verb = upgrade.isEmpty ? "lock" : "upgrade"
+        let done = isWritten ? Terminal.coloured(verb == "lock" ? "locked" : "upgraded", .green) : "would \(verb)"
         let count = "\(result.total) package\(result.total == 1 ? "" : "s")"
         Terminal.line("\(done) \(Terminal.visible("\(folder)/\(result.lock)")): \(count)\(isChanged ? "" : ", as it was")")
         for line in result.lines {

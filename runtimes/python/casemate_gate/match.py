@@ -119,7 +119,7 @@ class Advisories:
             fix = f"upgrade to {fixed} or later: casemate deps upgrade"
         else:
             fix = f"there is no fixed version yet: do without {name}, or waive this with the reason why it does no harm"
-        needed = f", which {' and '.join(users[:3])} needs," if users and not component.get("direct") else ""
+        needed = f", which {' and '.join(users[:3])} needs" if users and not component.get("direct") else ""
         aliases = f" ({', '.join(others)})" if others else ""
         what = f"{name} {version}{needed}: {first.id}{aliases}"
         if first.score is None and not malicious:
