@@ -10,6 +10,7 @@ import Synchronization
 ///
 /// Each stage takes what the stage before it made. Until Activate the old revision serves; whatever fails before leaves it so.
 public final class DeployPipeline: Sendable {
+    private let opener: StoredSecrets
     private let plan: Plan
     private let fetch: Fetch
     private let build: Build
@@ -34,8 +35,9 @@ public final class DeployPipeline: Sendable {
         policies: NamespacePolicies, logger: Logger,
         changed: @Sendable @escaping (_ id: FunctionId, _ loadInMilliseconds: Int?) async throws -> Void
     ) {
-        plan = Plan(records: records, artifacts: artifacts, sources: sources)
         let opener = StoredSecrets(vault: vault, sources: sources, audit: audit, records: records)
+        plan = Plan(records: records, artifacts: artifacts, sources: sources, opener: opener)
+        self.opener = opener
         fetch = Fetch(
             artifacts: artifacts,
             repository: RepositoryFetch(network: network, artifacts: artifacts, opener: opener, records: records, policies: policies))
@@ -50,7 +52,7 @@ public final class DeployPipeline: Sendable {
                     policies: policies),
             ],
             loading: HandlerLoadsCheck(records: records, opener: opener, network: network, policies: policies))
-        sign = Sign(records: records, signer: signer, vault: vault)
+        sign = Sign(records: records, signer: signer, opener: opener)
         publish = Publish(records: records)
         activate = Activate(records: records, changed: changed)
         self.records = records
@@ -87,7 +89,7 @@ public final class DeployPipeline: Sendable {
             throw Problem(.notFound, "\(function.name) has not been deployed yet")
         }
         guard active.lock != nil else { throw Problem(.invalidRequest, "\(function.name) has no packages") }
-        var spec = try CanonicalSpec.decode(active.specBytes)
+        var spec = try await opener.open(try CanonicalSpec.decode(active.specBytes), of: function)
         let policy = spec.dependencyPolicy.flatMap { DependencyPolicy(rawValue: $0) } ?? .auto
         (spec.grantedEgress, spec.dependencyPolicy) = (nil, nil)
         let label = function.name.function

@@ -38,6 +38,7 @@ public struct PlannedFunction: Sendable {
         self.manifest = manifest
         namespace = permitted.namespace
         name = permitted.name
+        activeSpec = permitted.activeSpec
         existing = permitted.existing
         self.active = active
         sourceDigest = source.digest
@@ -71,12 +72,11 @@ public struct PlannedFunction: Sendable {
         ListChange(from: (activeSpec?.injected ?? []).map(\.description), to: (manifest.spec.injected ?? []).map(\.description))
     }
 
-    private var activeSpec: FunctionSpec? { active.flatMap { try? CanonicalSpec.decode($0.specBytes) } }
+    private let activeSpec: FunctionSpec?
 
     /// Whether the active revision was made from exactly this source and manifest.
     public var isUnchanged: Bool {
-        guard upgrades.isEmpty, !hasLostWaiver, let active, active.sourceDigest == sourceDigest,
-            let spec = try? CanonicalSpec.decode(active.specBytes)
+        guard upgrades.isEmpty, !hasLostWaiver, let active, active.sourceDigest == sourceDigest, let spec = activeSpec
         else { return false }
         var wanted = manifest.spec
         // A recognised signature was written into the spec by the deploy.
@@ -93,6 +93,8 @@ struct PermittedFunction: Sendable {
     /// Nil for a function that does not exist yet.
     let existing: Function?
     let active: Revision?
+    /// What the active revision was made from, opened.
+    fileprivate let activeSpec: FunctionSpec?
     let manifestFile: String
     fileprivate let granted: [AllowedHost]
     fileprivate let policy: NamespacePolicy
@@ -105,6 +107,7 @@ struct Plan {
     let records: Records
     let artifacts: ArtifactStore
     let sources: SecretSources
+    let opener: StoredSecrets
 
     func callAsFunction(_ permitted: PermittedFunction, from source: FetchedSource, request: DeployRequest) -> PlannedFunction {
         PlannedFunction(permitted, source, upgrades: request.upgrades)
@@ -142,8 +145,14 @@ struct Plan {
                 fix: "set it: casemate secret set \(name) \(secret)")
         }
         return PermittedFunction(
-            manifest: function, namespace: namespace, name: name, existing: existing, active: active, manifestFile: request.manifestFile,
+            manifest: function, namespace: namespace, name: name, existing: existing, active: active,
+            activeSpec: try await activeSpec(of: existing, active), manifestFile: request.manifestFile,
             granted: granted, policy: policy, waivers: waivers, warnings: missing)
+    }
+
+    private func activeSpec(of function: Function?, _ active: Revision?) async throws -> FunctionSpec? {
+        guard let function, let active, let spec = try? CanonicalSpec.decode(active.specBytes) else { return nil }
+        return try await opener.open(spec, of: function)
     }
 
     /// - Throws: `.forbidden` for a value that the namespace's functions may not have, `.unavailable` for a place that the server does not

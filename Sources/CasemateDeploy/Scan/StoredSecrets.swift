@@ -15,13 +15,24 @@ struct StoredSecrets {
         guard !sealed.isEmpty else { return [] }
         let names = AuditEvent.listed("secrets", sealed.map { "\($0.name)@\($0.version)" })
         try await record(AuditEvent(.secretUsed, function.auditScope, names.merging(["for": purpose]) { $1 }))
-        do { return try await vault.open(function.wrappedDataKey, of: function.id).open(sealed) } catch {
-            // The key may have been rotated since the row was read.
+        return try await key(of: function).open(sealed)
+    }
+
+    /// A spec with its plain values, as they were before it was stored.
+    /// - Throws: `VaultError`.
+    func open(_ spec: FunctionSpec, of function: Function) async throws -> FunctionSpec {
+        guard spec.sealedEnvironment != nil else { return spec }
+        return try await key(of: function).opening(spec)
+    }
+
+    func key(of function: Function) async throws -> DataKey {
+        do { return try await vault.open(function.wrappedDataKey, of: function.id) } catch {
+            // It may have been rotated since the row was read.
             guard let newer = try await records.read({ try $0.function(function.id) })?.wrappedDataKey, newer != function.wrappedDataKey
             else {
                 throw error
             }
-            return try await vault.open(newer, of: function.id).open(sealed)
+            return try await vault.open(newer, of: function.id)
         }
     }
 

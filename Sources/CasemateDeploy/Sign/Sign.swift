@@ -26,7 +26,7 @@ public struct SignedRevision: Sendable {
 struct Sign {
     let records: Records
     let signer: RevisionSigner
-    let vault: Vault
+    let opener: StoredSecrets
 
     func callAsFunction(_ scanned: ScannedBundle, by subject: String) async throws -> SignedRevision {
         let planned = scanned.bundle.planned
@@ -40,13 +40,18 @@ struct Sign {
         let id = existing?.id ?? FunctionId()
         let now = Timestamp.now
         var fresh: Function?
-        if existing == nil {
+        let key: DataKey
+        if let existing {
+            key = try await opener.key(of: existing)
+        } else {
+            let made = try await opener.vault.newDataKey(for: id)
+            key = made.key
             fresh = Function(
-                id: id, namespaceId: planned.namespace.id, name: name, activeRevision: nil,
-                wrappedDataKey: try await vault.newDataKey(for: id).wrapped, created: now, updated: now)
+                id: id, namespaceId: planned.namespace.id, name: name, activeRevision: nil, wrappedDataKey: made.wrapped, created: now,
+                updated: now)
         }
         let number = try await records.read { try $0.nextRevisionNumber(of: id) }
-        let spec = try CanonicalSpec.encode(scanned.spec)
+        let spec = try CanonicalSpec.encode(try key.sealing(scanned.spec))
         let digest = scanned.bundle.digest.hex
         let revision = Revision(
             id: RevisionId(), functionId: id, number: number, bundleDigest: digest, sourceDigest: planned.sourceDigest, specBytes: spec,

@@ -64,7 +64,8 @@ package final class Deployed: Sendable {
     /// Whether the active revision lists `caller` among its callers.
     package func mayBeCalled(by caller: FunctionName) -> Bool { spec?.callers?.contains(caller) ?? false }
 
-    var hasSecrets: Bool { !secrets.isEmpty || !formerSecrets.isEmpty }
+    /// Whether anything of it is sealed with its data key.
+    var hasSecrets: Bool { !secrets.isEmpty || !formerSecrets.isEmpty || spec?.sealedEnvironment != nil }
 
     fileprivate func inGeneration(
         _ generation: UInt64, wrappedDataKey: WrappedKey? = nil, formerSecrets: [SealedSecret]? = nil

@@ -184,7 +184,7 @@ extension FunctionInstances {
         fields.add(.function, function.name.description)
         fields.add(.revision, "\(revision.number)")
         fields.add(.memoryInMiB, "\(spec.limits.memoryInBytes >> 20)")
-        for (name, value) in spec.environment { fields.add(.environment, name: name.text, value: Array(value.utf8)) }
+        for (name, value) in environment { fields.add(.environment, name: name.text, value: Array(value.utf8)) }
         if let concurrency = spec.limits.concurrency, concurrency > 1 { fields.add(.concurrency, "\(concurrency)") }
         if let injections { fields.add(.authority, injections.certificate) }
         if isIsolated { fields.add(.isolation, "call") } else { addSecrets(to: &fields) }

@@ -12,6 +12,7 @@ final class FunctionInstances {
     let revision: Revision
     let spec: FunctionSpec
     let search: SecretSearch
+    let environment: [VariableName: String]
     /// For calls without a token.
     let callRedactor: CallRedactor
     let bundle: BundleDigest
@@ -48,6 +49,7 @@ final class FunctionInstances {
         self.pool = pool
         values = opened.values
         search = opened.search
+        environment = opened.environment
         let all = values.current
         // Only what the revision declares is handed to it; all that is stored is redacted.
         secrets = all.filter { routed.spec.secrets.contains($0.name) && routed.spec.isHandedOver($0.name) }

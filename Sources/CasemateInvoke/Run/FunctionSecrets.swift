@@ -67,9 +67,13 @@ struct ReplacedSecret: Sendable {
 struct OpenedFunction: Sendable {
     let values: FunctionSecrets
     let search: SecretSearch
+    /// Plain values.
+    let environment: [VariableName: String]
 
+    /// - Parameter spec: opened.
     init(_ values: FunctionSecrets, _ spec: FunctionSpec) {
         self.values = values
+        environment = spec.environment
         search = SecretSearch(values, of: spec)
     }
 }
@@ -95,7 +99,7 @@ struct SecretOpener: Sendable {
         }
         do throws(VaultError) {
             guard let key = try keyNow(function) else { return nil }
-            return OpenedFunction(try Self.open(function, key, external: [], earlier), routed.spec)
+            return OpenedFunction(try Self.open(function, key, external: [], earlier), try key.opening(routed.spec))
         } catch {
             throw SecretsUnavailable(error)
         }
@@ -108,7 +112,8 @@ struct SecretOpener: Sendable {
             return OpenedFunction(FunctionSecrets(stored: [], external: external, former: [], earlier: earlier), routed.spec)
         }
         do throws(VaultError) {
-            return OpenedFunction(try Self.open(function, try await key(function), external: external, earlier), routed.spec)
+            let key = try await key(function)
+            return OpenedFunction(try Self.open(function, key, external: external, earlier), try key.opening(routed.spec))
         } catch {
             throw SecretsUnavailable(error)
         }
@@ -116,7 +121,11 @@ struct SecretOpener: Sendable {
 
     /// What is kept elsewhere, asked for anew; nil where it is the same.
     func reopen(_ routed: Routing, _ known: FunctionSecrets) async throws(SecretsUnavailable) -> OpenedFunction? {
-        known.replacing(try await resolve(routed.function)).map { OpenedFunction($0, routed.spec) }
+        guard let values = known.replacing(try await resolve(routed.function)) else { return nil }
+        guard routed.spec.sealedEnvironment != nil else { return OpenedFunction(values, routed.spec) }
+        do throws(VaultError) { return OpenedFunction(values, try await key(routed.function).opening(routed.spec)) } catch {
+            throw SecretsUnavailable(error)
+        }
     }
 
     /// The values that are kept elsewhere, as they are now.

@@ -8,7 +8,10 @@ public struct FunctionSpec: Hashable, Sendable, Codable {
     public var handler: String
     public var signature: Signature?
     public var access: Access
+    /// Empty where it is sealed.
     public var environment: [VariableName: String]
+    /// `environment` as it is stored: sealed with the function's data key, in Base64; nil where there is none.
+    public var sealedEnvironment: String?
     /// Names of the secrets the function gets.
     public var secrets: [VariableName]
     public var limits: Limits

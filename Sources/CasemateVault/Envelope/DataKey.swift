@@ -1,5 +1,6 @@
 import CasemateModel
 import Crypto
+import Foundation
 
 /// The key of one function's secrets, opened. It lives for the time of a piece of work, and never leaves memory but wrapped.
 public final class DataKey: Sendable, CustomStringConvertible, CustomReflectable {
@@ -20,6 +21,33 @@ public final class DataKey: Sendable, CustomStringConvertible, CustomReflectable
         guard let combined = box?.combined else { throw .broken }
         return Array(combined)
     }
+
+    /// Seals a spec's plain values, which are no secrets but nobody's business in a stolen disk either (guarantee SCW-5).
+    public func sealing(_ spec: FunctionSpec) throws(VaultError) -> FunctionSpec {
+        guard !spec.environment.isEmpty else { return spec }
+        guard let plain = try? JSONEncoder().encode(spec.environment),
+            let box = try? AES.GCM.seal(plain, using: key, authenticating: environmentContext).combined
+        else { throw .broken }
+        var sealed = spec
+        sealed.environment = [:]
+        sealed.sealedEnvironment = box.base64EncodedString()
+        return sealed
+    }
+
+    /// - Throws: `.tampered` when they are not what was sealed for this function.
+    public func opening(_ spec: FunctionSpec) throws(VaultError) -> FunctionSpec {
+        guard let sealed = spec.sealedEnvironment else { return spec }
+        guard let bytes = Data(base64Encoded: sealed), let box = try? AES.GCM.SealedBox(combined: bytes),
+            let plain = try? AES.GCM.open(box, using: key, authenticating: environmentContext),
+            let environment = try? JSONDecoder().decode([VariableName: String].self, from: plain)
+        else { throw .tampered }
+        var opened = spec
+        opened.environment = environment
+        opened.sealedEnvironment = nil
+        return opened
+    }
+
+    private var environmentContext: [UInt8] { Array("casemate/environment/1\0\(function)".utf8) }
 
     /// - Throws: `.tampered` when a row is not what was sealed; then none is opened.
     public func open(_ sealed: [SealedSecret]) throws(VaultError) -> [OpenedSecret] {
