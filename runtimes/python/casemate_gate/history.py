@@ -14,17 +14,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any, Final
 
-from casemate_gate.checks.check import incomplete
-from casemate_gate.checks.secrets import Secrets
+from casemate_gate.contents import LARGEST, MOST_CONTENTS, Content, search
 from casemate_gate.findings import Finding
-from casemate_gate.nested import Member
 from casemate_gate.problems import Problem, text
 from casemate_gate.runner import Progress, run
-from casemate_gate.subject import File, Settings, Subject, Unreadable, display
+from casemate_gate.subject import Settings, Subject, Unreadable, display
 
-_LARGEST: Final = 4 << 20
-_MOST_BYTES: Final = 2 << 30
-_MOST_BLOBS: Final = 500_000
 _SECONDS: Final = 600.0
 _GIT: Final = (
     "git", "--no-pager", "--no-replace-objects", "-c", "core.fsmonitor=false", "-c", "protocol.allow=never",
@@ -39,28 +34,7 @@ class History:
         self._root = root
 
     def examine(self, subject: Subject) -> Iterable[Finding]:
-        search = Secrets()
-        blobs = self._blobs()
-        read = 0
-        for commit, name, content in self._contents(blobs):
-            if content is None:
-                yield incomplete(
-                    self.name, Unreadable(name, f"in commit {commit[:12]} it has more than {_LARGEST} bytes")
-                )
-                continue
-            read += len(content)
-            if read > _MOST_BYTES:
-                yield incomplete(self.name, Unreadable(".", "the history has too many bytes to be searched"))
-                return
-            file = File(name, name, len(content), name.startswith(subject.vendored))
-            for finding, _ in search.within(Member(name, content), file):
-                yield replace(
-                    finding,
-                    check=self.name,
-                    what=f"{finding.what}, since commit {commit[:12]}",
-                    fix="revoke it: removing it from the files leaves it in the history",
-                    subject=f"{commit} {finding.subject}",
-                )
+        return search(self.name, self._contents(self._blobs()), subject.vendored)
 
     def _blobs(self) -> dict[str, tuple[str, str]]:
         """Each content that ever was, with the first commit and name that it had."""
@@ -94,28 +68,28 @@ class History:
                     commit = part[1:65].strip()
                 elif part.startswith(":"):
                     kind = part
-                if len(found) > _MOST_BLOBS:
-                    raise Unreadable(".", f"the history has more than {_MOST_BLOBS} contents")
+                if len(found) > MOST_CONTENTS:
+                    raise Unreadable(".", f"the history has more than {MOST_CONTENTS} contents")
         if process.returncode:
             raise Unreadable(".", "git can't read the history")
         return found
 
-    def _contents(self, blobs: Mapping[str, tuple[str, str]]) -> Iterator[tuple[str, str, bytes | None]]:
+    def _contents(self, blobs: Mapping[str, tuple[str, str]]) -> Iterator[Content]:
         with self._started("cat-file", "--batch-command", "--buffer") as process:
             assert process.stdin is not None and process.stdout is not None  # nosec B101  # pipes were asked for
             for blob, (commit, name) in blobs.items():
                 process.stdin.write(f"info {blob}\nflush\n".encode())
                 process.stdin.flush()
                 size = process.stdout.readline().split()[-1]
-                if not size.isdigit() or int(size) > _LARGEST:
-                    yield commit, name, None
+                if not size.isdigit() or int(size) > LARGEST:
+                    yield Content(commit, name, None)
                     continue
                 process.stdin.write(f"contents {blob}\nflush\n".encode())
                 process.stdin.flush()
                 process.stdout.readline()
                 content = process.stdout.read(int(size))
                 process.stdout.read(1)
-                yield commit, name, content
+                yield Content(commit, name, content)
             process.stdin.close()
 
     def _started(self, *arguments: str) -> subprocess.Popen[bytes]:
