@@ -21,6 +21,7 @@ BUILD: Final = 0x03
 CHECK: Final = 0x04
 SCAN: Final = 0x05
 INVOKE_ISOLATED: Final = 0x06
+FETCH: Final = 0x07
 WARM: Final = 0x81
 SPECIALISED: Final = 0x82
 REPLY: Final = 0x83
@@ -29,6 +30,7 @@ SCANNED: Final = 0x85
 PRINTED: Final = 0x86
 READY: Final = 0x87
 PROGRESS: Final = 0x88
+FETCHED: Final = 0x89
 
 # What the server sends is checked too, so that a fault there ends one sandbox and not its memory.
 # A hundred secrets of 64 KiB fit.
