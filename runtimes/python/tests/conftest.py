@@ -8,6 +8,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from fetch_fixtures import https, place, sshd, tls  # noqa: F401
 from support import Instance, Starter
 
 
