@@ -5,7 +5,7 @@ PREFIX ?= /usr/local
 PACKAGES := crun mmdebstrap libsqlite3-dev libssl-dev zlib1g-dev libarchive-dev libseccomp-dev libc-ares-dev libpsl-dev libp11-kit-dev libcurl4-openssl-dev libcrack2-dev cracklib-runtime pkg-config python3 python3-pip python3-venv python3-pytest \
 	ca-certificates iproute2 uidmap
 # What tests start servers from, or make certificates and namespaces with; no server of ours needs them.
-TEST_PACKAGES := postgresql redis-server openssl util-linux python3-pytest-xdist python3-jwcrypto softhsm2 opensc
+TEST_PACKAGES := git openssh-server postgresql redis-server openssl util-linux python3-pytest-xdist python3-jwcrypto softhsm2 opensc
 JOURNEYS := CASEMATE_BIN=$(CURDIR)/.build/debug/casemate /usr/bin/python3 -m pytest -q -p no:cacheprovider
 SWIFT_CHECK := --explicit-target-dependency-import-check error
 

@@ -185,3 +185,26 @@ def test_AZR_23_a_function_without_relaxed_defaults_has_no_warnings(server: Serv
     assert found(made) == []
     assert json.dumps(posture_of(server, "env/careful")).count("finding") <= 1
     assert posture_of(server, "env/careful").get("posture", "green") == "green"
+
+
+# ---------------------------------------------------------------- at rest
+
+
+@pytest.mark.guarantee("SCW-5")
+def test_SCW_5_a_plain_value_is_not_on_the_disk_in_plain_text(server: Server) -> None:
+    value = "-".join(["north", "of", "the", "river", randomness.token_hex(6)])
+    source = {"handler.py": "import os\n\n\ndef handle(data):\n    return os.environ['PLACE']\n"}
+    keys = {"env": {"PLACE": value}}
+    assert let_pass(server.try_deploy("rest", "plain", source, keys))["status"] == "deployed"
+    assert server.call("rest/plain", body={}).json() == value
+    for path in server.folder.rglob("*"):
+        assert not path.is_file() or value.encode() not in path.read_bytes(), path
+    assert let_pass(server.try_deploy("rest", "plain", source, keys))["status"] == "unchanged"
+    changed = let_pass(server.try_deploy("rest", "plain", source, {"env": {"PLACE": "south"}}))
+    assert (changed["status"], server.call("rest/plain", body={}).json()) == ("deployed", "south")
+    assert server.cli("function", "rollback", "rest/plain")[0] == 0
+    assert server.call("rest/plain", body={}).json() == value
+    assert server.cli("vault", "rotate")[0] == 0
+    assert let_pass(server.try_deploy("rest", "plain", source, keys))["status"] == "unchanged"
+    assert server.cli("egress", "allow", "rest/plain", "api.example.com:443")[0] == 0
+    assert server.call("rest/plain", body={}).json() == value

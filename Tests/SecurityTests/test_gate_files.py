@@ -333,6 +333,31 @@ def test_SCW_11_the_remedy_that_is_told_works(gate: Server) -> None:
     assert code == 0, out + err
 
 
+@pytest.mark.guarantee("SCW-11")
+def test_SCW_11_patterns_keep_files_and_folders_out_at_any_depth(gate: Server) -> None:
+    gate.namespace("files")
+    source = {
+        "handler.py": PLAIN,
+        "a.log": "x",
+        "deep/b.log": "x",
+        "data/x.txt": "x",
+        "deep/data/y.txt": "x",
+        "kept.txt": "x",
+    }
+    folder = gate.project("files", "patterns", source)
+    (folder / "source/.casemateignore").write_text("# what is not for the server\n\n*.log\ndata/\n")
+    code, out, err = gate.cli("deploy", str(folder))
+    assert code == 0, out + err
+    code, out, err = gate.cli("function", "source", "files/patterns", "--output", str(folder / "back.zip"))
+    assert code == 0, err
+    with zipfile.ZipFile(folder / "back.zip") as packed:
+        assert sorted(packed.namelist()) == ["handler.py", "kept.txt"]
+    for line in ("!kept.txt", "/"):
+        (folder / "source/.casemateignore").write_text(f"# one\n{line}\n")
+        code, out, err = gate.cli("deploy", str(folder))
+        assert code == 2 and ".casemateignore:2" in err, out + err
+
+
 @pytest.mark.guarantee("SCW-11", "COG-7")
 def test_SCW_11_a_key_file_in_a_zip_of_the_bundle_is_found_by_its_content(gate: Server) -> None:
     answer = gate.deploy_archive(
