@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from casemate_runtime.faults import Fault
+from casemate_runtime.faults import failed
 from casemate_runtime.renewal import kill_all_others, reap_all
 
 _LONGEST_OUTPUT: Final = 16 * 1024
@@ -38,7 +38,8 @@ def hide() -> None:
     except (ImportError, OSError):
         is_hidden = False
     if not is_hidden:
-        raise Fault("dependencies-failed", "this sandbox can't build from source: it can't hide its own process")
+        what = "this sandbox can't build from source: it can't hide its own process"
+        raise failed(what, "choose versions that have a wheel, and leave dependencies.fromSource out")
 
 
 def run(

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from casemate_runtime.backends import with_backends
 from casemate_runtime.copying import copy_folder
-from casemate_runtime.faults import Fault
+from casemate_runtime.faults import failed
 from casemate_runtime.lock import Lock, read_lock
 from casemate_runtime.locking import locked
 from casemate_runtime.orders import Order
@@ -52,7 +52,8 @@ def provide(tool: Tool, order: Order, source: Path, target: Path, attached: Path
     if needs is None or not needs.requirements:
         return None
     if not order.indexes.default and not order.indexes.pins:
-        raise Fault("dependencies-failed", "the bundle has requirements, but the server has no package index")
+        what = "the bundle has requirements, but the server has no package index"
+        raise failed(what, "leave them out, or have whoever runs the server set index-url")
     scratch = target.with_name(".scratch")
     try:
         scratch.mkdir()

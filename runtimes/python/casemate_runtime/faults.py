@@ -30,3 +30,13 @@ class Fault(Exception):
     def content(self) -> bytes:
         """The body; of a very long one the end, where the cause is."""
         return self.body[-_LONGEST_BODY:].encode("utf-8", "backslashreplace")[-_LONGEST_BODY:]
+
+
+def advised(what: str, fix: str) -> str:
+    """A message of two parts, which the server parts at the first `; `: what is wrong, and what to do about it."""
+    return f"{what.replace('; ', ';')}; {fix}"
+
+
+def failed(what: str, fix: str, body: str = "") -> Fault:
+    """Of packages, and of no place in the bundle."""
+    return Fault("dependencies-failed", advised(what, fix), body=body)

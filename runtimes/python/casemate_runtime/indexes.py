@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 from urllib.parse import urlsplit, urlunsplit
 
-from casemate_runtime.faults import Fault
+from casemate_runtime.faults import failed
 from casemate_runtime.requirements import normalised
 
 
@@ -39,8 +39,8 @@ def indexes(default: str, named: list[tuple[str, str]], pins: list[tuple[str, st
     found = Indexes(default, dict(named), {_pattern(pattern): name for pattern, name in pins})
     for pattern, name in pins:
         if name not in found.named:
-            message = f"{pattern} shall come from the index {name}, but there is no index of that name"
-            raise Fault("dependencies-failed", message)
+            what = f"{pattern} shall come from the index {name}, but there is no index of that name"
+            raise failed(what, "name it in casemate.yaml under dependencies.indexes")
     return found
 
 
@@ -55,5 +55,6 @@ def plain(url: str) -> str:
 
 def _pattern(text: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9._-]*\*?", text) or not text:
-        raise Fault("dependencies-failed", f"{text[:100]}: this is no package's name, nor the beginning of one and *")
+        what = f"{text[:100]}: this is no package's name, nor the beginning of one and *"
+        raise failed(what, "correct it in casemate.yaml under dependencies.packages")
     return normalised(text)

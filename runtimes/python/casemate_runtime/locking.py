@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from casemate_runtime.faults import Fault
+from casemate_runtime.faults import failed
 from casemate_runtime.lock import Lock, digest, read_lock
 from casemate_runtime.orders import EVERYTHING, Order
-from casemate_runtime.requirements import Place, Requirement, normalised, refused, write
+from casemate_runtime.requirements import OTHER_HASH, Place, Requirement, normalised, refused, write
 from casemate_runtime.sdists import Sdist, Sdists, check
 from casemate_runtime.sources import Needs
 from casemate_runtime.uv import Uv
@@ -49,7 +49,7 @@ def _resolved(uv: Uv, needs: Needs, staying: list[Requirement], built: dict[str,
     if wanted:
         made = read_lock(uv.compile(write(wanted), write(staying) if staying else "", tuple(built)))
         if made is None:
-            raise Fault("dependencies-failed", "uv's lock is none")
+            raise failed("what uv wrote is no lock", "tell whoever runs the server")
         found = _narrowed(needs.requirements, made)
     for sdist in built.values():
         item = sdist.requirement
@@ -65,12 +65,13 @@ def _built(needs: Needs, order: Order) -> dict[str, Requirement]:
         if name in order.from_source:
             check(item)
             if name in found:
-                raise refused(f"{item.name}: it is built from source, so that it can stand here once only", item.place)
+                what = f"{item.name}: it is built from source, so that it can stand here once only"
+                raise refused(what, "leave out one of its lines", item.place)
             found[name] = item
     for name in order.from_source:
         if name not in found:
-            message = f"{name} shall be built from source, but is not pinned here: {name}==VERSION"
-            raise refused(message, Place(needs.file, None))
+            what = f"{name} shall be built from source, but is not pinned here"
+            raise refused(what, f"write {name}==VERSION", Place(needs.file, None))
     return found
 
 
@@ -83,7 +84,8 @@ def _narrowed(requirements: list[Requirement], lock: Lock) -> list[Requirement]:
         if own:
             both = tuple(value for value in item.hashes if value in own.hashes)
             if not both:
-                raise refused(f"{own.name}: the index has no file with a --hash that is given here", own.place)
+                what = f"{own.name}: the index has no file with a --hash that is given here"
+                raise refused(what, OTHER_HASH, own.place)
             item = item._replace(hashes=both)
         found.append(item)
     return found

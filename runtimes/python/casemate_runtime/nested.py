@@ -34,17 +34,23 @@ class _Reader:
     def _include(self, name: str, place: Place) -> list[Requirement]:
         line = f"-r {shown(name)}"
         if "://" in name or name.startswith("file:"):
-            raise refused(f"{line}: requirements come from the bundle, not from a URL", place)
+            raise refused(
+                f"{line}: requirements come from the bundle, not from a URL",
+                "put the file into the source, and name its path there",
+                place,
+            )
         if re.search(r"[\\$'\"\s]", name):
-            raise refused(f"{line}: a plain path, please, without spaces, quotes and variables", place)
+            raise refused(f"{line}: this is no plain path", "leave out spaces, quotes, variables and options", place)
         file = posixpath.normpath(posixpath.join(posixpath.dirname(place.file), name))
         if name.startswith("/") or file == ".." or file.startswith("../"):
-            raise refused(f"{line}: the file is outside the bundle", place)
+            raise refused(f"{line}: the file is outside the bundle", "put it into the source folder", place)
         if file in self._open:
-            raise refused(f"{line}: the files name each other in a circle", place)
+            raise refused(f"{line}: the files name each other in a circle", "leave out one of these lines", place)
         self._count += 1
         if len(self._open) > _DEEPEST or self._count > _MOST_FILES:
-            raise refused(f"{line}: {_MOST_FILES} files are allowed, {_DEEPEST} deep", place)
+            raise refused(
+                f"{line}: {_MOST_FILES} files are allowed, {_DEEPEST} deep", "put them into fewer files", place
+            )
         if not (self._source / file).is_file():
-            raise refused(f"{line}: there is no such file in the bundle", place)
+            raise refused(f"{line}: there is no such file in the bundle", "correct the name, or add the file", place)
         return self.read(file)

@@ -10,6 +10,7 @@ from casemate_runtime.requirements import Place, Requirement, normalised, parse,
 from casemate_runtime.toml import lines_of, read_toml
 
 FILE: Final = "pylock.toml"
+_ANEW: Final = "make the lock anew with the tool that wrote it"
 _MOST_PACKAGES: Final = 5_000
 _HEADS: Final = re.compile(r"^[ \t]*\[\[[ \t]*packages[ \t]*\]\]", re.MULTILINE)
 _ALGORITHMS: Final = {"sha256": 64, "sha384": 96, "sha512": 128}
@@ -25,12 +26,13 @@ def read(content: bytes, from_source: Collection[str] = ()) -> list[Requirement]
     document, text = read_toml(content, FILE)
     version = document.get("lock-version")
     if not isinstance(version, str) or not re.fullmatch(r"1(\.\d+)?", version):
-        raise refused("lock-version: Casemate reads version 1 of PEP 751", Place(FILE, None))
+        raise refused("lock-version: Casemate reads version 1 of PEP 751", _ANEW, Place(FILE, None))
     packages = document.get("packages", [])
     if not isinstance(packages, list) or not all(isinstance(item, dict) for item in packages):
-        raise refused("packages: this is not an array of tables", Place(FILE, None))
+        raise refused("packages: this is not an array of tables", _ANEW, Place(FILE, None))
     if len(packages) > _MOST_PACKAGES:
-        raise refused(f"the lock has {len(packages)} packages; {_MOST_PACKAGES} are allowed", Place(FILE, None))
+        what = f"the lock has {len(packages)} packages where {_MOST_PACKAGES} are allowed"
+        raise refused(what, "leave out what is not needed", Place(FILE, None))
     heads = lines_of(text, (head.end() for head in _HEADS.finditer(text)))
     lines: Sequence[int | None] = heads if len(heads) == len(packages) else [None] * len(packages)
     return [_locked(item, Place(FILE, line), from_source) for item, line in zip(packages, lines, strict=True)]
@@ -39,19 +41,19 @@ def read(content: bytes, from_source: Collection[str] = ()) -> list[Requirement]
 def _locked(package: dict[str, Any], place: Place, from_source: Collection[str]) -> Requirement:
     name, version, marker = (package.get(key, "") for key in ("name", "version", "marker"))
     if not (isinstance(name, str) and isinstance(version, str) and isinstance(marker, str)) or not name:
-        raise refused("a package without a name, or whose name, version or marker is no text", place)
+        raise refused("a package without a name, or whose name, version or marker is no text", _ANEW, place)
     shown = name[:100]
     for key, why in _ELSEWHERE.items():
         if key in package:
-            raise refused(f"{shown}: {why}; packages come from the server's index", place)
+            raise refused(f"{shown}: {why}", "lock a version of it from the server's index", place)
     if not version:
-        raise refused(f"{shown}: it has no version", place)
+        raise refused(f"{shown}: it has no version", _ANEW, place)
     if re.search(r"\b(extras|dependency_groups)\b", marker):
-        raise refused(f"{shown}: its marker asks for an extra or a group; export the lock without these", place)
+        raise refused(f"{shown}: its marker asks for an extra or a group", "export the lock without these", place)
     condition = f" ; {marker}" if marker else ""
     item = parse(f"{name}=={version}{condition}", place)
     if not item.version or normalised(item.name) != normalised(name):
-        raise refused(f"{shown}: its version is not one version", place)
+        raise refused(f"{shown}: its version is not one version", _ANEW, place)
     return item._replace(hashes=_hashes(package, shown, place, normalised(name) in from_source))
 
 
@@ -60,15 +62,16 @@ def _hashes(package: dict[str, Any], name: str, place: Place, is_built: bool) ->
     files = [sdist] if is_built and sdist else package.get("wheels", [])
     if not files:
         what = "only a source distribution" if sdist else "no files"
-        raise refused(f"{name}: it has {what} here; a wheel is needed", place)
+        fix = "lock a version with a wheel, or name it in casemate.yaml under dependencies.fromSource"
+        raise refused(f"{name}: it has {what} here", fix, place)
     if not isinstance(files, list) or not all(isinstance(file, dict) for file in files):
-        raise refused(f"{name}: its files are not tables", place)
+        raise refused(f"{name}: its files are not tables", _ANEW, place)
     found: dict[str, None] = {}
     for file in files:
         given = file.get("hashes")
         known = [f"{key}:{given[key]}" for key in _ALGORITHMS if key in given] if isinstance(given, dict) else []
         if not known or not all(_is_hash(value) for value in known):
-            raise refused(f"{name}: each file needs a hash (sha256, sha384 or sha512)", place)
+            raise refused(f"{name}: a file of it has no hash (sha256, sha384 or sha512)", _ANEW, place)
         found.update(dict.fromkeys(known))
     return tuple(found)
 

@@ -21,22 +21,21 @@ def read(content: bytes) -> list[Requirement]:
     document, text = read_toml(content, FILE)
     project = document.get("project", {})
     if not isinstance(project, dict):
-        raise refused("project: this is not a table", Place(FILE, None))
+        raise refused("project: this is not a table", _WRITE, Place(FILE, None))
     listed = project.get("dependencies")
     if "dependencies" in _list(project.get("dynamic")):
-        message = f"project.dynamic: dependencies that a tool works out can't be read here; {_WRITE}"
-        raise refused(
-            message, Place(FILE, _line(text, rf"{_PROJECT}(?s:.*?)^[ \t]*dynamic\s*=") or _line(text, _PROJECT))
-        )
+        line = _line(text, rf"{_PROJECT}(?s:.*?)^[ \t]*dynamic\s*=") or _line(text, _PROJECT)
+        what = "project.dynamic: dependencies that a tool works out can't be read here"
+        raise refused(what, _WRITE, Place(FILE, line))
     if listed is None:
         _check_others(document, text)
         return []
     if not isinstance(listed, list) or not all(isinstance(item, str) for item in listed):
-        raise refused("project.dependencies: this is not a list of texts", Place(FILE, _line(text, _PROJECT)))
+        what = "project.dependencies: this is not a list of texts"
+        raise refused(what, _WRITE, Place(FILE, _line(text, _PROJECT)))
     if len(listed) > _MOST:
-        raise refused(
-            f"project.dependencies: {len(listed)} entries; {_MOST} are allowed", Place(FILE, _line(text, _PROJECT))
-        )
+        what = f"project.dependencies: {len(listed)} entries where {_MOST} are allowed"
+        raise refused(what, "leave out what is not needed", Place(FILE, _line(text, _PROJECT)))
     found = [_dependency(item, line) for item, line in zip(listed, _lines(text, listed), strict=True)]
     _check_sources(document, found)
     return found
@@ -46,7 +45,8 @@ def _dependency(text: str, line: int | None) -> Requirement:
     place = Place(FILE, line)
     item = parse(text.strip(), place)
     if item.hashes:
-        raise refused(f"{item.name}: a --hash has no place here, only in requirements.txt", place)
+        what = f"{item.name}: a --hash has no place here, only in requirements.txt"
+        raise refused(what, "leave it out, or list the packages there", place)
     return item
 
 
@@ -58,7 +58,7 @@ def _check_others(document: dict[str, Any], text: str) -> None:
         names = set(table or ()) - {"python"} if isinstance(table, (dict, list)) else set()
         if names:
             place = Place(FILE, _line(text, rf"^[ \t]*\[\s*tool\.{path[1]}\b"))
-            raise refused(f"{'.'.join(path)}: Casemate does not read this table; {_WRITE}", place)
+            raise refused(f"{'.'.join(path)}: Casemate does not read this table", _WRITE, place)
 
 
 def _check_sources(document: dict[str, Any], found: list[Requirement]) -> None:
@@ -69,8 +69,8 @@ def _check_sources(document: dict[str, Any], found: list[Requirement]) -> None:
     names = {normalised(name) for name in table} if isinstance(table, dict) else set()
     for item in found:
         if normalised(item.name) in names:
-            message = f"{item.name}: tool.uv.sources says where it comes from; here that is the server's index"
-            raise refused(message, item.place)
+            what = f"{item.name}: tool.uv.sources says where it comes from, and here that is the server's index"
+            raise refused(what, "leave it out there, or put its code into the source", item.place)
 
 
 def _lines(text: str, listed: list[str]) -> list[int | None]:

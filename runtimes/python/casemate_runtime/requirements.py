@@ -9,10 +9,13 @@ import re
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from casemate_runtime.faults import Fault
+from casemate_runtime.faults import Fault, advised
 
 FILE: Final = "requirements.txt"
-HOW_TO_LOCK: Final = "make a full lock of it: casemate deps lock PATH"
+HOW_TO_LOCK: Final = "for a full lock deploy it under auto, and put here what `casemate deps show` prints"
+OTHER_HASH: Final = (
+    "write the hash anew if it was written down wrongly, else somebody has changed the file: do not use it"
+)
 _LARGEST: Final = 1024 * 1024
 _LONGEST_LINE: Final = 1000  # without hashes
 
@@ -35,12 +38,23 @@ _HASH: Final = re.compile(r"--hash(?:=|\s+)([a-z0-9]+:[0-9A-Fa-f]+)(?=\s|$)")
 _PINNED: Final = re.compile(r"\(?\s*===?\s*(?P<version>[A-Za-z0-9._+!-]+)\s*,?\s*\)?")
 _INCLUDED: Final = re.compile(r"(?:-r|--requirement(?:\s|=))\s*(?P<file>\S.*)")
 
+_WRITE: Final = "write NAME==VERSION"
+_OR_BRING: Final = f"{_WRITE}, or put its code into the source"
+# What they are, what is wrong with them, and what to do instead.
 _OPTIONS: Final = (
-    (re.compile(r"-e\b|--editable\b"), "an editable install can't be locked"),
-    (re.compile(r"-i\b|--index-url\b|--extra-index-url\b|--no-index\b"), "the index is the server's choice"),
-    (re.compile(r"-f\b|--find-links\b"), "packages come from the server's index only"),
-    (re.compile(r"-r|--requirement\b"), "put all requirements into this one file"),
-    (re.compile(r"-c|--constraint\b"), "no constraints: write each version beside its package, in this one file"),
+    (re.compile(r"-e\b|--editable\b"), "an editable install can't be locked", _OR_BRING),
+    (
+        re.compile(r"-i\b|--index-url\b|--extra-index-url\b|--no-index\b"),
+        "the index is the server's choice",
+        "leave the line out, or name the index in casemate.yaml under dependencies.indexes",
+    ),
+    (re.compile(r"-f\b|--find-links\b"), "packages come from the server's index only", _OR_BRING),
+    (re.compile(r"-r|--requirement\b"), "this names no file to read", "put all requirements into this one file"),
+    (
+        re.compile(r"-c|--constraint\b"),
+        "no constraints are read",
+        "write each version beside its package, in this one file",
+    ),
 )
 
 
@@ -87,11 +101,11 @@ def read(
 
 def text_of(content: bytes, file: str, largest: int = _LARGEST) -> str:
     if len(content) > largest:
-        raise refused("the file is too large", Place(file, None))
+        raise refused(f"the file is larger than {largest} bytes", "leave out what is not needed", Place(file, None))
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise refused("the file is not UTF-8", Place(file, None)) from None
+        raise refused("the file is not UTF-8", "save it as UTF-8", Place(file, None)) from None
 
 
 def write(requirements: list[Requirement]) -> str:
@@ -126,31 +140,33 @@ def logical_lines(text: str) -> list[tuple[int, str]]:
 def parse(logical: str, place: Place, strict: bool = False) -> Requirement:
     """One requirement: PEP 508 without URLs, and with `--hash` behind it."""
     if logical.startswith("-"):
-        for pattern, why in _OPTIONS:
+        for pattern, why, fix in _OPTIONS:
             if pattern.match(logical):
-                raise refused(f"{shown(logical)}: {why}", place)
-        raise refused(f"{shown(logical)}: options have no place here", place)
+                raise refused(f"{shown(logical)}: {why}", fix, place)
+        raise refused(f"{shown(logical)}: options have no place here", "leave the line out", place)
     hashes = tuple(_HASH.findall(logical))
     text = re.sub(r"\s+", " ", _HASH.sub("", logical)).strip()
     if re.match(r"(git|hg|svn|bzr)\+", text) or re.search(r"@\s*(git|hg|svn|bzr)\+", text):
-        raise refused(f"{shown(text)}: packages come from the server's index, not out of a repository", place)
+        raise refused(
+            f"{shown(text)}: packages come from the server's index, not out of a repository", _OR_BRING, place
+        )
     if "://" in text or text.startswith("file:") or re.match(rf"{_NAME}\s*(?:{_EXTRAS})?\s*@", text):
-        raise refused(f"{shown(text)}: packages come from the server's index, not from a URL", place)
+        raise refused(f"{shown(text)}: packages come from the server's index, not from a URL", _OR_BRING, place)
     matched = _REQUIREMENT.fullmatch(text) if len(text) <= _LONGEST_LINE else None
     if matched is None or matched["name"].lower().endswith((".whl", ".zip", ".gz", ".bz2", ".xz", ".tgz")):
-        raise refused(f"{shown(text)}: this is not a package's name with versions (PEP 508)", place)
+        raise refused(f"{shown(text)}: this is not a package's name with versions (PEP 508)", _WRITE, place)
     pinned = _PINNED.fullmatch((matched["versions"] or "").strip())
     if strict and not pinned:
-        raise refused(f"{matched['name']}: the policy asks for one version, pinned with ==; {HOW_TO_LOCK}", place)
+        raise refused(f"{matched['name']}: the policy asks for one version, pinned with ==", HOW_TO_LOCK, place)
     if strict and not hashes:
-        raise refused(f"{matched['name']}: the policy asks for a --hash; {HOW_TO_LOCK}", place)
+        raise refused(f"{matched['name']}: the policy asks for a --hash", HOW_TO_LOCK, place)
     version = pinned["version"] if pinned else ""
     extras = ",".join(sorted(normalised(name) for name in re.findall(_NAME, matched["extras"] or "")))
     return Requirement(matched["name"], text, hashes, place, version, extras, (matched["marker"] or "").strip())
 
 
-def refused(message: str, place: Place) -> Fault:
-    return Fault("requirements-refused", message, place.file, place.line)
+def refused(what: str, fix: str, place: Place) -> Fault:
+    return Fault("requirements-refused", advised(what, fix), place.file, place.line)
 
 
 def shown(text: str) -> str:

@@ -8,10 +8,10 @@ import tomllib
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from casemate_runtime.faults import Fault
+from casemate_runtime.faults import failed
 from casemate_runtime.indexes import Indexes
 from casemate_runtime.listing import File, files_of
-from casemate_runtime.requirements import Requirement, normalised, parse, refused
+from casemate_runtime.requirements import OTHER_HASH, Requirement, normalised, parse, refused
 from casemate_runtime.simple import Client, IndexFailure
 from casemate_runtime.tarball import BadTarball, members
 from casemate_runtime.versions import same_version
@@ -20,6 +20,7 @@ _SUFFIX: Final = ".tar.gz"
 _LARGEST: Final = 128 * 1024 * 1024
 LARGEST_UNPACKED: Final = 512 * 1024 * 1024
 _LARGEST_TEXT: Final = 1024 * 1024
+_OTHER: Final = "choose another version"
 # PEP 518: what an sdist needs that does not say.
 _DEFAULT_REQUIRES: Final = ("setuptools>=40.8.0", "wheel")
 
@@ -55,9 +56,11 @@ def check(item: Requirement) -> None:
     """Whether a requirement can be built from source: one version, always. Raises a `Fault`."""
     name = item.name
     if not item.version:
-        raise refused(f"{name}: it is built from source, so that it must be pinned with ==", item.place)
+        what = f"{name}: it is built from source, so that it must be pinned with =="
+        raise refused(what, f"write {name}==VERSION", item.place)
     if item.marker or item.extras:
-        raise refused(f"{name}: it is built from source, so that it can't have extras or a condition", item.place)
+        what = f"{name}: it is built from source, so that it can't have extras or a condition"
+        raise refused(what, f"write {name}=={item.version}, and what its extras need beside it", item.place)
 
 
 def fetch(certificates: str, indexes: Indexes, item: Requirement, folder: Path) -> Sdist:
@@ -67,13 +70,14 @@ def fetch(certificates: str, indexes: Indexes, item: Requirement, folder: Path) 
         client = Client(certificates)
         found = [file for file in files_of(client, f"{indexes.url(name)}/{name}/") if _fits(file, item)]
         if not found:
-            raise refused(f"{item.name}: the index has no {item.version}{_SUFFIX} of it", item.place)
+            what = f"{item.name}: the index has no {item.version}{_SUFFIX} of it"
+            raise refused(what, "choose a version that has one, or take its wheel", item.place)
         file = max(found, key=lambda file: not set(file.hashes).isdisjoint(item.hashes))
         folder.mkdir(parents=True)
         archive = folder / file.name
         known = _download(client, file, archive, item)
     except IndexFailure as failure:
-        raise Fault("dependencies-failed", f"{item.name}: {failure}") from None
+        raise failed(f"{item.name}: {failure}", "try again, or ask whoever runs the index") from None
     texts = _texts(archive, item)
     needs = [parse(text, item.place) for text in _needs(texts.get("PKG-INFO", ""))]
     requires = [parse(text, item.place) for text in _requires(texts.get("pyproject.toml"), item)]
@@ -104,7 +108,7 @@ def _download(client: Client, file: File, target: Path, item: Requirement) -> st
         if value in wanted:
             return value
     whose = "given here" if item.hashes else "of the index"
-    raise refused(f"{item.name}: {file.name} has another hash than the one {whose}", item.place)
+    raise refused(f"{item.name}: {file.name} has another hash than the one {whose}", OTHER_HASH, item.place)
 
 
 def _texts(archive: Path, item: Requirement) -> dict[str, str]:
@@ -121,7 +125,7 @@ def _texts(archive: Path, item: Requirement) -> dict[str, str]:
                             raise BadTarball(f"its {member.path} is too large")
                     found[member.path] = data.decode("utf-8", "replace")
     except BadTarball as bad:
-        raise refused(f"{item.name}: its source distribution is refused: {bad}", item.place) from None
+        raise refused(f"{item.name}: its source distribution is refused: {bad}", _OTHER, item.place) from None
     return found
 
 
@@ -139,7 +143,7 @@ def _requires(text: str | None, item: Requirement) -> list[str]:
         table: Any = tomllib.loads(text).get("build-system", {})
         requires = table.get("requires", list(_DEFAULT_REQUIRES))
     except (tomllib.TOMLDecodeError, AttributeError, RecursionError):
-        raise refused(f"{item.name}: its pyproject.toml can't be read", item.place) from None
+        raise refused(f"{item.name}: its pyproject.toml can't be read", _OTHER, item.place) from None
     if not isinstance(requires, list) or not all(isinstance(entry, str) for entry in requires):
-        raise refused(f"{item.name}: its build-system.requires is not a list of texts", item.place)
+        raise refused(f"{item.name}: its build-system.requires is not a list of texts", _OTHER, item.place)
     return requires

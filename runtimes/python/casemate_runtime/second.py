@@ -18,7 +18,7 @@ from casemate_runtime.backends import Wanted, wanted_in
 from casemate_runtime.contained import run
 from casemate_runtime.copying import Copied, copy_folder
 from casemate_runtime.emptying import NotEmptied, empty
-from casemate_runtime.faults import Fault, ProtocolError
+from casemate_runtime.faults import Fault, ProtocolError, failed
 from casemate_runtime.requirements import normalised
 from casemate_runtime.sdists import LARGEST_UNPACKED
 from casemate_runtime.tarball import BadTarball, Member, members
@@ -26,6 +26,7 @@ from casemate_runtime.uv import Tool, Uv
 from casemate_runtime.versions import same_version
 
 _SECONDS: Final = 120.0
+_TAKE_WHEEL: Final = "choose a version that has a wheel"
 _LARGEST_WHEEL: Final = 256 * 1024 * 1024
 _HOOKS: Final = Path(__file__).with_name("hooks.py")
 _WHEEL: Final = re.compile(r"(?P<name>[A-Za-z0-9._]+)-(?P<version>[^-]+)(-\d[^-]*)?-[^-]+-[^-]+-[^-]+\.whl")
@@ -69,7 +70,7 @@ class SecondPhase:
             try:
                 empty(str(self._out))
             except NotEmptied:
-                raise Fault("dependencies-failed", "what a build left can't be removed") from None
+                raise failed("what a build left can't be removed", _TAKE_WHEEL) from None
             source = copy_folder(self._first / "src", self._out / "src")
             if (self._first / "deps").is_dir():
                 copy_folder(self._first / "deps", self._out / "deps")
@@ -158,7 +159,7 @@ def _wheel_in(dist: Path, item: Wanted, printed: str) -> _Wheel:
 
 
 def _fault(item: Wanted, message: str, printed: str = "") -> Fault:
-    return Fault("dependencies-failed", f"{item.name}: {message}", body=printed)
+    return failed(f"{item.name}: {message}", f"see its output, or {_TAKE_WHEEL}" if printed else _TAKE_WHEEL, printed)
 
 
 def report_of(built: Built) -> dict[str, Any]:

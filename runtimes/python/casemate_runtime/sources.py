@@ -43,7 +43,7 @@ def written(source: Path, strict: bool) -> Needs | None:
     if (source / pyproject.FILE).is_file():
         found = pyproject.read((source / pyproject.FILE).read_bytes())
         if strict and found:
-            message = f"{found[0].name}: the policy asks for a full lock beside {pyproject.FILE}; {HOW_TO_LOCK}"
-            raise refused(message, found[0].place)
+            what = f"{found[0].name}: the policy asks for a full lock beside {pyproject.FILE}"
+            raise refused(what, HOW_TO_LOCK, found[0].place)
         return Needs(pyproject.FILE, found, False)
     return None

@@ -21,9 +21,10 @@ def read_toml(content: bytes, file: str) -> tuple[dict[str, Any], str]:
     except tomllib.TOMLDecodeError as error:
         place = _AT.search(str(error))
         line = int(place[1]) if place else None
-        raise refused(f"the file is not TOML: {_AT.sub('', str(error))[:200]}", Place(file, line)) from None
+        what = f"the file is not TOML: {_AT.sub('', str(error))[:200]}"
+        raise refused(what, "correct it there", Place(file, line)) from None
     except RecursionError:
-        raise refused("the file is nested too deeply", Place(file, None)) from None
+        raise refused("the file is nested too deeply", "write it with fewer levels", Place(file, None)) from None
 
 
 def lines_of(text: str, places: Iterable[int]) -> list[int]:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from casemate_runtime.faults import Fault
+from casemate_runtime.faults import Fault, failed
 from casemate_runtime.requirements import HOW_TO_LOCK
 
 _LONGEST_OUTPUT: Final = 16 * 1024
@@ -118,7 +118,7 @@ class Uv:
                 check=False,
             )
         except OSError as error:
-            raise Fault("dependencies-failed", f"uv can't be started: {error.strerror}") from None
+            raise failed(f"uv can't be started: {error.strerror}", "tell whoever runs the server") from None
         if ran.returncode:
             raise self._fault(ran.stdout.decode("utf-8", "replace"), ran.returncode)
 
@@ -126,10 +126,7 @@ class Uv:
         output = masked(self._shown(printed))
         body = output.encode()[-_LONGEST_OUTPUT:].decode("utf-8", "ignore")
         message = summary(output) or f"uv ended with status {status}"
-        if "no trusted hash was provided" in message:
-            message += f"; {HOW_TO_LOCK}"
-        kind = Unresolvable if _UNRESOLVABLE in output else Fault
-        return kind("dependencies-failed", message, body=body)
+        return failed(message, HOW_TO_LOCK if "no trusted hash was provided" in message else "see its output", body)
 
 
 def _tidy(target: Path) -> None:

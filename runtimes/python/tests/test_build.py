@@ -349,7 +349,7 @@ def test_uvs_failure_is_told_in_one_line_and_without_credentials(shop: Workshop)
     fault = fault_of(shop.build, {"requirements.txt": "six"})
     assert (fault.code, fault.message) == (
         "dependencies-failed",
-        "No solution found when resolving dependencies: Because six was not found in https://***@other.test/six/",
+        "No solution found when resolving dependencies: Because six was not found in https://***@other.test/six/; see its output",
     )
     assert len(fault.body) <= 16 * 1024 and "hunter2" not in fault.body
     assert sorted(os.listdir(shop.out)) == ["src"]

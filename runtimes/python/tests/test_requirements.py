@@ -86,6 +86,9 @@ def test_other_lines_are_refused_with_their_place_and_without_credentials(line: 
     fault = caught.value
     assert (fault.code, fault.file, fault.line) == ("requirements-refused", "requirements.txt", 3)
     assert "hunter2" not in fault.message
+    what, _, fix = fault.message.partition("; ")
+    assert said in what or said in fix
+    assert fix.startswith(("write ", "leave the line out", "put ")) and "; " not in fix
 
 
 def test_a_continuation_can_not_hide_an_option() -> None:

@@ -35,6 +35,8 @@ def fault_of(needs: Find, files: dict[str, str], strict: bool = False) -> tuple[
         needs(files, strict)
     assert caught.value.code == "requirements-refused"
     assert "hunter2" not in caught.value.message
+    what, _, fix = caught.value.message.partition("; ")
+    assert what and fix and "; " not in fix
     return caught.value.file, caught.value.line, caught.value.message
 
 
@@ -115,7 +117,7 @@ def test_a_fault_in_a_nested_file_has_its_name_and_line(needs: Find) -> None:
     assert fault_of(needs, {**files, "more/c.txt": "-r ../more/b.txt"}) == (
         "more/c.txt",
         1,
-        "-r ../more/b.txt: the files name each other in a circle",
+        "-r ../more/b.txt: the files name each other in a circle; leave out one of these lines",
     )
     assert fault_of(needs, {**files, "more/b.txt": "b==1"}, strict=True)[:2] == ("requirements.txt", 1)
 
