@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Final
 
+from casemate_runtime.look_alikes import imitated
 from casemate_runtime.requirements import normalised
 
 from casemate_gate.checks.check import incomplete
 from casemate_gate.checks.sast import LARGEST, imported
 from casemate_gate.components import Component, Inventory, modules
 from casemate_gate.findings import Finding, Severity
-from casemate_gate.popular import POPULAR, SOUND
 from casemate_gate.subject import Direct, Subject, Unreadable
 
-_SHORTEST: Final = 5
-"""Of names with fewer letters too many lie side by side."""
-_LOOKS: Final = str.maketrans("013457", "oleast")
 _LOCK: Final = "requirements.txt"
 
 
@@ -173,42 +169,6 @@ class _Used:
         return {name.partition(".")[0] for name in names}
 
 
-def imitated(name: str) -> str | None:
-    """The well-known name that `name` is one slip away from."""
-    if name in POPULAR or name in SOUND:
-        return None
-    joined = name.replace("-", "")
-    if original := _JOINED.get(joined) or _JOINED.get(joined.translate(_LOOKS)):
-        return original
-    if len(joined) < _SHORTEST:
-        return None
-    # By what is left when one letter is taken away: both names of a slip share one of these.
-    for shape in _shapes(joined):
-        for original in _SHAPES.get(shape, ()):
-            if len(original) >= _SHORTEST and _is_slip(joined, original.replace("-", "")):
-                return original
-    return None
-
-
-def _shapes(name: str) -> set[str]:
-    return {name, *(name[:at] + name[at + 1 :] for at in range(len(name)))}
-
-
-def _is_slip(one: str, other: str) -> bool:
-    """Whether one letter is changed, added or left out, or two neighbours are swapped (Damerau-Levenshtein distance 1)."""
-    if len(one) > len(other):
-        one, other = other, one
-    at = 0
-    while at < len(one) and one[at] == other[at]:
-        at += 1
-    if len(one) < len(other):
-        return len(one) + 1 == len(other) and one[at:] == other[at + 1 :]
-    if one[at + 1 :] == other[at + 1 :]:
-        # A digit at the end is mostly the next version of the same people.
-        return not (at == len(one) - 1 and one[at].isdigit() and other[at].isdigit())
-    return one[at : at + 2] == other[at : at + 2][::-1] and one[at + 2 :] == other[at + 2 :]
-
-
 def parsed_date(text: object) -> datetime | None:
     if not isinstance(text, str):
         return None
@@ -217,15 +177,3 @@ def parsed_date(text: object) -> datetime | None:
     except ValueError:
         return None
     return date if date.tzinfo else date.replace(tzinfo=UTC)
-
-
-def _by_shape() -> dict[str, list[str]]:
-    shapes: dict[str, list[str]] = {}
-    for name in sorted(POPULAR):
-        for shape in _shapes(name.replace("-", "")):
-            shapes.setdefault(shape, []).append(name)
-    return shapes
-
-
-_JOINED: Final = {sys.intern(name.replace("-", "")): name for name in sorted(POPULAR)}
-_SHAPES: Final = _by_shape()

@@ -6,10 +6,8 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
-from casemate_runtime.pylock import FILE as LOCK
-from casemate_runtime.requirements import FILE as TOP
+from casemate_runtime.look_alikes import imitated
 
-from casemate_gate.checks.dependencies import imitated
 from casemate_gate.findings import Finding, Severity
 from casemate_gate.match import CHECK, Advisories
 from casemate_gate.requirements import Line, read
