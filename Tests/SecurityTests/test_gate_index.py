@@ -105,9 +105,6 @@ def test_D4_COG_18_a_wrong_hash_is_refused_with_the_name(shop: Server, digest: s
 
 @pytest.mark.guarantee("COG-18")
 @pytest.mark.case("D4")
-@pytest.mark.xfail(
-    strict=True, reason="under strict a wrong hash is told without file, line and remedy, which auto has"
-)
 def test_D4_COG_18_a_wrong_hash_is_told_with_its_line(shop: Server) -> None:
     requirements = f"# one\nplain==1.0 --hash=sha256:{'0' * 64}\n"
     refused(shop.try_deploy("shop", "hash", source(requirements, "plain"), STRICT), "plain", line=2)

@@ -44,7 +44,7 @@ def _provide(uv: Uv, sdist: Sdist, target: Path, kept: list[Requirement] | None)
     target.mkdir()
     if not sdist.requires:
         return []
-    name = sdist.requirement.name
+    name, place = sdist.requirement.name, sdist.requirement.place
     try:
         requirements = kept
         if requirements is None:
@@ -53,5 +53,5 @@ def _provide(uv: Uv, sdist: Sdist, target: Path, kept: list[Requirement] | None)
         uv.install(write(requirements), target)
     except Fault as fault:
         message = f"what {name} is built with: {fault.message}"
-        raise Fault(fault.code, message, fault.file, fault.line, fault.body) from None
+        raise Fault(fault.code, message, place.file, place.line, fault.body) from None
     return requirements

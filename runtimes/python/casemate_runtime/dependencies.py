@@ -20,7 +20,7 @@ from casemate_runtime.router import routed
 from casemate_runtime.sdists import Sdists
 from casemate_runtime.sources import Needs, find
 from casemate_runtime.uploads import FirstUploads
-from casemate_runtime.uv import Tool, Uv
+from casemate_runtime.uv import Tool, Uv, UvFault
 
 
 class Dependencies(NamedTuple):
@@ -61,6 +61,10 @@ def provide(tool: Tool, order: Order, source: Path, target: Path, attached: Path
             uv = Uv(tool, scratch, route.url, route.shown)
             sdists = Sdists(tool.certificates, order.indexes, target.with_name(".build"))
             lock, is_resolved = locked(uv, needs, order, sdists)
+            # Where the author has them, and not where a lock's text has.
+            lock = lock._replace(
+                requirements=[item._replace(place=needs.place(item.name)) for item in lock.requirements]
+            )
             uploads = _first_uploads(tool, order, lock, is_resolved)
             before = _copied(lock, order, attached / "deps", target)
             if before:
@@ -70,6 +74,10 @@ def provide(tool: Tool, order: Order, source: Path, target: Path, attached: Path
                 _install(uv, lock, target)
                 lock = with_backends(uv, lock, sdists)
         first_uploads = uploads.found() if uploads else None
+    except UvFault as fault:
+        if fault.packages:
+            fault.file, fault.line = needs.place(*fault.packages)
+        raise
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     return Dependencies(needs, lock, is_resolved, before is not None, first_uploads)

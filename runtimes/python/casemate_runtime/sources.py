@@ -6,9 +6,8 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import NamedTuple
 
-from casemate_runtime import agreement, nested, pylock, pyproject, requirements
-from casemate_runtime.faults import Fault
-from casemate_runtime.requirements import HOW_TO_LOCK, Requirement, refused
+from casemate_runtime import nested, pylock, pyproject, requirements
+from casemate_runtime.requirements import HOW_TO_LOCK, Place, Requirement, normalised, refused
 
 
 class Needs(NamedTuple):
@@ -18,6 +17,15 @@ class Needs(NamedTuple):
     is_lock: bool
     # What the author has asked for, where that stands beside a lock of the whole.
     asked: tuple[Requirement, ...] = ()
+
+    def direct(self, name: str) -> Requirement | None:
+        """The first line for this package."""
+        return next((item for item in self.requirements if normalised(item.name) == normalised(name)), None)
+
+    def place(self, *names: str) -> Place:
+        """Where the first of them stands that stands somewhere; of what others need only the file is known."""
+        found = (item.place for item in map(self.direct, names) if item)
+        return next(found, Place(self.file, None))
 
 
 def find(source: Path, strict: bool, from_source: Collection[str] = ()) -> Needs | None:

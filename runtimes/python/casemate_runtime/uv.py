@@ -9,12 +9,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from casemate_runtime.faults import Fault, failed
-from casemate_runtime.requirements import HOW_TO_LOCK
+from casemate_runtime.complaints import complaint
+from casemate_runtime.faults import Fault, advised, failed
 
 _LONGEST_OUTPUT: Final = 16 * 1024
-_LONGEST_MESSAGE: Final = 300
-_UNRESOLVABLE: Final = "No solution found when resolving dependencies"
+
+
+class UvFault(Fault):
+    """`packages`: names of those that it is about, the nearest to the cause first. Where they stand, uv can't know."""
+
+    def __init__(self, message: str, body: str, packages: tuple[str, ...]) -> None:
+        super().__init__("dependencies-failed", message, body=body)
+        self.packages = packages
 
 
 class Tool(NamedTuple):
@@ -125,8 +131,8 @@ class Uv:
     def _fault(self, printed: str, status: int) -> Fault:
         output = masked(self._shown(printed))
         body = output.encode()[-_LONGEST_OUTPUT:].decode("utf-8", "ignore")
-        message = summary(output) or f"uv ended with status {status}"
-        return failed(message, HOW_TO_LOCK if "no trusted hash was provided" in message else "see its output", body)
+        what, fix, packages = complaint(summary(output) or f"uv ended with status {status}")
+        return UvFault(advised(what, fix), body, packages)
 
 
 def _tidy(target: Path) -> None:
@@ -141,7 +147,7 @@ def masked(output: str) -> str:
 
 
 def summary(output: str) -> str:
-    """uv's error and its causes in one line."""
+    """uv's error and its causes in one line, of whatever length."""
     lines = [re.sub(r"\s+", " ", line).strip() for line in output.splitlines()]
     starts = [at for at, line in enumerate(lines) if line.startswith("error:")]
     meaning = lines[starts[0] :] if starts else lines[-3:]
@@ -149,5 +155,4 @@ def summary(output: str) -> str:
     # Without this one it would seem that there were no such package.
     refused = next((line.removeprefix("hint: ") for line in meaning if line.startswith("hint: An index ")), "")
     text = refused or " ".join(line for line in meaning[: hints[0] if hints else None] if line)
-    text = text.removeprefix("error: ").replace(" cause: ", ": ")
-    return text if len(text) <= _LONGEST_MESSAGE else f"{text[: _LONGEST_MESSAGE - 1]}…"
+    return text.removeprefix("error: ").replace(" cause: ", ": ")
