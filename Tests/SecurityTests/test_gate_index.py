@@ -155,9 +155,6 @@ def test_D6_a_name_that_looks_like_a_known_one_is_a_finding(shop: Server) -> Non
 
 @pytest.mark.guarantee("COG-18")
 @pytest.mark.case("D6")
-@pytest.mark.xfail(
-    strict=True, reason="a name that the index does not have is not told as a look-alike, nor with its line"
-)
 def test_D6_a_look_alike_that_the_index_does_not_have_is_told_as_one(shop: Server) -> None:
     outcome = shop.try_deploy("shop", "absent", source("# one\nnumpyy\n", "numpyy"))
     item = refused(outcome, "numpyy", line=2)

@@ -8,7 +8,8 @@ from __future__ import annotations
 import re
 from typing import Final, NamedTuple
 
-from casemate_runtime.requirements import HOW_TO_LOCK, OTHER_HASH
+from casemate_runtime.look_alikes import imitated
+from casemate_runtime.requirements import HOW_TO_LOCK, OTHER_HASH, normalised
 
 _NAME: Final = r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?"
 _OTHER_HASH: Final = re.compile(rf"Hash mismatch for `({_NAME})==([^`\s]+)`")
@@ -48,7 +49,10 @@ def complaint(said: str) -> Complaint:
         fix = "choose a version that has a wheel, or name it in casemate.yaml under dependencies.fromSource"
         return Complaint(shown, fix, (found[1], *packages))
     if said.startswith("No solution found"):
-        return Complaint(shown, "choose versions that the index has and that fit together", packages)
+        # Of a name with extras uv says only that no version of it fits.
+        original = imitated(normalised(packages[0])) if packages else None
+        fix = "choose versions that the index has and that fit together"
+        return Complaint(shown, f"did you mean {original}? Else {fix}" if original else fix, packages)
     return Complaint(shown, "try again, or have whoever runs the server look at its package index")
 
 
@@ -56,6 +60,9 @@ def _absent(name: str, said: str) -> Complaint:
     parent = re.search(rf"{_NEEDS}{re.escape(name)}(?![A-Za-z0-9._-])", said)
     needed = f", and {parent[1]} needs it" if parent else ""
     packages = (name, *(parent.groups() if parent else ()), *_required(said))
+    if original := imitated(normalised(name)):
+        what = f"{name}, which looks like {original}, is not in its package index{needed}"
+        return Complaint(what, f"did you mean {original}?", packages)
     return Complaint(f"{name} is not in its package index{needed}", _WHERE_FROM, packages)
 
 

@@ -72,6 +72,8 @@ def test_a_wrong_hash_is_told_with_its_line_and_a_remedy(refusal: Refusal, polic
     [
         ("plain\ngone\n", 2, "gone is not in its package index;"),
         ("plain\nGone_One>=2\n", 2, "gone-one is not in its package index;"),
+        ("# one\nnumpyy\n", 2, "numpyy, which looks like numpy, is not in its package index; did you mean numpy?"),
+        ("Reqeusts[socks]>=2\n", 1, "unsatisfiable; did you mean requests? Else "),
         ("plain\ndeep\n", 2, "gone is not in its package index, and between needs it;"),
         ("plain\n\nplain>3\n", 1, "only plain==1.0 is available"),
         ("leaf\nplain==3.0\n", 2, "no version of plain==3.0"),
