@@ -120,7 +120,6 @@ def test_D4_COG_18_under_strict_what_a_package_needs_must_be_there_too(shop: Ser
 @pytest.mark.guarantee("COG-18")
 @pytest.mark.case("D4")
 @pytest.mark.parametrize("policy", ["auto", "strict"])
-@pytest.mark.xfail(strict=True, reason="a version that was yanked is installed without a word")
 def test_D4_COG_18_a_yanked_version_is_refused_with_its_name(shop: Server, policy: str) -> None:
     requirements = f"yanked==2.0 --hash=sha256:{RELEASES[9].digest}\n" if policy == "strict" else "yanked==2.0\n"
     keys = {"dependencies": {"policy": policy}}

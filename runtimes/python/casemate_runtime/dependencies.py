@@ -21,6 +21,7 @@ from casemate_runtime.sdists import Sdists
 from casemate_runtime.sources import Needs, find
 from casemate_runtime.uploads import FirstUploads
 from casemate_runtime.uv import Tool, Uv, UvFault
+from casemate_runtime.yanked import Yanked, refusal
 
 
 class Dependencies(NamedTuple):
@@ -71,8 +72,11 @@ def provide(tool: Tool, order: Order, source: Path, target: Path, attached: Path
                 shutil.rmtree(sdists.folder, ignore_errors=True)
                 lock = lock._replace(backends=before.backends)
             else:
-                _install(uv, lock, target)
+                yanked = _install(uv, lock, target)
                 lock = with_backends(uv, lock, sdists)
+                # A lock that a revision has already stays as it is.
+                if uploads and (yanked := [*yanked, *sdists.yanked()]):
+                    raise refusal(yanked[0], needs)
         first_uploads = uploads.found() if uploads else None
     except UvFault as fault:
         if fault.packages:
@@ -100,9 +104,8 @@ def _copied(lock: Lock, order: Order, attached: Path, target: Path) -> Lock | No
     return before
 
 
-def _install(uv: Uv, lock: Lock, target: Path) -> None:
+def _install(uv: Uv, lock: Lock, target: Path) -> list[Yanked]:
     """All but what is built: that comes later, in a sandbox without a network."""
     wheels = [item for item in lock.requirements if normalised(item.name) not in lock.from_source]
     target.mkdir(exist_ok=True)
-    if wheels:
-        uv.install(write(wheels), target, lock.from_source)
+    return uv.install(write(wheels), target, lock.from_source) if wheels else []

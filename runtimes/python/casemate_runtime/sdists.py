@@ -15,6 +15,7 @@ from casemate_runtime.requirements import OTHER_HASH, Requirement, normalised, p
 from casemate_runtime.simple import Client, IndexFailure
 from casemate_runtime.tarball import BadTarball, members
 from casemate_runtime.versions import same_version
+from casemate_runtime.yanked import Yanked
 
 _SUFFIX: Final = ".tar.gz"
 _LARGEST: Final = 128 * 1024 * 1024
@@ -26,13 +27,15 @@ _DEFAULT_REQUIRES: Final = ("setuptools>=40.8.0", "wheel")
 
 
 class Sdist(NamedTuple):
-    """`needs` is what the package needs when it runs, as far as its PKG-INFO knows; `requires` what its build needs."""
+    """`needs` is what the package needs when it runs, as far as its PKG-INFO knows; `requires` what its build needs.
+    `yanked` as for a `File`."""
 
     requirement: Requirement
     file: Path
     hash: str
     needs: list[Requirement]
     requires: list[Requirement]
+    yanked: str | None
 
 
 class Sdists:
@@ -50,6 +53,11 @@ class Sdists:
         if name not in self._found:
             self._found[name] = fetch(self._certificates, self._indexes, item, self.folder / name)
         return self._found[name]
+
+    def yanked(self) -> list[Yanked]:
+        """Of those that were fetched."""
+        named = [(sdist.requirement, sdist.yanked) for sdist in self._found.values()]
+        return [Yanked(item.name, item.version, reason) for item, reason in named if reason is not None]
 
 
 def check(item: Requirement) -> None:
@@ -81,7 +89,7 @@ def fetch(certificates: str, indexes: Indexes, item: Requirement, folder: Path) 
     texts = _texts(archive, item)
     needs = [parse(text, item.place) for text in _needs(texts.get("PKG-INFO", ""))]
     requires = [parse(text, item.place) for text in _requires(texts.get("pyproject.toml"), item)]
-    return Sdist(item, archive, known, needs, requires)
+    return Sdist(item, archive, known, needs, requires, file.yanked)
 
 
 def _fits(file: File, item: Requirement) -> bool:

@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 
 from casemate_runtime.complaints import complaint
 from casemate_runtime.faults import Fault, advised, failed
+from casemate_runtime.yanked import Yanked, warned_of
 
 _LONGEST_OUTPUT: Final = 16 * 1024
 
@@ -57,27 +58,14 @@ class Uv:
         self._run("compile", "--only-binary", ":all:", *options, str(source))
         return lock.read_text(encoding="utf-8")
 
-    def resolve(self, wanted: str, kept: str, bounds: str) -> str:
-        """Names with versions, each with a comment on what needs it, and no hashes. `kept`: as in `compile`. `bounds`: what
-        versions have to be, of packages that need not be wanted at all. Raises `Unresolvable` where nothing fits."""
-        source, lock = self._write("wanted.txt", wanted), self._write("lock.txt", kept)
-        options = ["--no-header", "--annotation-style", "line", "-o", str(lock), *self._bounded(bounds)]
-        self._run("compile", "--only-binary", ":all:", *options, str(source))
-        return lock.read_text(encoding="utf-8")
-
-    def pylock(self, wanted: str, bounds: str) -> bytes:
-        """A lock in the form of PEP 751, with the wheels that fit the target."""
-        source, lock = self._write("wanted.txt", wanted), self._write("pylock.toml", "")
-        options = ["--no-header", "--format", "pylock.toml", "-o", str(lock), *self._bounded(bounds)]
-        self._run("compile", "--only-binary", ":all:", *options, str(source))
-        return lock.read_bytes()
-
-    def install(self, lock: str, target: Path, excluded: tuple[str, ...] = ()) -> None:
-        """Fails where a package of the lock needs another that is neither in it nor excluded."""
+    def install(self, lock: str, target: Path, excluded: tuple[str, ...] = ()) -> list[Yanked]:
+        """What of it its index has withdrawn. Fails where a package of the lock needs another that is neither in it nor
+        excluded."""
         file = self._write("lock.txt", lock)
         options = ["--require-hashes", "--target", str(target), *self._excludes(excluded)]
-        self._run("install", "--only-binary", ":all:", *options, "-r", str(file))
+        printed = self._run("install", "--only-binary", ":all:", *options, "-r", str(file))
         _tidy(target)
+        return warned_of(printed)
 
     def install_built(self, wheels: list[Path], target: Path) -> None:
         """Without a network. Fails where one needs a package that is not in the target, or not in that version."""
@@ -97,7 +85,8 @@ class Uv:
             file.write_text(text, encoding="utf-8")
         return file
 
-    def _run(self, command: str, *arguments: str) -> None:
+    def _run(self, command: str, *arguments: str) -> str:
+        """What it printed."""
         environment = {
             "PATH": "/usr/bin:/bin",
             "HOME": str(self.scratch),
@@ -125,8 +114,10 @@ class Uv:
             )
         except OSError as error:
             raise failed(f"uv can't be started: {error.strerror}", "tell whoever runs the server") from None
+        printed = ran.stdout.decode("utf-8", "replace")
         if ran.returncode:
-            raise self._fault(ran.stdout.decode("utf-8", "replace"), ran.returncode)
+            raise self._fault(printed, ran.returncode)
+        return printed
 
     def _fault(self, printed: str, status: int) -> Fault:
         output = masked(self._shown(printed))

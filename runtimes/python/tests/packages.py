@@ -111,6 +111,7 @@ class _File(NamedTuple):
     name: str
     content: bytes
     uploaded: str | None
+    yanked: str | bool
 
     @property
     def sha256(self) -> str:
@@ -132,10 +133,16 @@ class Index:
         self.url = f"{self.base}/simple"
         Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
 
-    def add(self, file: tuple[str, bytes], project: str = "", uploaded: str | None = "2020-01-02T03:04:05Z") -> str:
+    def add(
+        self,
+        file: tuple[str, bytes],
+        project: str = "",
+        uploaded: str | None = "2020-01-02T03:04:05Z",
+        yanked: str | bool = False,
+    ) -> str:
         """Answers its hash."""
         name = project or re.sub(r"[-_.]+", "-", re.split(r"-\d", file[0])[0]).lower()
-        self.files.append(_File(name, *file, uploaded))
+        self.files.append(_File(name, *file, uploaded, yanked))
         return f"sha256:{self.files[-1].sha256}"
 
     def projects(self) -> list[str]:
@@ -153,13 +160,23 @@ class Index:
         if self.speaks_json:
             listed: list[dict[str, Any]] = []
             for file in files:
-                entry = {"filename": file.name, "url": f"/files/{file.name}", "hashes": {"sha256": file.sha256}}
+                entry = {
+                    "filename": file.name,
+                    "url": f"/files/{file.name}",
+                    "hashes": {"sha256": file.sha256},
+                    "yanked": file.yanked,
+                }
                 listed.append(entry | ({"upload-time": file.uploaded} if file.uploaded else {}))
             return JSON, json.dumps({"meta": {"api-version": "1.1"}, "name": project, "files": listed}).encode()
         links = (
-            f'<a href="../../files/{html.escape(f.name)}#sha256={f.sha256}">{html.escape(f.name)}</a>' for f in files
+            f'<a href="../../files/{html.escape(f.name)}#sha256={f.sha256}"{_data(f.yanked)}>{html.escape(f.name)}</a>'
+            for f in files
         )
         return "text/html", f"<!DOCTYPE html><html><body>{'<br>'.join(links)}</body></html>".encode()
+
+
+def _data(yanked: str | bool) -> str:
+    return "" if yanked is False else f' data-yanked="{"" if yanked is True else html.escape(yanked)}"'
 
 
 class _Handler(BaseHTTPRequestHandler):
