@@ -375,10 +375,15 @@ def test_COG_18_packages_that_are_not_pinned_are_told(project: Path) -> None:
 @pytest.mark.guarantee("COG-20")
 @pytest.mark.parametrize(
     "line",
-    ["--extra-index-url https://x.example/simple", "-i https://x.example/simple", "git+https://x.example/a", "-e ."],
-)
-@pytest.mark.xfail(
-    strict=True, reason="lines that a deployment refuses, of another index or a repository, are not told by a scan"
+    [
+        "--extra-index-url https://x.example/simple",
+        "-i https://x.example/simple",
+        "git+https://x.example/a",
+        "-e .",
+        "six @ https://x.example/six.whl",
+        "file:///six",
+        "-r ../../outside.txt",
+    ],
 )
 def test_COG_20_lines_that_a_deployment_refuses_are_told(project: Path, line: str) -> None:
     requirements = f"six==1.16.0\n{line}\n"

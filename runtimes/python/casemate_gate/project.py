@@ -10,11 +10,13 @@ from typing import Any, Protocol, cast
 
 from casemate_gate.checks.check import Check
 from casemate_gate.checks.files import Files
+from casemate_gate.checks.native_needs import NativeNeeds
 from casemate_gate.checks.requirement_lines import PinnedLines, RequirementLines
 from casemate_gate.checks.sast import Sast
 from casemate_gate.checks.secrets import Secrets
 from casemate_gate.database import load
 from casemate_gate.findings import Finding, Severity
+from casemate_gate.natives import natives
 from casemate_gate.problems import Problem, text
 from casemate_gate.runner import Progress, run
 from casemate_gate.scan import MUCH_SOURCE, parts
@@ -46,11 +48,18 @@ def project(request: Mapping[str, Any], progress: Progress | None = None) -> dic
         settings = Settings.parse(request.get("settings"))
     except ValueError as error:
         raise Problem(str(error)) from None
-    subject = Subject(
-        root.resolve(), settings=settings, is_project=True, vendored=(VENDORED, *_vendored(request.get("sources")))
-    )
+    native = natives(request.get("sources"))
+    vendored = (VENDORED, *(folder + VENDORED for folder, _ in native))
+    subject = Subject(root.resolve(), settings=settings, is_project=True, vendored=vendored)
     own = parts(subject.files, MUCH_SOURCE)
-    checks: list[Check] = [*map(Sast, own), *map(Secrets, own), RequirementLines(), Files(), Platforms()]
+    checks: list[Check] = [
+        *map(Sast, own),
+        *map(Secrets, own),
+        RequirementLines(),
+        NativeNeeds(native),
+        Files(),
+        Platforms(),
+    ]
     if request.get("advisories") is not None:
         checks.append(PinnedLines(records(text(request, "advisories")), _unscored(request)))
     findings = run(subject, checks, progress)
@@ -70,19 +79,3 @@ def records(path: str) -> list[dict[str, Any]]:
 def _unscored(request: Mapping[str, Any]) -> Severity:
     settings = request.get("settings") or {}
     return Severity.MEDIUM if settings.get("unscored") == "warn" else Severity.HIGH
-
-
-def _vendored(sources: object) -> list[str]:
-    """Where the functions' sources have other people's code."""
-    if sources is None:
-        return []
-    if not isinstance(sources, list):
-        raise Problem("sources is no list")
-    found = []
-    for source in sources:
-        path = source.get("path") if isinstance(source, Mapping) else None
-        if not isinstance(path, str):
-            raise Problem("sources holds something without a path")
-        folder = path.strip("/").removeprefix("./")
-        found.append(f"{folder}/{VENDORED}" if folder not in ("", ".") else VENDORED)
-    return found

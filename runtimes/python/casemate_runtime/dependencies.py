@@ -18,7 +18,7 @@ from casemate_runtime.orders import Order
 from casemate_runtime.requirements import normalised, write
 from casemate_runtime.router import routed
 from casemate_runtime.sdists import Sdists
-from casemate_runtime.sources import Needs, find
+from casemate_runtime.sources import Needs, files_in, find
 from casemate_runtime.uploads import FirstUploads
 from casemate_runtime.uv import Tool, Uv, UvFault
 from casemate_runtime.yanked import Yanked, refusal
@@ -49,7 +49,7 @@ class Dependencies(NamedTuple):
 
 def provide(tool: Tool, order: Order, source: Path, target: Path, attached: Path) -> Dependencies | None:
     """Fills `target`. `attached`: where the bundle of `order.attached` is, if there is one. Raises a `Fault`."""
-    needs = find(source, order.is_strict, order.from_source)
+    needs = find(files_in(source), order.is_strict, order.from_source)
     if needs is None or not needs.requirements:
         return None
     if not order.indexes.default and not order.indexes.pins:

@@ -4,32 +4,33 @@ from __future__ import annotations
 
 import posixpath
 import re
-from pathlib import Path
 from typing import Final
 
-from casemate_runtime.requirements import FILE, Place, Requirement, read, refused, shown
+from casemate_runtime.requirements import FILE, Files, Place, Requirement, Tell, read, refused, shown, stop
 
 _DEEPEST: Final = 8
 _MOST_FILES: Final = 32
 
 
-def read_files(source: Path, strict: bool) -> list[Requirement]:
-    """`source`: the unpacked bundle, which holds no links. Raises a `Fault` with the file and line that it is about."""
-    return _Reader(source, strict).read(FILE)
+def read_files(files: Files, content: bytes, strict: bool, tell: Tell = stop) -> list[Requirement]:
+    """`content`: of the first file. Raises a `Fault` with the file and line that it is about."""
+    return _Reader(files, strict, tell).read(FILE, content)
 
 
 class _Reader:
-    def __init__(self, source: Path, strict: bool) -> None:
-        self._source = source
+    def __init__(self, files: Files, strict: bool, tell: Tell) -> None:
+        self._files = files
         self._strict = strict
+        self._tell = tell
         self._open: list[str] = []
         self._count = 0
 
-    def read(self, file: str) -> list[Requirement]:
+    def read(self, file: str, content: bytes) -> list[Requirement]:
         self._open.append(file)
-        found = read((self._source / file).read_bytes(), self._strict, file, self._include)
-        self._open.pop()
-        return found
+        try:
+            return read(content, self._strict, file, self._include, tell=self._tell)
+        finally:
+            self._open.pop()
 
     def _include(self, name: str, place: Place) -> list[Requirement]:
         line = f"-r {shown(name)}"
@@ -51,6 +52,7 @@ class _Reader:
             raise refused(
                 f"{line}: {_MOST_FILES} files are allowed, {_DEEPEST} deep", "put them into fewer files", place
             )
-        if not (self._source / file).is_file():
+        content = self._files(file)
+        if content is None:
             raise refused(f"{line}: there is no such file in the bundle", "correct the name, or add the file", place)
-        return self.read(file)
+        return self.read(file, content)

@@ -81,12 +81,27 @@ class Requirement(NamedTuple):
         return (parts["versions"] or "").strip("() ") if parts else ""
 
 
+Files = Callable[[str], bytes | None]
+"""A file of the bundle by its path; `None` where there is none."""
+
 Include = Callable[[str, Place], list[Requirement]]
 """Reads the file that a line `-r FILE` names."""
 
+Tell = Callable[[Fault], None]
+"""Takes the fault of one line. A build ends with the first; who returns from it hears of the others too."""
+
+
+def stop(fault: Fault) -> None:
+    raise fault
+
 
 def read(
-    content: bytes, strict: bool, file: str = FILE, include: Include | None = None, largest: int = _LARGEST
+    content: bytes,
+    strict: bool,
+    file: str = FILE,
+    include: Include | None = None,
+    largest: int = _LARGEST,
+    tell: Tell = stop,
 ) -> list[Requirement]:
     """Raises a `Fault` with file and line. `strict`: each is pinned with `==` and has a hash."""
     found = []
@@ -95,7 +110,10 @@ def read(
             continue
         place = Place(file, line)
         included = _INCLUDED.fullmatch(logical)
-        found += include(included["file"], place) if include and included else [parse(logical, place, strict)]
+        try:
+            found += include(included["file"], place) if include and included else [parse(logical, place, strict)]
+        except Fault as fault:
+            tell(fault)
     return found
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from casemate_runtime import nested, pylock, pyproject, requirements
-from casemate_runtime.requirements import HOW_TO_LOCK, Place, Requirement, normalised, refused
+from casemate_runtime.requirements import HOW_TO_LOCK, Files, Place, Requirement, Tell, normalised, refused, stop
 
 
 class Needs(NamedTuple):
@@ -28,28 +28,23 @@ class Needs(NamedTuple):
         return next(found, Place(self.file, None))
 
 
-def find(source: Path, strict: bool, from_source: Collection[str] = ()) -> Needs | None:
+def files_in(source: Path) -> Files:
+    """`source`: the unpacked bundle, which holds no links."""
+
+    def read(name: str) -> bytes | None:
+        return (source / name).read_bytes() if (source / name).is_file() else None
+
+    return read
+
+
+def find(files: Files, strict: bool, from_source: Collection[str] = (), tell: Tell = stop) -> Needs | None:
     """`from_source`: normalised names of packages that are built. Raises a `Fault` with file and line."""
-    if (source / pylock.FILE).is_file():
-        lock = pylock.read((source / pylock.FILE).read_bytes(), from_source)
-        try:
-            asked = written(source, strict=False)
-        except Fault:
-            # Other tools read more than we do, such as tables of their own. What is installed is the lock's.
-            asked = None
-        if asked is None:
-            return Needs(pylock.FILE, lock, True)
-        agreement.check(asked.requirements, lock)
-        return Needs(pylock.FILE, lock, True, tuple(asked.requirements))
-    return written(source, strict)
-
-
-def written(source: Path, strict: bool) -> Needs | None:
-    """What the author has written, whether or not there is a lock of it. Raises a `Fault` with file and line."""
-    if (source / requirements.FILE).is_file():
-        return Needs(requirements.FILE, nested.read_files(source, strict), strict)
-    if (source / pyproject.FILE).is_file():
-        found = pyproject.read((source / pyproject.FILE).read_bytes())
+    if (content := files(pylock.FILE)) is not None:
+        return Needs(pylock.FILE, pylock.read(content, from_source), True)
+    if (content := files(requirements.FILE)) is not None:
+        return Needs(requirements.FILE, nested.read_files(files, content, strict, tell), strict)
+    if (content := files(pyproject.FILE)) is not None:
+        found = pyproject.read(content)
         if strict and found:
             what = f"{found[0].name}: the policy asks for a full lock beside {pyproject.FILE}"
             raise refused(what, HOW_TO_LOCK, found[0].place)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from casemate_runtime.faults import Fault
 from casemate_runtime.requirements import write
-from casemate_runtime.sources import Needs, find
+from casemate_runtime.sources import Needs, files_in, find
 
 A, B = "a" * 64, "b" * 64
 
@@ -17,7 +17,7 @@ def needs(tmp_path: Path) -> Callable[..., Needs | None]:
         for name, text in files.items():
             (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / name).write_text(text)
-        return find(tmp_path, strict, from_source)
+        return find(files_in(tmp_path), strict, from_source)
 
     return of
 
@@ -120,6 +120,24 @@ def test_a_fault_in_a_nested_file_has_its_name_and_line(needs: Find) -> None:
         "-r ../more/b.txt: the files name each other in a circle; leave out one of these lines",
     )
     assert fault_of(needs, {**files, "more/b.txt": "b==1"}, strict=True)[:2] == ("requirements.txt", 1)
+
+
+def test_whoever_returns_from_a_line_s_fault_hears_of_the_others(needs: Find, tmp_path: Path) -> None:
+    lines = "a\n-e .\n-r more/b.txt\n-r missing.txt\nc\n--pre"
+    needs({"requirements.txt": "b"})
+    (tmp_path / "requirements.txt").write_text(lines)
+    (tmp_path / "more").mkdir()
+    (tmp_path / "more/b.txt").write_text("git+https://x/y\nb\n-r ../requirements.txt")
+    told: list[Fault] = []
+    found = find(files_in(tmp_path), False, tell=told.append)
+    assert [name for name, _, _ in names(found)] == ["a", "b", "c"]
+    assert [(fault.file, fault.line) for fault in told] == [
+        ("requirements.txt", 2),
+        ("more/b.txt", 1),
+        ("more/b.txt", 3),
+        ("requirements.txt", 4),
+        ("requirements.txt", 6),
+    ]
 
 
 def test_depth_and_count_of_nested_files_have_bounds(needs: Find) -> None:

@@ -60,9 +60,7 @@ def test_a_pinned_version_is_refused_with_its_line_and_the_reason(built: Build, 
     requirements = f"# one\nThing==2.0 --hash=sha256:{public.files[1].sha256}\n"
     fault = refused(built, requirements, policy=policy)
     assert (fault.code, fault.file, fault.line) == ("requirements-refused", "requirements.txt", 2)
-    assert fault.message == (
-        'thing 2.0 was yanked from its index: "it was;a "mistake""; pin another version of thing'
-    )
+    assert fault.message == ('thing 2.0 was yanked from its index: "it was;a "mistake""; pin another version of thing')
 
 
 @needs_uv

@@ -128,6 +128,7 @@ def test_a_project_is_looked_at_as_a_whole(folder: Files, tmp_path: Path, reader
         ("secrets", "github-token", ".env", 1),
         ("sast", "B307", "fn/handler.py", 1),
         ("dependencies", "look-alike", "fn/requirements.txt", 2),
+        ("dependencies", "refused-requirement", "fn/requirements.txt", 3),
         ("sast", "B307", "fn/package/lib.py", 1),
         ("dependencies", "unpinned", "fn/requirements.txt", 1),
         ("advisories", "X-1", "fn/requirements.txt", 4),
@@ -136,7 +137,15 @@ def test_a_project_is_looked_at_as_a_whole(folder: Files, tmp_path: Path, reader
 
 
 @pytest.mark.parametrize(
-    "change", [{"sources": {}}, {"sources": [{}]}, {"settings": 1}, {"advisories": 1}, {"path": "/nowhere"}]
+    "change",
+    [
+        {"sources": {}},
+        {"sources": [{}]},
+        {"sources": [{"path": "a", "handler": 1}]},
+        {"settings": 1},
+        {"advisories": 1},
+        {"path": "/nowhere"},
+    ],
 )
 def test_a_project_of_wrong_types_is_a_problem(folder: Files, readers: None, change: dict[str, Any]) -> None:
     with pytest.raises(Problem):
