@@ -407,9 +407,6 @@ def test_COG_18_a_name_that_looks_like_a_known_one_is_told(project: Path) -> Non
 
 
 @pytest.mark.guarantee("AZR-14")
-@pytest.mark.xfail(
-    strict=True, reason="packages that nothing imports, and too many of them, are told at a deployment alone"
-)
 def test_AZR_14_a_package_that_nothing_imports_is_told(project: Path) -> None:
     requirements = "six==1.16.0\n"
     done = scan(

@@ -44,10 +44,11 @@ def read(content: bytes) -> Iterator[Line]:
         clauses = list(requirement.specifier)
         pinned = len(clauses) == 1 and clauses[0].operator in ("==", "===") and not clauses[0].version.endswith("*")
         version = clauses[0].version if pinned else None
-        yield Line(normalised(requirement.name), requirement.name, number, version, hashes, _holds(requirement))
+        yield Line(normalised(requirement.name), requirement.name, number, version, hashes, holds(requirement))
 
 
-def _holds(requirement: Requirement) -> bool:
+def holds(requirement: Requirement) -> bool:
+    """Whether its marker does, here and without extras."""
     try:
         return requirement.marker is None or requirement.marker.evaluate({"extra": ""})
     except Exception:  # a marker may compare what can't be compared

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
-from functools import cached_property
 from typing import Final
 
 from casemate_runtime.look_alikes import imitated
 from casemate_runtime.requirements import normalised
 
 from casemate_gate.checks.check import incomplete
-from casemate_gate.checks.sast import LARGEST, imported
 from casemate_gate.components import Component, Inventory, modules
 from casemate_gate.findings import Finding, Severity
+from casemate_gate.imports import Imports
 from casemate_gate.subject import Direct, Subject, Unreadable
 
 _LOCK: Final = "requirements.txt"
@@ -95,11 +94,11 @@ class Dependencies:
     def _unused(
         self, subject: Subject, direct: tuple[Direct, ...], installed: dict[str, Component]
     ) -> Iterator[Finding]:
-        used = _Used(subject)
+        used = Imports(subject.files, [subject.handler])
         for item in direct:
             component = installed.get(item.name)
             tops = modules(component, subject) if component else None
-            if tops and used.is_complete and tops.isdisjoint(used.modules):
+            if tops and used.is_complete and tops.isdisjoint(used.named):
                 yield self._finding(
                     "unused",
                     Severity.LOW,
@@ -143,30 +142,6 @@ class Dependencies:
             subject=subject,
             guarantee="AZR-14",
         )
-
-
-class _Used:
-    """The top-level modules that the author's files name."""
-
-    def __init__(self, subject: Subject) -> None:
-        self._subject = subject
-        self.is_complete = True
-        """Whether each file could be read; `sast` says which could not."""
-
-    @cached_property
-    def modules(self) -> set[str]:
-        names: set[str] = set()
-        if self._subject.handler:
-            names.add(self._subject.handler)
-        for file in self._subject.files:
-            if file.name.endswith(".py"):
-                try:
-                    names |= imported(file.read(LARGEST))
-                except (Unreadable, SyntaxError, ValueError, RecursionError, MemoryError):
-                    self.is_complete = False
-            elif file.name.endswith(".ipynb"):
-                self.is_complete = False
-        return {name.partition(".")[0] for name in names}
 
 
 def parsed_date(text: object) -> datetime | None:

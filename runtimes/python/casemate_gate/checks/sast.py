@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import io
 import json
 import re
@@ -190,18 +189,3 @@ def _comments(content: bytes) -> dict[int, set[str]]:
     except (tokenize.TokenError, SyntaxError, UnicodeDecodeError):
         pass
     return found
-
-
-def imported(content: bytes) -> set[str]:
-    """The modules that a source names: in imports, and as text for `import_module` and its like."""
-    names: set[str] = set()
-    for node in ast.walk(ast.parse(content)):
-        if isinstance(node, ast.Import):
-            names.update(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            names.add(node.module)
-        elif isinstance(node, ast.Call) and node.args:
-            first = node.args[0]
-            if isinstance(first, ast.Constant) and isinstance(first.value, str) and len(first.value) < 200:
-                names.add(first.value)
-    return names

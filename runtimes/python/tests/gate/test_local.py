@@ -105,7 +105,7 @@ def test_a_project_is_looked_at_as_a_whole(folder: Files, tmp_path: Path, reader
     root = folder(
         {
             "serverless.yml": "provider: scaleway\n",
-            "fn/handler.py": "eval(1)\n",
+            "fn/handler.py": "eval(1)\nimport flask, one, reqeusts\n",
             "fn/package/lib.py": "eval(1)\n",
             "fn/requirements.txt": "flask\nreqeusts==2.0\n--hash=x\none==1.0 ; python_version > '3'\n",
             ".env": f"TOKEN={GITHUB}\n",

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from casemate_gate.checks.native_needs import NativeNeeds
 from casemate_gate.findings import Finding, Severity
+from casemate_gate.module_names import modules_of
 from casemate_gate.natives import Native, is_native, natives
 from casemate_gate.runner import collect
 from casemate_gate.subject import Settings, Subject
@@ -54,6 +55,8 @@ def test_each_line_that_a_deployment_refuses_is_told(found: Found, path: str) ->
         ("fn/requirements.txt", 10),
     ]
     for item in findings:
+        if item.rule == "unused":
+            continue
         assert item.severity == Severity.HIGH and item.guarantee == "COG-20" and item.fix and "; " not in item.what
         assert "hunter2" not in str(item.as_json())
     assert len({item.identity for item in findings}) == len(findings)
@@ -84,3 +87,66 @@ def test_functions_of_one_source_are_looked_at_once() -> None:
     assert natives(None) == [] and not is_native("a", [])
     only = natives([{"path": "a"}])
     assert is_native("a/b.py", only) and not is_native("ab.py", only) and is_native("x", natives([{"path": ""}]))
+
+
+def unused(findings: list[Finding]) -> list[tuple[str, str, int | None]]:
+    return [(item.subject, item.file, item.line) for item in findings if item.rule == "unused"]
+
+
+HANDLER = (
+    "import json\nimport yaml\nfrom cognite.client import CogniteClient\nfrom .near import x\nimport mine, brought\n"
+)
+OWN = {"fn/mine/__init__.py": "", "fn/near.py": "", "fn/package/brought/__init__.py": ""}
+
+
+def test_a_package_that_nothing_imports_is_told(found: Found) -> None:
+    requirements = (
+        "# one\npyyaml\nSix==1.16\ncognite-sdk>=7\nidna ; python_version < '3'\nidna ; python_version < '2'\n"
+    )
+    findings = found({**OWN, "fn/handler.py": HANDLER, "fn/requirements.txt": requirements, "other.py": "import six"})
+    assert unused(findings) == [("six", "fn/requirements.txt", 3)] and findings == findings[:1]
+    assert (findings[0].severity, findings[0].guarantee) == (Severity.LOW, "AZR-14") and "six" in findings[0].what
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import six.moves",
+        "import importlib\nimportlib.import_module('six')",
+        "import odd_name",  # which may be six, for all that is known
+        "def (:",
+    ],
+)
+def test_nothing_is_told_where_it_may_be_used(found: Found, code: str) -> None:
+    assert unused(found({"fn/handler.py": code, "fn/requirements.txt": "six"})) == []
+
+
+def test_a_handler_is_used_and_a_notebook_tells_nothing(found: Found) -> None:
+    files = {"fn/requirements.txt": "six\nidna"}
+    assert [name for name, _, _ in unused(found(files, handler="six.handle"))] == ["idna"]
+    assert unused(found({**files, "fn/a.ipynb": "{}"}, handler="six.handle")) == []
+
+
+def test_of_a_lock_nobody_knows_who_needs_what(found: Found) -> None:
+    lock = f"six==1.16.0 --hash=sha256:{'a' * 64}\nidna==3.1 --hash=sha256:{'b' * 64}\n"
+    findings = found({"fn/handler.py": "", "fn/requirements.txt": lock}, most=1)
+    assert [(item.rule, item.file, item.line, item.severity) for item in findings] == [
+        ("excessive", "fn/requirements.txt", None, Severity.MEDIUM)
+    ]
+    assert "2" in findings[0].what and "1" in findings[0].what
+
+
+@pytest.mark.parametrize(
+    ("package", "module"),
+    [
+        ("six", "six"), ("pyyaml", "yaml"), ("scikit-learn", "sklearn"), ("python-dateutil", "dateutil"), ("pillow", "pil"),
+        ("azure-storage-blob", "azure"), ("mysql-connector-python", "mysql"), ("nats-py", "nats"), ("pymodbus", "pymodbus"),
+        ("influxdb-client", "influxdb_client"), ("cloudpickle", "cloudpickle"), ("python-docx", "docx"), ("ruamel-yaml", "ruamel"),
+    ],
+)  # fmt: skip
+def test_modules_are_told_by_names(package: str, module: str) -> None:
+    assert module in modules_of(package)
+
+
+def test_a_package_is_not_taken_for_its_neighbour() -> None:
+    assert modules_of("requests-oauthlib").isdisjoint(modules_of("requests"))
