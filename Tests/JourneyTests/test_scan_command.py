@@ -416,10 +416,6 @@ def test_AZR_14_a_package_that_nothing_imports_is_told(project: Path) -> None:
 
 
 @pytest.mark.guarantee("AZR-17")
-@pytest.mark.xfail(
-    strict=True,
-    reason="a native function is told by rules of other platforms too, `which would stop a deployment` and do not",
-)
 def test_AZR_17_what_is_said_to_stop_a_deployment_is_what_a_deployment_finds(project: Path) -> None:
     done = scan(write(project, {"casemate.yaml": NATIVE, "source/handler.py": RISKY}))
     assert [item["finding"]["rule"] for item in done.findings] == ["B307"], done.out

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -16,7 +16,7 @@ from casemate_gate.checks.sast import Sast
 from casemate_gate.checks.secrets import Secrets
 from casemate_gate.database import load
 from casemate_gate.findings import Finding, Severity
-from casemate_gate.natives import natives
+from casemate_gate.natives import Native, is_native, natives
 from casemate_gate.problems import Problem, text
 from casemate_gate.runner import Progress, run
 from casemate_gate.scan import MUCH_SOURCE, parts
@@ -28,15 +28,17 @@ class _Readers(Protocol):
 
 
 class Platforms:
-    """What the readers of other platforms' files find."""
+    """What the readers of other platforms' files find. A native function's source is none of theirs: its author is told what
+    a deployment finds, which has other rules."""
 
     name = "project"
 
-    def __init__(self) -> None:
+    def __init__(self, native: Sequence[Native] = ()) -> None:
+        self._native = native
         self._readers = cast(_Readers, importlib.import_module("casemate_gate.projects"))
 
     def examine(self, subject: Subject) -> Iterable[Finding]:
-        return self._readers.examine(subject.source)
+        return (item for item in self._readers.examine(subject.source) if not is_native(item.file, self._native))
 
 
 def project(request: Mapping[str, Any], progress: Progress | None = None) -> dict[str, Any]:
@@ -58,7 +60,7 @@ def project(request: Mapping[str, Any], progress: Progress | None = None) -> dic
         RequirementLines(),
         NativeNeeds(native),
         Files(),
-        Platforms(),
+        Platforms(native),
     ]
     if request.get("advisories") is not None:
         checks.append(PinnedLines(records(text(request, "advisories")), _unscored(request)))

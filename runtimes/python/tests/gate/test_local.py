@@ -152,6 +152,36 @@ def test_a_project_of_wrong_types_is_a_problem(folder: Files, readers: None, cha
         project({"path": str(folder({"a.py": ""})), **change})
 
 
+@pytest.mark.parametrize(
+    ("path", "told"),
+    [
+        (
+            "fn",
+            [("B307", "fn/handler.py"), ("azure/data-run", "near/function_app.py"), ("B307", "near/function_app.py")],
+        ),
+        (".", [("B307", "fn/handler.py"), ("B307", "near/function_app.py")]),
+        ("f", None),
+    ],
+)
+def test_a_native_function_is_told_by_the_rules_of_a_deployment(
+    folder: Files, path: str, told: list[tuple[str, str]] | None
+) -> None:
+    cognite = "def handle(client, data, secrets):\n    return eval(data)\n"
+    azure = """import azure.functions as func
+app = func.FunctionApp(http_auth_level=func.AuthLevel.FUNCTION)
+@app.route(route="x")
+def main(req: func.HttpRequest) -> func.HttpResponse:
+    return func.HttpResponse(eval(req.get_body()))
+"""
+    root = folder({"fn/handler.py": cognite, "near/function_app.py": azure})
+    findings = project({"path": str(root), "sources": [{"path": path, "handler": "handler.handle"}]})["findings"]
+    grave = [(item["rule"], item["file"]) for item in findings if item["severity"] == "high"]
+    if told is None:
+        assert ("cognite/data-run", "fn/handler.py") in grave
+    else:
+        assert sorted(grave) == sorted(told)
+
+
 def test_the_history_remembers_what_was_removed(folder: Files) -> None:
     root = folder({"a.py": f'x = "{GITHUB}"\n', "odd\nname.txt": "a\n"})
     environment = {"PATH": os.environ["PATH"], "HOME": str(root), "GIT_CONFIG_NOSYSTEM": "1"}
