@@ -607,13 +607,22 @@ def test_SCW_12_the_hook_stops_a_commit_with_a_secret_and_lets_others_pass(repos
 
 
 @pytest.mark.guarantee("SCW-12")
-@pytest.mark.xfail(strict=True, reason="the hook scans the folder, not what is about to be committed")
-def test_SCW_12_the_hook_looks_at_what_is_about_to_be_committed(repository: Path) -> None:
+def test_SCW_12_the_hook_looks_at_what_is_about_to_be_committed(repository: Path, tmp_path: Path) -> None:
     scan(repository, "--install-hook")
-    write(repository, {"k.py": f"K = '{AWS_KEY}'\n"})
-    git(repository, "add", "-A")
-    write(repository, {"k.py": "K = 1\n"})
-    assert git(repository, "commit", "-qm", "two").returncode == 1
+    more = tmp_path / "sp ace"
+    assert git(repository, "worktree", "add", "-qb", "other", str(more)).returncode == 0
+    for folder in (repository, more):
+        write(folder, {"a b.py": f"K = '{AWS_KEY}'\n"})
+        git(folder, "add", "-A")
+        write(folder, {"a b.py": "K = 1\n"})
+        stopped = git(folder, "commit", "-qm", "two")
+        assert stopped.returncode == 1, stopped
+        assert re.search(r" a b\.py:1: ", stopped.stdout + stopped.stderr), stopped
+        # What is not staged is not about to be committed.
+        git(folder, "add", "-A")
+        write(folder, {"a b.py": f"K = '{AWS_KEY}'\n", ".env": f"K={AWS_KEY}\n"})
+        assert git(folder, "commit", "-qm", "two").returncode == 0
+        assert git(folder, "commit", "-qam", "three").returncode == 1
 
 
 def test_a_hook_that_is_there_already_is_kept_and_the_line_for_it_told(repository: Path) -> None:

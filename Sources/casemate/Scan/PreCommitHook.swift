@@ -3,6 +3,18 @@ import Glibc
 
 /// Has git run the checks before each commit.
 enum PreCommitHook {
+    /// Looks at what is staged, which may differ from what lies in the folder, under the paths that it has in the repository. git runs
+    /// it at the top of the worktree, with the index of this very commit (githooks(5)).
+    private static let lines = """
+        (
+            tmp=$(mktemp -d) || exit
+            trap 'rm -rf "$tmp"' EXIT
+            trap 'exit 1' HUP INT TERM
+            GIT_LFS_SKIP_SMUDGE=1 git checkout-index --all --prefix="$tmp/" && casemate scan "$tmp"
+        ) || exit
+
+        """
+
     /// - Throws: where the folder is no repository's, or has another hook.
     static func install(in root: String) throws {
         let hooks = root + "/.git/hooks"
@@ -11,11 +23,10 @@ enum PreCommitHook {
         }
         let path = hooks + "/pre-commit"
         guard !FileManager.default.fileExists(atPath: path) else {
-            throw CommandFailure(
-                "\(path) is there already; add this line to it: casemate scan \"$(git rev-parse --show-toplevel)\"", code: 2)
+            throw CommandFailure("\(path) is there already; add these lines to it:\n\(lines)", code: 2)
         }
         try FileManager.default.createDirectory(atPath: hooks, withIntermediateDirectories: true)
-        let script = "#!/bin/sh\n# casemate scan --install-hook\nexec casemate scan \"$(git rev-parse --show-toplevel)\"\n"
+        let script = "#!/bin/sh\n# casemate scan --install-hook\n\(lines)"
         guard FileManager.default.createFile(atPath: path, contents: Data(script.utf8)), chmod(path, 0o755) == 0 else {
             throw CommandFailure("\(path) can't be written")
         }
