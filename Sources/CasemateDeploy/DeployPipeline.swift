@@ -275,7 +275,10 @@ public final class DeployPipeline: Sendable {
 
     /// A fault is written `what is wrong; what to do`.
     private static func told(_ fault: ShimFault, file: String, line: Int?) -> Diagnostic {
-        guard let end = fault.message.firstRange(of: "; ") else { return Diagnostic(file: file, line: line, what: fault.message) }
+        // Other messages quote what an author wrote.
+        guard ["requirements-refused", "dependencies-failed", "fetch-failed"].contains(fault.code),
+            let end = fault.message.firstRange(of: "; ")
+        else { return Diagnostic(file: file, line: line, what: fault.message) }
         return Diagnostic(
             file: file, line: line, what: String(fault.message[..<end.lowerBound]), fix: String(fault.message[end.upperBound...]))
     }

@@ -6,7 +6,8 @@ import Foundation
 /// Locks the packages of a source folder on this machine, with what builds lock with on a server.
 struct SourceLock {
     struct Options: ParsableArguments {
-        @Option(help: "The package index, an https URL of PEP 503's simple API.") var indexURL = "https://pypi.org/simple"
+        @Option(help: "The package index, an https URL of PEP 503's simple API; default: PIP_INDEX_URL, else what pip uses.")
+        var indexURL: String?
         @Option(help: "An archive of advisories, as casemate advisories import takes it; without one packages are held against none.")
         var advisories: String?
     }
@@ -45,7 +46,7 @@ struct SourceLock {
     func run(writing: Bool, _ output: OutputOptions) throws {
         let gate = try LocalGate()
         let request = Request(
-            source: URL(fileURLWithPath: folder).standardizedFileURL.path, uv: try LocalGate.uv(), index: options.indexURL,
+            source: URL(fileURLWithPath: folder).standardizedFileURL.path, uv: try LocalGate.uv(), index: try options.indexURL ?? HostPip.index().url,
             upgrade: upgrade, advisories: try options.advisories.map { try gate.records(of: $0) }, write: writing)
         Terminal.step("resolving packages")
         let bytes = try gate.ask([UInt8](try JSONEncoder().encode(request)))

@@ -23,6 +23,6 @@ def check(asked: Iterable[Requirement], lock: Iterable[Requirement]) -> None:
             continue
         versions = locked.get(normalised(item.name))
         if versions is None:
-            raise refused(f"{item.name}: {FILE} does not have it; {_REMEDY}", item.place)
+            raise refused(f"{item.name}: {FILE} does not have it", _REMEDY, item.place)
         if not any(allows(item.versions, version) for version in versions):
-            raise refused(f"{item.text}: {FILE} has {' and '.join(versions)}; {_REMEDY}", item.place)
+            raise refused(f"{item.text}: {FILE} has {' and '.join(versions)}", _REMEDY, item.place)

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 from casemate_runtime.faults import Fault, advised
 
 FILE: Final = "requirements.txt"
-HOW_TO_LOCK: Final = "for a full lock deploy it under auto, and put here what `casemate deps show` prints"
+HOW_TO_LOCK: Final = "make a full lock of it: casemate deps lock PATH"
 OTHER_HASH: Final = (
     "write the hash anew if it was written down wrongly, else somebody has changed the file: do not use it"
 )

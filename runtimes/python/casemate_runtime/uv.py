@@ -14,6 +14,7 @@ from casemate_runtime.faults import Fault, advised, failed
 from casemate_runtime.yanked import Yanked, warned_of
 
 _LONGEST_OUTPUT: Final = 16 * 1024
+_UNRESOLVABLE: Final = "No solution found when resolving dependencies"
 
 
 class UvFault(Fault):
@@ -22,6 +23,10 @@ class UvFault(Fault):
     def __init__(self, message: str, body: str, packages: tuple[str, ...]) -> None:
         super().__init__("dependencies-failed", message, body=body)
         self.packages = packages
+
+
+class Unresolvable(UvFault):
+    """No versions fit together; of any other fault nobody knows whether they do."""
 
 
 class Tool(NamedTuple):
@@ -34,10 +39,6 @@ class Tool(NamedTuple):
     options: tuple[str, ...] = ()
     # Further variables for uv.
     environment: tuple[tuple[str, str], ...] = ()
-
-
-class Unresolvable(Fault):
-    """No versions fit together; of any other fault nobody knows whether they do."""
 
 
 class Uv:
@@ -57,6 +58,21 @@ class Uv:
         options = ["--generate-hashes", "--no-header", "--no-annotate", "-o", str(lock), *self._excludes(excluded)]
         self._run("compile", "--only-binary", ":all:", *options, str(source))
         return lock.read_text(encoding="utf-8")
+
+    def resolve(self, wanted: str, kept: str, bounds: str) -> str:
+        """Names with versions, each with a comment on what needs it, and no hashes. `kept`: as in `compile`. `bounds`: what
+        versions have to be, of packages that need not be wanted at all. Raises `Unresolvable` where nothing fits."""
+        source, lock = self._write("wanted.txt", wanted), self._write("lock.txt", kept)
+        options = ["--no-header", "--annotation-style", "line", "-o", str(lock), *self._bounded(bounds)]
+        self._run("compile", "--only-binary", ":all:", *options, str(source))
+        return lock.read_text(encoding="utf-8")
+
+    def pylock(self, wanted: str, bounds: str) -> bytes:
+        """A lock in the form of PEP 751, with the wheels that fit the target."""
+        source, lock = self._write("wanted.txt", wanted), self._write("pylock.toml", "")
+        options = ["--no-header", "--format", "pylock.toml", "-o", str(lock), *self._bounded(bounds)]
+        self._run("compile", "--only-binary", ":all:", *options, str(source))
+        return lock.read_bytes()
 
     def install(self, lock: str, target: Path, excluded: tuple[str, ...] = ()) -> list[Yanked]:
         """What of it its index has withdrawn. Fails where a package of the lock needs another that is neither in it nor
@@ -123,7 +139,8 @@ class Uv:
         output = masked(self._shown(printed))
         body = output.encode()[-_LONGEST_OUTPUT:].decode("utf-8", "ignore")
         what, fix, packages = complaint(summary(output) or f"uv ended with status {status}")
-        return UvFault(advised(what, fix), body, packages)
+        kind = Unresolvable if _UNRESOLVABLE in output else UvFault
+        return kind(advised(what, fix), body, packages)
 
 
 def _tidy(target: Path) -> None:

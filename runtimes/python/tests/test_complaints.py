@@ -92,7 +92,7 @@ def test_what_can_not_be_resolved_is_told_with_its_line(
 def test_what_the_lock_lacks_has_no_line(refusal: Refusal, public: Index) -> None:
     fault = refusal(f"needy==1.0 --hash=sha256:{public.files[1].sha256}", policy="strict")
     assert place(fault) == ("requirements.txt", None)
-    assert fault.message.startswith("leaf: another package needs it, and the lock has no hash of it; for a full lock")
+    assert fault.message.startswith("leaf: another package needs it, and the lock has no hash of it; make a full lock")
 
 
 @needs_uv

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from casemate_runtime import build
 from casemate_runtime.frames import Channel
-from casemate_runtime.sources import find
+from casemate_runtime.sources import files_in, find
 from gate.paths import TOOLS
 from lock_support import Folder, advisory, changed, folder, needs_uv, rules, wheel
 from packages import tool
@@ -27,7 +27,7 @@ __all__ = ["folder"]
 
 
 def names(source: Path) -> list[str]:
-    found = find(source, strict=True)
+    found = find(files_in(source), strict=True)
     assert found and found.is_lock and all(item.hashes for item in found.requirements)
     return [f"{item.name} {item.version}" for item in found.requirements]
 

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from casemate_runtime.look_alikes import imitated
+from casemate_runtime.pylock import FILE as LOCK
+from casemate_runtime.requirements import FILE as TOP
 
 from casemate_gate.findings import Finding, Severity
 from casemate_gate.match import CHECK, Advisories

@@ -17,7 +17,7 @@ from casemate_runtime import pylock as locks
 from casemate_runtime import pyproject
 from casemate_runtime.faults import Fault
 from casemate_runtime.requirements import Requirement, normalised
-from casemate_runtime.sources import written
+from casemate_runtime.sources import files_in, written
 from casemate_runtime.uv import Uv
 
 from casemate_gate.findings import Finding, shown
@@ -57,7 +57,7 @@ def lock(request: Mapping[str, Any], progress: Progress) -> dict[str, Any]:
 
 
 def _asked(folder: Path, target: Target) -> list[Requirement]:
-    needs = written(folder, strict=False)
+    needs = written(files_in(folder), strict=False)
     if needs is None:
         why = "there is neither a requirements.txt nor a pyproject.toml"
     elif not any(map(target.holds, needs.requirements)):

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from casemate_runtime.faults import Fault
 from casemate_runtime.indexes import plain
-from casemate_runtime.requirements import Requirement, normalised, refused
+from casemate_runtime.requirements import OTHER_HASH, Requirement, normalised, refused
 
 from casemate_gate.locks.resolver import Resolution
 
@@ -46,7 +46,9 @@ def _wheels(package: Mapping[str, Any], name: str, given: Requirement | None) ->
     if given:
         wheels = [wheel for wheel in wheels if not _hashes(wheel).isdisjoint(given.hashes)]
         if not wheels:
-            raise refused(f"{given.name}: the index has no file with a --hash that is given here", given.place)
+            raise refused(
+                f"{given.name}: the index has no file with a --hash that is given here", OTHER_HASH, given.place
+            )
     return map(_wheel, wheels)
 
 
