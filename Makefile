@@ -40,7 +40,7 @@ host: ## the runtime, the build tools and the gate's on this machine, once
 	@.build/debug/casemate runtime install python3.11
 
 runtime-tests: host ## what runs inside a sandbox, in Python
-	cd runtimes/python && /usr/bin/python3 -m pytest -q -p no:cacheprovider tests
+	cd runtimes/python && /usr/bin/python3 -m pytest -q -p no:cacheprovider -n 3 --dist loadfile tests
 
 recipes: ## the cookbook's handlers by themselves
 	/usr/bin/python3 -m pytest -q -p no:cacheprovider cookbook

@@ -1,4 +1,4 @@
-"""Servers that all tests of fetches share: to start one takes longer than to ask it. Other tests need nothing of it."""
+"""Servers that the tests of one module share: to start one takes longer than to ask it. Other modules count threads and children."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ if TYPE_CHECKING:
     from fetch_support import Certificate, GitServer, Repository, SshServer
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def tls(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
     from fetch_support import certificate
 
     return certificate(tmp_path_factory.mktemp("tls"))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def https(tmp_path_factory: pytest.TempPathFactory, tls: Certificate) -> Iterator[GitServer]:
     from fetch_support import GitServer
 
@@ -28,7 +28,7 @@ def https(tmp_path_factory: pytest.TempPathFactory, tls: Certificate) -> Iterato
     server.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SshServer]:
     from fetch_support import SshServer
 

@@ -159,7 +159,10 @@ def test_what_a_new_lock_ends_is_said(folder: Folder) -> None:
         ({"requirements_txt": "a\n\na @ git+https://x/y"}, "requirements.txt:3: a @ git+"),
         ({"pyproject_toml": "[project]\ndependencies = [\n'a @ https://x/y']"}, "pyproject.toml:3: a @ https"),
         ({"requirements_txt": "a>=7"}, "no versions fit together: No solution found"),
-        ({"requirements_txt": "nobody-has-this"}, "no versions fit together: No solution found"),
+        (
+            {"requirements_txt": "nobody-has-this"},
+            "no versions fit together: nobody-has-this is not in its package index",
+        ),
     ],
 )
 def test_what_cannot_be_locked_is_told_with_its_line(folder: Folder, files: dict[str, str], said: str) -> None:

@@ -204,6 +204,8 @@ def test_a_process_that_answers_without_reading_its_request_is_not_held_up(
         b"\xff" * 100_000,
         os.urandom(64),
     ],
+    # Not by their bytes: random ones would make another list of tests in each process.
+    ids=lambda answer: f"{len(answer)}",
 )
 def test_what_is_no_reply_is_told_as_one_that_never_came(keep: Keep, answer: bytes) -> None:
     def hostile(request: int, to_parent: int) -> None:

@@ -46,8 +46,9 @@ def explained(fault: Fault, index: str) -> Problem:
         line = "" if fault.line is None else f":{fault.line}"
         return Problem(f"{fault.file}{line}: {fault.message}")
     if isinstance(fault, Unresolvable):
-        return Problem(f"no versions fit together: {fault.message} Change the lines that ask for these packages")
-    return Problem(f"{fault.message}; can this machine reach the index {plain(index)}?")
+        what = f"no versions fit together: {fault.message}"
+        return Problem(what if "; " in what else f"{what}; change the lines that ask for these packages")
+    return Problem(f"{fault.message.partition('; ')[0]}; can this machine reach the index {plain(index)}?")
 
 
 def _certificates() -> str:
