@@ -1,7 +1,8 @@
 """The second phase of a build, in a sandbox without a network: what has no wheel is built from its source.
 
 Whatever a build does to the folders that it can write to, nothing of that is used but one wheel: when all of its processes
-are gone, the folder of the result is emptied, and the first phase's result copied into it.
+are gone, the folder of the result is emptied, before the next package is built and before the first phase's result is copied
+into it. The wheel stays open meanwhile, and has no name by which the next build could change it.
 """
 
 from __future__ import annotations
@@ -67,10 +68,10 @@ class SecondPhase:
             for item in wanted:
                 wheel, printed[item.name] = self._build(item)
                 wheels.append(wheel)
-            try:
-                empty(str(self._out))
-            except NotEmptied:
-                raise failed("what a build left can't be removed", _TAKE_WHEEL) from None
+                try:
+                    empty(str(self._out))
+                except NotEmptied:
+                    raise failed(f"{item.name}: what its build left can't be removed", _TAKE_WHEEL) from None
             source = copy_folder(self._first / "src", self._out / "src")
             if (self._first / "deps").is_dir():
                 copy_folder(self._first / "deps", self._out / "deps")

@@ -310,6 +310,23 @@ os.chdir(here)
     assert sorted(os.listdir(shop.out)) == ["deps", "src"] and not list(shop.out.rglob("evil*"))
 
 
+def test_a_build_can_not_reach_another_package_that_is_built(shop: Shop, public: Index) -> None:
+    hook = f"""
+import os, pathlib
+work = pathlib.Path({str(shop.out)!r}) / ".work"
+for wheel in work.rglob("*.whl"):
+    wheel.write_text("changed")
+for other in ("first", "third"):
+    if not (work / other).exists():
+        (work / other / "source").mkdir(parents=True)
+"""
+    for name in ("first", "second", "third"):
+        public.add(source(name, "1.0", hook))
+    shop.first("first==1.0\nsecond==1.0\nthird==1.0", "first", "second", "third")
+    assert shop.second()["fromSource"] == ["first", "second", "third"]
+    assert (shop.out / "deps/first.py").read_text() == "version = '1.0'"
+
+
 FOREVER = """
 import os, signal, sys, time
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
