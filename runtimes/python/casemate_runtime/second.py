@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -110,7 +111,9 @@ class SecondPhase:
         if ran.status is None:
             raise _fault(item, f"its build took longer than {self._seconds:g} s", ran.output)
         if ran.status:
-            raise _fault(item, f"its build ended with status {ran.status}", ran.output)
+            # The kernel ends so whoever goes over the sandbox's memory.
+            memory = "; it may have gone over its memory limit" if ran.status == -signal.SIGKILL else ""
+            raise _fault(item, f"its build ended with status {ran.status}{memory}", ran.output)
         return _wheel_in(dist, item, ran.output), ran.output
 
     def _install(self, wheels: list[_Wheel]) -> None:
