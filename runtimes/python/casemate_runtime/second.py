@@ -7,6 +7,7 @@ into it. The wheel stays open meanwhile, and has no name by which the next build
 
 from __future__ import annotations
 
+import filecmp
 import os
 import re
 import shutil
@@ -130,6 +131,22 @@ class SecondPhase:
             Uv(self._tool, scratch, "").install_built(files, self._out / "deps")
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
+        if changed := _changed(self._first / "deps", self._out / "deps"):
+            names = ", ".join(wheel.name.partition("-")[0] for wheel in wheels)
+            raise Fault(
+                "dependencies-failed", f"{changed[:200]!r} of another package is in what was built here: {names}"
+            )
+
+
+def _changed(before: Path, after: Path) -> str | None:
+    """A file of a locked wheel that is another one now; what two packages have alike, as some do, is none."""
+    for folder, _, names in os.walk(before):
+        for name in names:
+            old = Path(folder, name)
+            new = after / old.relative_to(before)
+            if old.is_symlink() or new.is_symlink() or not new.is_file() or not filecmp.cmp(old, new, shallow=False):
+                return str(old.relative_to(before))
+    return None
 
 
 def _write(member: Member, target: Path) -> None:

@@ -327,6 +327,21 @@ for other in ("first", "third"):
     assert (shop.out / "deps/first.py").read_text() == "version = '1.0'"
 
 
+@pytest.mark.parametrize("text, is_refused", [("version = '1.0'", False), ("version = '6.6'", True)])
+def test_what_was_built_takes_no_file_of_a_locked_wheel_over(
+    shop: Shop, public: Index, text: str, is_refused: bool
+) -> None:
+    public.add(source("old", "1.0", f"open('six.py', 'w').write({text!r})"))
+    public.add(wheel("six", "1.0"))
+    shop.first("old==1.0\nsix==1.0", "old")
+    if is_refused:
+        fault = refusal(shop.second)
+        assert fault.code == "dependencies-failed" and "'six.py'" in fault.message and "old" in fault.message
+    else:
+        shop.second()
+        assert (shop.out / "deps/six.py").read_text() == text
+
+
 FOREVER = """
 import os, signal, sys, time
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
