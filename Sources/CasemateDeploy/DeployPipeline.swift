@@ -88,7 +88,12 @@ public final class DeployPipeline: Sendable {
         else {
             throw Problem(.notFound, "\(function.name) has not been deployed yet")
         }
-        guard active.lock != nil else { throw Problem(.invalidRequest, "\(function.name) has no packages") }
+        guard let lock = active.lock else { throw Problem(.invalidRequest, "\(function.name) has no packages") }
+        let known = Set(Lock.packages(lock).compactMap { $0.split(separator: " ").first.flatMap { PackageSources.pattern(String($0)) } })
+        if let stranger = request.upgrades.first(where: { $0 != "*" && PackageSources.pattern($0).map(known.contains) != true }) {
+            throw Problem(
+                .invalidRequest, "\(function.name) has no package \(stranger); it has \(known.sorted().prefix(50).joined(separator: ", "))")
+        }
         var spec = try await opener.open(try CanonicalSpec.decode(active.specBytes), of: function)
         let policy = spec.dependencyPolicy.flatMap { DependencyPolicy(rawValue: $0) } ?? .auto
         (spec.grantedEgress, spec.dependencyPolicy) = (nil, nil)

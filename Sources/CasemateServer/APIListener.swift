@@ -45,7 +45,7 @@ struct APIListener {
             }, logger: quiet)
         var configuration = ServiceGroupConfiguration(services: [application], gracefulShutdownSignals: [.sigterm, .sigint], logger: quiet)
         // A deployment under way may take minutes; it can be repeated, a stop can't wait.
-        configuration.maximumGracefulShutdownDuration = .seconds(10)
+        configuration.maximumGracefulShutdownDuration = .seconds(5)
         try await ServiceGroup(configuration: configuration).run()
     }
 

@@ -609,9 +609,6 @@ def test_X3_COG_17_a_build_that_never_ends_keeps_nobody_waiting(endless: tuple[S
 
 @pytest.mark.guarantee("COG-17")
 @pytest.mark.case("X3")
-@pytest.mark.xfail(
-    strict=True, reason="a server that is told to stop waits for a build, which can be for two minutes and more"
-)
 def test_X3_COG_17_a_build_that_never_ends_does_not_keep_the_server_from_stopping(
     endless: tuple[Server, Future[Outcome]],
 ) -> None:

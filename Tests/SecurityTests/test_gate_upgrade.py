@@ -397,9 +397,6 @@ def test_COG_18_what_has_nothing_to_upgrade_is_told_so(shop: Server, packages: P
 
 
 @pytest.mark.guarantee("COG-18")
-@pytest.mark.xfail(
-    strict=True, reason="a name that the lock does not have is passed over: all is said to be the newest"
-)
 def test_COG_18_a_package_that_the_function_does_not_have_is_told(shop: Server, packages: PackageWorld) -> None:
     one = Locked(shop, packages, "quokka")
     one.release("2.0")

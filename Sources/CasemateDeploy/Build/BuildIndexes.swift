@@ -29,10 +29,27 @@ struct BuildIndexes {
         let used = Set(sources.packages.values)
         named = indexes.filter { used.contains($0.key) }.map { ($0.key, $0.value.url) }.sorted { $0.name < $1.name }
         packages = sources.packages.map { ($0.key, $0.value) }.sorted { $0.pattern < $1.pattern }
+        try Self.check(sources, server: usesServer ? server : nil, indexes)
         let all = (usesServer ? [server] : []) + indexes.sorted { $0.key < $1.key }.map(\.value)
         hosts = Array(Set(all.flatMap(\.hosts))).sorted()
         isOperators = indexes.isEmpty
         injections = try PackageIndex.injections(of: all)
+    }
+
+    /// Credentials are put into requests by their host: there may be those of one index alone.
+    private static func check(_ sources: PackageSources, server: PackageIndex?, _ indexes: [String: PackageIndex]) throws(Problem) {
+        var known: [AllowedHost: (name: String, secret: String)] = [:]
+        if let server { known[server.hosts[0]] = ("the server's", server.credentials == nil ? "" : "the server's") }
+        for (name, index) in indexes.sorted(by: { $0.key < $1.key }) {
+            let secret = sources.indexes[name]?.credentials?.text ?? ""
+            if let other = known[index.hosts[0]], other.secret != secret {
+                throw Problem(
+                    .invalidRequest,
+                    "the indexes \(other.name) and \(name) are at one host and port, where there can be one index's credentials alone; give both the same, or another host name to one"
+                )
+            }
+            known[index.hosts[0]] = (name, secret)
+        }
     }
 
     func add(to fields: inout ShimFields) {

@@ -89,8 +89,13 @@ struct ShimSession: Sendable {
     }
 
     private func onThread<R: Sendable>(_ body: @Sendable @escaping () throws -> R) async throws -> R {
-        try await withCheckedThrowingContinuation { continuation in
-            DispatchQueue.global().async { continuation.resume(with: Result { try body() }) }
+        try await withTaskCancellationHandler {
+            try await withCheckedThrowingContinuation { continuation in
+                DispatchQueue.global().async { continuation.resume(with: Result { try body() }) }
+            }
+        } onCancel: {
+            // What blocks reads the end of the stream: a server that stops does not wait for a build.
+            shutdown(handle.control.raw, Int32(SHUT_RDWR))
         }
     }
 

@@ -58,7 +58,7 @@ def provide(tool: Tool, order: Order, source: Path, target: Path, attached: Path
     scratch = target.with_name(".scratch")
     try:
         scratch.mkdir()
-        with routed(order.indexes) as route:
+        with routed(order.indexes, tool.certificates) as route:
             uv = Uv(tool, scratch, route.url, route.shown)
             sdists = Sdists(tool.certificates, order.indexes, target.with_name(".build"))
             lock, is_resolved = locked(uv, needs, order, sdists)

@@ -19,6 +19,7 @@ _LARGEST: Final = 8 * 1024 * 1024
 _FIRST: Final = "# casemate lock 1"
 _INPUTS: Final = "# inputs "
 _PYTHON: Final = "# python "
+_INDEXES: Final = "# indexes "
 _FROM_SOURCE: Final = "# from source: "
 _BACKEND: Final = "# backend "
 
@@ -30,9 +31,13 @@ class Lock(NamedTuple):
     from_source: tuple[str, ...]  # normalised names, sorted
     # What each of these is built with, and all that that needs.
     backends: Mapping[str, list[Requirement]] = MappingProxyType({})
+    # Of the indexes that it was resolved with, and which package is whose.
+    indexes: str = ""
 
     def text(self) -> str:
         head = [_FIRST, f"{_INPUTS}{self.inputs}", f"{_PYTHON}{self.python}"]
+        if self.indexes:
+            head.append(f"{_INDEXES}{self.indexes}")
         if self.from_source:
             head.append(_FROM_SOURCE + ", ".join(self.from_source))
         for name, requirements in sorted(self.backends.items()):
@@ -57,14 +62,18 @@ def read_lock(text: str) -> Lock | None:
         return None
     built = _value(text, _FROM_SOURCE)
     names = tuple(built.split(", ")) if built else ()
-    return Lock(requirements, _value(text, _INPUTS), _value(text, _PYTHON), names, backends)
+    return Lock(requirements, _value(text, _INPUTS), _value(text, _PYTHON), names, backends, _value(text, _INDEXES))
 
 
 def digest(requirements: Iterable[Requirement], python: str, **decided: Any) -> str:
     """Of all that decides about a lock. Order, comments and the requirements' files don't."""
     lines = sorted([*_normal(item), sorted(item.hashes)] for item in requirements)
-    inputs = {"requirements": lines, "python": python, **decided}
-    return "sha256:" + hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
+    return digest_of({"requirements": lines, "python": python, **decided})
+
+
+def digest_of(what: Mapping[str, object]) -> str:
+    """Of what JSON can hold, whatever its order."""
+    return "sha256:" + hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
 
 
 def _normal(item: Requirement) -> list[str]:

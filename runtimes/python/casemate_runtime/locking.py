@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from casemate_runtime.faults import failed
-from casemate_runtime.lock import Lock, digest, read_lock
+from casemate_runtime.lock import Lock, digest, digest_of, read_lock
 from casemate_runtime.orders import EVERYTHING, Order
 from casemate_runtime.requirements import OTHER_HASH, Place, Requirement, normalised, refused, write
 from casemate_runtime.sdists import Sdist, Sdists, check
@@ -28,17 +28,21 @@ def locked(uv: Uv, needs: Needs, order: Order, sdists: Sdists) -> Locked:
         indexes=order.indexes.described(),
         from_source=order.from_source,
     )
+    indexes = digest_of(order.indexes.described())
     kept = read_lock(order.kept) if order.kept and EVERYTHING not in order.upgrade else None
     is_same = kept is not None and kept.inputs == inputs
     if needs.is_lock:
         backends = kept.backends if kept and is_same else {}
-        return Locked(Lock(needs.requirements, inputs, order.python, order.from_source, backends), False)
+        return Locked(Lock(needs.requirements, inputs, order.python, order.from_source, backends, indexes), False)
     if kept and is_same and not order.upgrade:
         return Locked(kept, False)
     forgotten = order.upgrade.union(built)
     staying = [item for item in kept.requirements if normalised(item.name) not in forgotten] if kept else []
+    if kept and kept.indexes != indexes:
+        # The same name and version of another index is another package: its version may stay, its hashes not.
+        staying = [item._replace(hashes=()) for item in staying]
     found = _resolved(uv, needs, staying, {name: sdists.get(item) for name, item in built.items()})
-    return Locked(Lock(found, inputs, order.python, order.from_source), True)
+    return Locked(Lock(found, inputs, order.python, order.from_source, indexes=indexes), True)
 
 
 def _resolved(uv: Uv, needs: Needs, staying: list[Requirement], built: dict[str, Sdist]) -> list[Requirement]:

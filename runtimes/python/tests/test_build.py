@@ -160,6 +160,7 @@ def test_requirements_are_locked_and_installed(shop: Workshop, monkeypatch: pyte
         "# casemate lock 1",
         "# inputs",
         "# python 3.11",
+        "# indexes",
     ]
     assert report["syntax"] == [{"file": "deps/old.py", "line": 1, "message": report["syntax"][0]["message"]}]
     compiling, installing = shop.uv_calls()
@@ -191,12 +192,20 @@ def test_requirements_are_locked_and_installed(shop: Workshop, monkeypatch: pyte
 
 def test_a_kept_lock_of_other_inputs_is_handed_to_the_resolver(shop: Workshop) -> None:
     kept = f"six==1.15.0 \\\n    --hash={HASHES[0]}\n"
-    shop.build({"requirements.txt": "six"}, lock=kept)
-    assert shop.uv_calls()[0]["kept"] == kept
-    shop.again().build({"requirements.txt": "six"}, lock="# casemate lock 1\n# inputs sha256:0\n" + kept)
-    assert shop.uv_calls()[2]["kept"] == kept
-    shop.again().build({"requirements.txt": "six"}, lock="six==1.15.0\n")
-    assert shop.uv_calls()[4]["kept"] is None
+    made = shop.build({"requirements.txt": "idna"})["lock"]
+    indexes = next(line for line in made.splitlines() if line.startswith("# indexes "))
+    head = "# casemate lock 1\n# inputs sha256:0\n"
+    # Of other indexes the versions may stay, and no hash.
+    for number, (given, used) in enumerate(
+        [
+            (f"{head}{indexes}\n{kept}", kept),
+            (f"{head}# indexes sha256:0\n{kept}", "six==1.15.0\n"),
+            (kept, "six==1.15.0\n"),
+            ("six==1.15.0\n", None),
+        ]
+    ):
+        shop.again().build({"requirements.txt": "six"}, lock=given)
+        assert shop.uv_calls()[2 + 2 * number]["kept"] == used, given
 
 
 def test_a_kept_lock_of_the_same_inputs_needs_no_resolution(shop: Workshop) -> None:

@@ -15,6 +15,7 @@ from casemate_runtime.faults import Fault
 from casemate_runtime.frames import Channel
 from casemate_runtime.indexes import Indexes
 from casemate_runtime.router import routed
+from casemate_runtime.trust import SYSTEM
 from packages import Index, index, needs_uv, tool, wheel
 from support import TAGS
 from test_build import archived
@@ -117,8 +118,23 @@ def test_a_failure_names_the_index_that_was_asked(built: Build, corp: Index) -> 
     corp.answer = broken
     with pytest.raises(Fault) as caught:
         built("corp-tool")
-    assert caught.value.message.startswith("An index (the package's own) returned a 403")
-    assert "127.0.0.1" not in caught.value.body
+    assert caught.value.message.startswith(f"An index ({corp.url}) returned a 403")
+
+
+@needs_uv
+def test_an_index_that_passes_on_what_it_lacks_is_not_followed(built: Build, public: Index, corp: Index) -> None:
+    def elsewhere(handler: Any) -> bool:
+        handler.send_response(302)
+        handler.send_header("Location", f"{public.url}/corp-base/")
+        handler.send_header("Content-Length", "0")
+        handler.end_headers()
+        return True
+
+    corp.answer = elsewhere
+    with pytest.raises(Fault) as caught:
+        built("corp-base")
+    assert "corp-base" in caught.value.message
+    assert [path for path in public.asked if "corp" in path] == []
 
 
 def test_the_router_only_sends_on() -> None:
@@ -134,18 +150,19 @@ def test_the_router_only_sends_on() -> None:
             opener.open(route.removesuffix("/simple") + path, timeout=5)
         return caught.value.code, caught.value.headers.get("Location")
 
-    with routed(given) as route:
+    with routed(given, SYSTEM) as route:
         assert asked(route.url, "/simple/six/") == (307, "https://d.test/simple/six/")
         assert asked(route.url, "/simple/Corp_x/") == (307, "https://c.test/x/Corp_x/")
         for path in ("/", "/simple/", "/simple/a/b/", "/simple/a%0d%0aX:y/", "/simple/../six/", "/other/six/"):
             assert asked(route.url, path)[0] == 404, path
         said = f"error: {route.url}/corp-x/ and {route.url}/six/ from {route.url}"
         assert (
-            route.shown(said) == "error: https://c.test/x/corp-x/ and https://d.test/simple/six/ from the package's own"
+            route.shown(said)
+            == "error: https://c.test/x/corp-x/ and https://d.test/simple/six/ from https://d.test/simple"
         )
-    with routed(given._replace(default="")) as route:
+    with routed(given._replace(default=""), SYSTEM) as route:
         assert asked(route.url, "/simple/six/")[0] == 404
-    with routed(Indexes("https://d.test/simple")) as route:
+    with routed(Indexes("https://d.test/simple"), SYSTEM) as route:
         assert (
             route.url == "https://d.test/simple" and route.shown("https://d.test/simple/x") == "https://d.test/simple/x"
         )

@@ -93,3 +93,11 @@ def test_credentials_of_an_index_are_in_no_digest() -> None:
     assert plain("https://[") == ""
     described = indexes("https://hunter2@d.test", [("c", "https://x:hunter2@c.test")], [("a", "c")]).described()
     assert "hunter2" not in str(described) and "c.test" in str(described)
+
+
+def test_the_indexes_that_it_was_resolved_with_are_part_of_its_text() -> None:
+    lock = Lock(read(f"a==1 {HASH}".encode(), strict=True), "sha256:1", "3.11", (), indexes="sha256:2")
+    again = read_lock(lock.text())
+    assert again is not None and again.indexes == "sha256:2"
+    other = lock._replace(indexes="sha256:3")
+    assert lock.installs_like(other)
