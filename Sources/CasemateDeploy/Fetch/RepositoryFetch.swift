@@ -72,7 +72,8 @@ struct RepositoryFetch {
 
     private func credentials(of git: GitSource, _ permitted: PermittedFunction) async throws -> Secret? {
         guard let name = git.credentials else { return nil }
-        let opened = try await opener.open([name], of: permitted.name, for: "the repository of \(permitted.name)")
+        let form = git.hostKeys == nil ? "user:password" : "a private key"
+        let opened = try await opener.open([name], of: permitted.name, for: "the repository of \(permitted.name)", form: form)
         return opened[name]?.value
     }
 

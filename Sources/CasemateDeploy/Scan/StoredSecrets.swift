@@ -38,7 +38,10 @@ struct StoredSecrets {
 
     /// Those of a function's own that a deployment works with, by name.
     /// - Throws: `.secretMissing` for one without a value.
-    func open(_ names: [VariableName], of name: FunctionName, for purpose: String) async throws -> [VariableName: OpenedSecret] {
+    /// - Parameter form: what a value looks like, for whoever has to set it.
+    func open(_ names: [VariableName], of name: FunctionName, for purpose: String, form: String = "user:password") async throws
+        -> [VariableName: OpenedSecret]
+    {
         guard !names.isEmpty else { return [:] }
         let function = try await records.read { try $0.function(name) }
         let sealed = try await records.read { transaction in
@@ -46,7 +49,8 @@ struct StoredSecrets {
         }.filter { names.contains($0.name) }
         if let missing = names.first(where: { wanted in !sealed.contains { $0.name == wanted } }) {
             throw Problem(
-                .secretMissing, "the credentials \(missing) of \(purpose) have no value; set them: casemate secret set \(name) \(missing)")
+                .secretMissing,
+                "the credentials \(missing) of \(purpose) have no value; set \(form): casemate secret set \(name) \(missing)")
         }
         guard let function else { return [:] }
         let opened = try await open(sealed, of: function, for: purpose)

@@ -45,8 +45,9 @@ struct SourceLock {
     /// - Throws: `CommandFailure` where nothing could be locked, or grave advisories stay.
     func run(writing: Bool, _ output: OutputOptions) throws {
         let gate = try LocalGate()
+        let index = try options.indexURL ?? HostPip.index().url
         let request = Request(
-            source: URL(fileURLWithPath: folder).standardizedFileURL.path, uv: try LocalGate.uv(), index: try options.indexURL ?? HostPip.index().url,
+            source: URL(fileURLWithPath: folder).standardizedFileURL.path, uv: try LocalGate.uv(), index: index,
             upgrade: upgrade, advisories: try options.advisories.map { try gate.records(of: $0) }, write: writing)
         Terminal.step("resolving packages")
         let bytes = try gate.ask([UInt8](try JSONEncoder().encode(request)))
