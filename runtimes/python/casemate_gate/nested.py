@@ -70,16 +70,16 @@ def members(name: str, content: bytes, budget: Budget, depth: int = 1) -> Iterat
     if not is_packed(name, content):
         return
     if depth > DEEPEST:
-        yield Unreadable(name, f"archives are nested deeper than {DEEPEST}")
+        yield Unreadable(name, f"archives are nested deeper than {DEEPEST}", content)
         return
     try:
         inside = _zipped if content.startswith(b"PK") or name.lower().endswith(_ZIP_SUFFIXES) else _streamed
         for member in inside(name, content, budget):
-            yield member
+            yield member if isinstance(member, Member) else member.of(content)
             if isinstance(member, Member):
                 yield from members(member.name, member.content, budget, depth + 1)
     except Unreadable as problem:
-        yield problem
+        yield problem.of(content)
 
 
 def _zipped(name: str, content: bytes, budget: Budget) -> Iterator[Member | Unreadable]:

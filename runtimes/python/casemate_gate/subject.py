@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
 from collections.abc import Mapping
@@ -21,12 +22,17 @@ _NEVER_IN_A_PROJECT: Final = frozenset({".git", ".venv", "venv", "node_modules",
 
 
 class Unreadable(Exception):
-    """A check could not see all that it should have seen. `file` is as a finding names it."""
+    """A check could not see all that it should have seen. `file` is as a finding names it. `content`: what it did have before it,
+    so that a waiver is for that alone."""
 
-    def __init__(self, file: str, why: str) -> None:
+    def __init__(self, file: str, why: str, content: bytes | None = None) -> None:
         super().__init__(f"{file}: {why}")
         self.file = file
         self.why = why
+        self.digest = None if content is None else hashlib.sha256(content).hexdigest()
+
+    def of(self, content: bytes) -> Unreadable:
+        return self if self.digest else Unreadable(self.file, self.why, content)
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,5 +41,5 @@ def incomplete(check: str, problem: Unreadable) -> Finding:
         line=None,
         what=f"{check} could not look at all of it: {problem.why}",
         fix="leave it out of the bundle, or give it a form that can be read",
-        subject=problem.why,
+        subject=f"{problem.why} {problem.digest}" if problem.digest else problem.why,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 from typing import Final
 
@@ -76,17 +77,17 @@ class Files:
         holding_code: set[str] = set()
         for file in subject.files:
             yield from self._judge(file.name, said)
-            if file.name.endswith((".pyc", ".pyo")) and "__pycache__/" not in file.name:
-                yield _unseen_code(
-                    file.name, Severity.HIGH, "this is byte code without its source: nobody sees what it does"
-                )
-            if not _may_be_packed(file.path, file.name):
+            is_code = file.name.endswith((".pyc", ".pyo")) and "__pycache__/" not in file.name
+            if not is_code and not _may_be_packed(file.path, file.name):
                 continue
             try:
                 content = file.read()
             except Unreadable as problem:
                 yield incomplete(self.name, problem)
                 continue
+            if is_code:
+                why = "this is byte code without its source: nobody sees what it does"
+                yield _unseen_code(file.name, Severity.HIGH, why, content)
             for member in members(file.name, content, budget):
                 # `secrets` says what can't be read, once.
                 if isinstance(member, Member):
@@ -94,7 +95,7 @@ class Files:
                     if member.name.endswith((".py", ".pyc")) and file.name not in holding_code:
                         holding_code.add(file.name)
                         why = "this archive holds Python, which the checks of code do not look at"
-                        yield _unseen_code(file.name, Severity.MEDIUM, why)
+                        yield _unseen_code(file.name, Severity.MEDIUM, why, content)
 
     def _judge(self, name: str, said: set[str]) -> Iterable[Finding]:
         why, place = kind(name)
@@ -113,7 +114,8 @@ class Files:
             )
 
 
-def _unseen_code(name: str, severity: Severity, what: str) -> Finding:
+def _unseen_code(name: str, severity: Severity, what: str, content: bytes) -> Finding:
+    """A waiver is for this content: nobody sees what another one does."""
     return Finding(
         check=Files.name,
         rule="unseen-code",
@@ -122,7 +124,7 @@ def _unseen_code(name: str, severity: Severity, what: str) -> Finding:
         line=None,
         what=what,
         fix="put the source itself into the bundle",
-        subject=name,
+        subject=f"{name} {hashlib.sha256(content).hexdigest()}",
         guarantee="AZR-15",
     )
 

@@ -83,12 +83,13 @@ class Sast:
                 yield incomplete(self.name, problem)
 
     def _notebook(self, file: File, nosec: bool) -> Iterator[Finding]:
-        text = file.read().decode("utf-8", "replace")
+        content = file.read()
+        text = content.decode("utf-8", "replace")
         try:
             book = json.loads(text)
             cells = [cell for cell in book["cells"] if cell.get("cell_type") == "code"]
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            raise Unreadable(file.name, "it is no notebook") from None
+            raise Unreadable(file.name, "it is no notebook", content) from None
         at = 0
         for cell in cells:
             source = cell.get("source", "")
@@ -118,15 +119,17 @@ class Sast:
         except SyntaxError as error:
             line = error.lineno if numbers is None else None
             where = f" (line {line}: {error.msg})" if line else ""
-            raise Unreadable(file.name, f"it is no valid Python{where}") from None
+            raise Unreadable(file.name, f"it is no valid Python{where}", content) from None
         except ValueError:
-            raise Unreadable(file.name, "it is no valid Python") from None
+            raise Unreadable(file.name, "it is no valid Python", content) from None
         except (RecursionError, MemoryError):
-            raise Unreadable(file.name, "its code is nested too deeply") from None
+            raise Unreadable(file.name, "its code is nested too deeply", content) from None
         occurrences: Counter[str] = Counter()
         for issue in visitor.tester.results:
             number = int(issue.lineno)
-            text = lines[number - 1].strip() if 0 < number <= len(lines) else ""
+            # All that it spans: what is let pass is this call, and not another one that begins like it.
+            last = max([number, *issue.linerange])
+            text = "\n".join(line.strip() for line in lines[max(0, number - 1) : last])
             subject = f"{issue.test_id}:{text}"
             occurrences[subject] += 1
             what, fix = REMEDIES.get(

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from casemate_gate.checks.environment import Environment, looks_like_secret
 from casemate_gate.checks.files import Files, kind
+from casemate_gate.checks.secrets import Secrets
 
 from gate.support import Bundle, zipped
 
@@ -75,3 +77,24 @@ def test_variables_are_judged_as_the_server_does(name: str, value: str, expected
 def test_a_variable_is_named_without_its_value(bundle: Make) -> None:
     findings = bundle({"a.py": ""}).found(Environment(), environment={"DB_PASSWORD": "Tr0ub4dor", "A": "b"})
     assert [item.subject for item in findings] == ["DB_PASSWORD"] and "Tr0ub" not in str(findings[0].as_json())
+
+
+def test_code_that_nobody_sees_is_another_fault_when_it_is_changed(tmp_path: Path) -> None:
+    def names(*contents: bytes) -> set[str]:
+        made = [
+            Bundle(tmp_path / f"{kind}{number}", {file: make(content)}).found(Files())
+            for kind, file, make in (("code", "m.pyc", bytes), ("zip", "lib.zip", lambda data: zipped({"m.py": data})))
+            for number, content in enumerate(contents)
+        ]
+        return {finding.identity for findings in made for finding in findings if finding.rule == "unseen-code"}
+
+    (same := tmp_path / "same").mkdir()
+    first = Bundle(same / "one", {"m.pyc": b"good"}).found(Files())[0]
+    assert first.identity == Bundle(same / "two", {"m.pyc": b"good"}).found(Files())[0].identity
+    assert len(names(b"good", b"evil")) == 4
+
+
+def test_an_archive_that_can_not_be_read_is_another_fault_when_it_is_changed(tmp_path: Path) -> None:
+    made = [Bundle(tmp_path / text, {"a.zip": b"PK\x03\x04" + text.encode()}).found(Secrets()) for text in ("a", "b")]
+    assert [[item.rule for item in findings] for findings in made] == [["gate/incomplete"]] * 2
+    assert made[0][0].identity != made[1][0].identity

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from casemate_gate.checks.sast import Sast
@@ -96,3 +97,28 @@ def test_a_file_that_does_not_parse_is_no_clean_one(bundle: Make, content: bytes
 def test_a_rule_that_fails_is_said(bundle: Make) -> None:
     rules = bundle({"a.py": "import importlib\nimportlib.import_module()\n"}).rules(Sast())
     assert rules == [("gate/incomplete", "a.py", 2)]
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("x = eval(\n    '2 + 2'\n)\n", "def f(data):\n    x = eval(\n        data['x']\n    )\n"),
+        ("a\0b", "c\0d"),
+        ("x = " + "(" * 5000, "eval(y); x = " + "(" * 5000),
+    ],
+    ids=["over several lines", "no Python", "too deep"],
+)
+def test_a_fault_in_other_code_is_another_one(bundle: Make, tmp_path: Path, before: str, after: str) -> None:
+    """A waiver is for a finding's name, and would let both pass."""
+    [one] = bundle({"handler.py": before}).found(Sast())
+    [again] = Bundle(tmp_path / "again", {"handler.py": before}).found(Sast())
+    [other] = Bundle(tmp_path / "other", {"handler.py": after}).found(Sast())
+    assert one.identity == again.identity and one.rule == other.rule and one.identity != other.identity
+
+
+def test_a_call_over_several_lines_keeps_its_name_when_it_moves(bundle: Make, tmp_path: Path) -> None:
+    call = "x = eval(\n    '2 + 2'\n)\n"
+    [one] = bundle({"handler.py": call}).found(Sast())
+    moved = "# moved\nif True:\n" + "".join(f"    {line}\n" for line in call.splitlines())
+    [other] = Bundle(tmp_path / "moved", {"handler.py": moved}).found(Sast())
+    assert one.identity == other.identity
