@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any, Final
 
+from casemate_gate.checks.check import incomplete
 from casemate_gate.contents import LARGEST, MOST_CONTENTS, Content, search
 from casemate_gate.findings import Finding
 from casemate_gate.problems import Problem, text
@@ -21,9 +22,11 @@ from casemate_gate.runner import Progress, run
 from casemate_gate.subject import Settings, Subject, Unreadable, display
 
 _SECONDS: Final = 600.0
+_CUT_OFF: Final = "the clone is a shallow one, without its older commits; fetch them: git fetch --unshallow"
 _GIT: Final = (
     "git", "--no-pager", "--no-replace-objects", "-c", "core.fsmonitor=false", "-c", "protocol.allow=never",
-    "-c", "log.showSignature=false", "-c", "core.packedGitLimit=512m", "-c", "core.packedGitWindowSize=32m",
+    "-c", "log.showSignature=false", "-c", "log.diffMerges=separate", "-c", "diff.relative=false",
+    "-c", "core.packedGitLimit=512m", "-c", "core.packedGitWindowSize=32m",
 )  # fmt: skip
 
 
@@ -34,7 +37,14 @@ class History:
         self._root = root
 
     def examine(self, subject: Subject) -> Iterable[Finding]:
-        return search(self.name, self._contents(self._blobs()), subject.vendored)
+        yield from search(self.name, self._contents(self._blobs()), subject.vendored)
+        if not self._is_whole():
+            yield incomplete(self.name, Unreadable(".", _CUT_OFF))
+
+    def _is_whole(self) -> bool:
+        with self._started("rev-parse", "--is-shallow-repository") as process:
+            assert process.stdout is not None  # nosec B101  # a pipe was asked for
+            return process.stdout.read().strip() == b"false"
 
     def _blobs(self) -> dict[str, tuple[str, str]]:
         """Each content that ever was, with the first commit and name that it had."""
@@ -99,7 +109,10 @@ class History:
             "GIT_CONFIG_NOSYSTEM": "1",
             "GIT_CONFIG_GLOBAL": "/dev/null",
             "GIT_TERMINAL_PROMPT": "0",
+            # What is missing stays so. The first is of git 2.45; the other is above all that a repository says of its protocols.
             "GIT_NO_LAZY_FETCH": "1",
+            "GIT_ALLOW_PROTOCOL": "none",
+            "GIT_GRAFT_FILE": "/dev/null",
             "GIT_OPTIONAL_LOCKS": "0",
         }
         return subprocess.Popen(

@@ -232,3 +232,41 @@ def test_what_a_lock_beside_it_pins_is_not_unpinned(tmp_path: Path) -> None:
         (tmp_path / name).write_text("d\n" if name.endswith(".txt") else "")
     findings = list(RequirementLines().examine(Subject(tmp_path, is_project=True)))
     assert [(item.rule, item.file) for item in findings] == [("unpinned", "fn/requirements.txt")]
+
+
+def _git(root: Path, *arguments: str) -> str:
+    environment = {"PATH": os.environ["PATH"], "HOME": str(root), "GIT_CONFIG_NOSYSTEM": "1"}
+    line = ["git", "-c", "user.name=a", "-c", "user.email=a@example.com", *arguments]
+    return subprocess.run(line, cwd=root, env=environment, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def test_a_history_that_is_not_all_there_is_told(folder: Files, tmp_path: Path) -> None:
+    root = folder({"a.py": f'x = "{GITHUB}"\n'})
+    for arguments in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "one"]):
+        _git(root, *arguments)
+    (root / "a.py").write_text("x = 1\n")
+    _git(root, "commit", "-qam", "two")
+    _git(root, "clone", "-q", "--depth", "1", f"file://{root}", str(tmp_path / "shallow"))
+    [finding] = history({"path": str(tmp_path / "shallow")})["findings"]
+    assert finding["rule"] == "gate/incomplete" and "git fetch --unshallow" in finding["what"]
+
+
+def test_nothing_that_a_repository_says_hides_a_part_of_its_history(folder: Files) -> None:
+    root = folder({"a.py": "x = 1\n"})
+    for arguments in (["init", "-q", "-b", "main"], ["add", "-A"], ["commit", "-qm", "one"], ["branch", "side"]):
+        _git(root, *arguments)
+    _git(root, "commit", "-q", "--allow-empty", "-m", "two")
+    _git(root, "checkout", "-q", "side")
+    _git(root, "commit", "-q", "--allow-empty", "-m", "three")
+    # What only the merge itself has.
+    _git(root, "merge", "-q", "--no-ff", "--no-commit", "main")
+    (root / "b.py").write_text(f'x = "{GITHUB}"\n')
+    _git(root, "add", "-A")
+    _git(root, "commit", "-qm", "four")
+    _git(root, "rm", "-q", "b.py")
+    _git(root, "commit", "-qm", "five")
+    tip = _git(root, "rev-parse", "HEAD")
+    with (root / ".git" / "config").open("a") as config:
+        config.write("[log]\n\tdiffMerges = off\n[diff]\n\trelative = true\n")
+    (root / ".git" / "info" / "grafts").write_text(f"{tip}\n")
+    assert [item["file"] for item in history({"path": str(root)})["findings"]] == ["b.py"]
