@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import urllib.parse
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -68,6 +69,16 @@ class Address:
     def dialled(self) -> str:
         """The host as a socket takes it."""
         return self.host.strip("[]")
+
+    def is_among(self, places: Iterable[str]) -> bool:
+        """`places`: URLs of repositories, and beginnings of such that end with `/`, as a policy lists them."""
+        return any(self._is_at(found) for place in places if (found := _URL.fullmatch(place)))
+
+    def _is_at(self, place: re.Match[str]) -> bool:
+        scheme, user, host, path = place["scheme"], place["user"] or "", place["host"].lower(), place["path"]
+        if (scheme, user, host, int(place["port"] or _PORTS[scheme])) != (self.scheme, self.user, self.host, self.port):
+            return False
+        return self.path.startswith(path) if path.endswith("/") else self.path == path
 
     def submodule(self, url: str, path: str) -> Address:
         """Where .gitmodules says that the submodule at `path` is. `./` and `../` begin at this repository's URL."""

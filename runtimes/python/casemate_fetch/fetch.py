@@ -96,6 +96,7 @@ class Fetch:
             inside = path.removeprefix(f"{prefix}/") if prefix else path
             url = submodules.url_of(f"{folder}/{inside}" if folder else inside, urls)
             address = repository.address.submodule(url, path)
+            self._sources.check(address, f"the submodule {shown(path)}")
             self._submodules.append({"path": path, "url": str(address), "commit": commit.decode()})
             fetched = self._sources.fetch(address, Wanted(commit.decode(), commit))
             found.append(_Repository(address, fetched, "", path, repository.level + 1))
@@ -112,4 +113,5 @@ def fetch(
     """`secret`: `NAME` NUL `value`. Nothing is reached before `run`."""
     request = Request.parse(body)
     meter = Meter(request.maximum_bytes, tell)
-    return Fetch(request, Sources(request.address, authority, request.host_keys, secret, meter), search)
+    sources = Sources(request.address, authority, request.host_keys, secret, meter, request.repositories)
+    return Fetch(request, sources, search)

@@ -8,6 +8,7 @@ import os
 import re
 import ssl
 import urllib.parse
+from collections.abc import Callable
 from typing import Final
 
 from casemate_runtime.faults import Fault
@@ -33,9 +34,13 @@ _HEADERS: Final = {
 
 
 class Https:
-    def __init__(self, address: Address, trusted: ssl.SSLContext, meter: Meter) -> None:
+    def __init__(
+        self, address: Address, trusted: ssl.SSLContext, meter: Meter, check: Callable[[Address], None] = lambda _: None
+    ) -> None:
+        """`check`: raises a `Fault` for where a redirect must not lead."""
         self._address = address
         self._meter = meter
+        self._check = check
         self._tls = trusted
         self._open: list[http.client.HTTPConnection] = []
 
@@ -146,6 +151,7 @@ class Https:
             raise failed(
                 f"{self._place} redirects to {where}, which is no repository; check the URL, and if it wants credentials"
             )
+        self._check(found)
         return found
 
     def _silent(self) -> Fault:

@@ -14,11 +14,12 @@ from casemate_fetch.names import check_folder
 from casemate_fetch.refs import Wanted
 
 _FIELDS: Final = frozenset("""
-    url ref folder hostKeys submodules history maximumBytes maximumArchive seconds
+    url ref folder hostKeys submodules history repositories maximumBytes maximumArchive seconds
     """.split())
 # What JSON can spell, and no name can hold.
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _MOST_HOST_KEYS: Final = 32
+_MOST_REPOSITORIES: Final = 100
 _MOST_BYTES: Final = 500 << 20
 _MOST_ARCHIVE: Final = 100 << 20
 _MOST_SECONDS: Final = 600
@@ -33,6 +34,9 @@ class Request:
     host_keys: tuple[HostKey, ...]
     submodules: bool
     history: bool
+    repositories: tuple[str, ...] | None
+    """What the policy lists, and nothing else is asked for, neither a submodule nor where a host redirects to. `None`: all of
+    the host."""
     maximum_bytes: int
     """Of what is received, and of what is unpacked."""
     maximum_archive: int
@@ -54,13 +58,18 @@ class Request:
             raise failed(f"hostKeys is no list of at most {_MOST_HOST_KEYS} texts; write it as one")
         folder = _text(given, "folder", "")
         check_folder(folder)
+        address = Address.parse(_text(given, "url"))
+        repositories = _texts(given, "repositories")
+        if repositories is not None and not address.is_among(repositories):
+            raise failed("the URL is none of those that the policy lists; this is a fault of the server")
         return cls(
-            Address.parse(_text(given, "url")),
+            address,
             Wanted.parse(_text(given, "ref")),
             folder,
             tuple(HostKey.parse(key) for key in keys),
             _flag(given, "submodules"),
             _flag(given, "history"),
+            repositories,
             _number(given, "maximumBytes", _MOST_BYTES),
             _number(given, "maximumArchive", _MOST_ARCHIVE),
             _number(given, "seconds", _MOST_SECONDS, 120),
@@ -72,6 +81,15 @@ def _text(given: dict[str, Any], name: str, default: str | None = None) -> str:
     if not isinstance(value, str) or (not value.isascii() and _SURROGATE.search(value)) or "\0" in value:
         raise failed(f"{name} is no text; write one")
     return value
+
+
+def _texts(given: dict[str, Any], name: str) -> tuple[str, ...] | None:
+    values = given.get(name)
+    if values is None:
+        return None
+    if not isinstance(values, list) or len(values) > _MOST_REPOSITORIES or not all(isinstance(v, str) for v in values):
+        raise failed(f"{name} is no list of at most {_MOST_REPOSITORIES} texts; write it as one")
+    return tuple(values)
 
 
 def _flag(given: dict[str, Any], name: str) -> bool:

@@ -37,14 +37,30 @@ class Sources:
     """Fetches from one place. It has what opens it: the authority, or the key and the host's keys."""
 
     def __init__(
-        self, place: Address, authority: bytes, host_keys: Sequence[HostKey], secret: bytes | None, meter: Meter
+        self,
+        place: Address,
+        authority: bytes,
+        host_keys: Sequence[HostKey],
+        secret: bytes | None,
+        meter: Meter,
+        repositories: Sequence[str] | None = None,
     ) -> None:
+        """`repositories`: the only ones that may be asked; `None` for all of the host."""
         is_ssh = place.scheme == "ssh"
         self._trusted = None if is_ssh else trusting(authority)
         self._host_keys = host_keys
         self._key: Any = private_key(secret) if is_ssh else None
         self._meter = meter
+        self._repositories = repositories
         self._recent = Recent()
+
+    def check(self, address: Address, what: str) -> None:
+        """What opens the place opens more of it than a policy may list. Raises a `Fault`."""
+        if self._repositories is not None and not address.is_among(self._repositories):
+            raise failed(
+                f"{what} is at {address}, which the namespace's policy does not list; copy it into the repository, or have whoever "
+                "may loosen the gate list it: gate.repositories"
+            )
 
     def fetch(self, address: Address, wanted: Wanted, has_history: bool = False) -> Source:
         depth = None if has_history else 1
@@ -115,7 +131,7 @@ class Sources:
     def _remote(self, address: Address) -> Remote:
         if self._trusted is None:
             return Ssh(address, self._host_keys, self._key, self._meter)
-        return Https(address, self._trusted, self._meter)
+        return Https(address, self._trusted, self._meter, lambda found: self.check(found, "what the host redirects to"))
 
     def _refusal(self, address: Address, error: ServerError, remote: Remote) -> Fault:
         said = shown(error.text) or remote.complaint

@@ -214,6 +214,14 @@ def test_a_redirect_on_the_same_host_is_followed(simple: Place) -> None:
     assert [line.split("/")[1] for line, _ in simple.server.requests] == ["here", simple.name, simple.name, simple.name]
 
 
+def test_a_redirect_leads_to_no_repository_that_the_policy_does_not_list(simple: Place) -> None:
+    url = simple.url(how="here")
+    code, message = fault(url, authority=simple.server.authority, repositories=[url])
+    assert code == "fetch-failed" and f"redirects to is at {simple.url()}, which" in message
+    assert [line.split("/")[1] for line, _ in simple.server.requests] == ["here"]
+    assert run(url, authority=simple.server.authority, repositories=[url, simple.url()]).report["files"] == 4
+
+
 def test_no_credentials_and_nothing_packed_is_sent(simple: Place) -> None:
     run(simple.url(), authority=simple.server.authority, secret=b"NAME\0user:password")
     for _, headers in simple.server.requests:

@@ -46,6 +46,7 @@ def test_what_is_no_object_is_a_fault(body: bytes) -> None:
     [
         ({"branch": "main"}, "branch"), ({"url": 1}, "url"), ({"url": None}, "url"), ({"ref": None}, "ref"), ({"ref": "a\0"}, "ref"),
         ({"folder": 1}, "folder"), ({"folder": "\ud800"}, "folder"), ({"submodules": 1}, "submodules"), ({"history": "yes"}, "history"), ({"hostKeys": "x"}, "hostKeys"),
+        ({"repositories": "x"}, "repositories"), ({"repositories": [1]}, "repositories"), ({"repositories": []}, "policy"),
         ({"hostKeys": [1]}, "hostKeys"), ({"hostKeys": [ED25519] * 33}, "hostKeys"), ({"maximumBytes": 0}, "maximumBytes"),
         ({"maximumBytes": True}, "maximumBytes"), ({"maximumBytes": 524_288_001}, "maximumBytes"),
         ({"maximumArchive": 104_857_601}, "maximumArchive"), ({"seconds": 601}, "seconds"), ({"seconds": 1.5}, "seconds"),

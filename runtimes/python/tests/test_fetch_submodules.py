@@ -130,3 +130,17 @@ def test_one_that_holds_itself_ends(place: Place) -> None:
 
 def place_commit(place: Place, name: str) -> str:
     return (place.server.root / place.name / name / "refs" / "heads" / "main").read_text().strip()
+
+
+def test_one_that_the_policy_does_not_list_is_not_asked_for(place: Place) -> None:
+    """What opens a repository may open all of its host, and a policy lists but some."""
+    commit = place.repository("lib.git").commit({"b": b"b"})
+    linked(place, place.repository(), "../lib.git", commit)
+    place.server.requests.clear()
+    message = refusal(place, repositories=[place.url()])
+    assert "the submodule lib is at" in message and "gate.repositories" in message
+    assert not any("lib.git" in line for line, _ in place.server.requests)
+    for listed in (place.url("lib.git"), place.url("x").removesuffix("x")):
+        assert fetched(place, repositories=[place.url(), listed]).read("lib/b") == b"b"
+    near = ["https://elsewhere.example/", place.url("li"), place.url("lib.git/"), place.url("LIB.git")]
+    assert "gate.repositories" in refusal(place, repositories=[place.url(), *near])
