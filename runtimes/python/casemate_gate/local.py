@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import IO, Any, Final
 
 from casemate_gate.database import read_export
+from casemate_gate.findings import shown
 from casemate_gate.history import history
 from casemate_gate.locks.operation import lock
 from casemate_gate.match import match
@@ -16,6 +17,7 @@ from casemate_gate.problems import Problem, encoded, parse, text
 from casemate_gate.project import project, records
 from casemate_gate.scan import scan
 
+_LONGEST_PROBLEM: Final = 8_000
 _LONGEST_REQUEST: Final = 256 << 20
 
 
@@ -52,7 +54,8 @@ def main(source: IO[bytes], out: IO[bytes]) -> int:
         else:
             raise Problem(f"there is no operation {operation[:40]}")
     except Problem as problem:
-        tell({"problem": problem.message})
+        # It may quote what stands in a stranger's file.
+        tell({"problem": shown(problem.message, _LONGEST_PROBLEM)})
         return 1
     except Exception as error:
         traceback.print_exc()

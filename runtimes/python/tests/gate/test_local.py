@@ -270,3 +270,8 @@ def test_nothing_that_a_repository_says_hides_a_part_of_its_history(folder: File
         config.write("[log]\n\tdiffMerges = off\n[diff]\n\trelative = true\n")
     (root / ".git" / "info" / "grafts").write_text(f"{tip}\n")
     assert [item["file"] for item in history({"path": str(root)})["findings"]] == ["b.py"]
+
+
+def test_a_problem_says_nothing_that_a_terminal_would_obey() -> None:
+    status, lines = run({"operation": "\x1b]0;x\x07\x1b[2J\n"})
+    assert status == 1 and lines[0]["problem"].isprintable()
