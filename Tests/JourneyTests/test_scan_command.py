@@ -654,5 +654,7 @@ def test_nothing_of_the_folder_it_is_called_in_is_run(project: Path, command: li
     """Whoever looks at a stranger's checkout stands in it: `python3 -m pip` there is the checkout's own `pip`."""
     ran = 'import pathlib\n(pathlib.Path(__file__).parent.parent / "ran").touch()\n'
     write(project, {"pip/__init__.py": ran, "pip/__main__.py": ran, "requirements.txt": "six==1.16.0\n"})
-    subprocess.run([str(binary()), *command], cwd=project, env=environment(project.parent), capture_output=True, timeout=120)
+    subprocess.run(
+        [str(binary()), *command], cwd=project, env=environment(project.parent), capture_output=True, timeout=120
+    )
     assert not (project / "ran").exists()
