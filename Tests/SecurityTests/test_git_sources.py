@@ -190,6 +190,33 @@ def test_KYM_13_a_redirect_to_another_host_is_not_followed(server: Server, world
     assert {arrival.address for arrival in world.arrivals} == {PUBLIC}
 
 
+@pytest.mark.guarantee("KYM-13")
+@pytest.mark.parametrize("way", ["submodule", "redirect"])
+def test_KYM_13_what_the_policy_does_not_list_of_a_host_is_not_reached_by_way_of_what_it_lists(
+    server: Server, world: GitWorld, code: Repository, way: str
+) -> None:
+    """The function's credentials may open all of the host."""
+    other = world.repository(f"private/other-{code.path.name}")
+    at = other.commit({"handler.py": PLAIN})
+    git: dict[str, Any] = {"url": url(code), "ref": "main", "credentials": "GIT_CREDENTIALS"}
+    if way == "submodule":
+        settings = f'[submodule "part"]\n\tpath = part\n\turl = ../private/{other.path.name}\n'
+        code.commit({"handler.py": PLAIN, ".gitmodules": settings, "part": at}, modes={"part": "160000"})
+        git["submodules"] = True
+    else:
+        place = f"/private/{other.path.name}/info/refs?service=git-upload-pack".encode()
+        world.answers[f"/{code.path.name}/info/refs"] = head(
+            b"Location: " + place, b"Content-Length: 0", status=b"302 Found"
+        )
+    set_policy(server, "narrower", repositories=[url(code)])
+    server.secret("narrower/bounded", "GIT_CREDENTIALS", f"{USER}:{PASSWORD}")
+    world.arrivals.clear()
+    refused(deploy(server, "bounded", git, "narrower"), other.path.name, "gate.repositories")
+    assert not any(other.path.name.encode() in sent for arrival in world.arrivals for sent in arrival.heads)
+    set_policy(server, "narrower", repositories=[url(code), GitWorld.url(f"private/{other.path.name}")])
+    let_pass(deploy(server, "bounded", git, "narrower"))
+
+
 @pytest.mark.parametrize(
     "answer",
     [
