@@ -20,7 +20,9 @@ struct CommandFailure: Error {
     }
 
     func exit() -> Never {
-        if !message.isEmpty { Terminal.error("casemate: \(message)") }
+        // It may quote what a server or a stranger's file says.
+        let lines = message.split(separator: "\n", omittingEmptySubsequences: false).map { Terminal.visible(String($0)) }
+        if !message.isEmpty { Terminal.error("casemate: \(lines.joined(separator: "\n"))") }
         Foundation.exit(code)
     }
 }

@@ -216,7 +216,7 @@ def test_AZR_3_a_project_s_fault_is_told_with_file_line_guarantee_and_remedy(pro
     assert [(item["file"], item.get("line")) for item in found] == [(file, line)], done.out
     finding = found[0]
     assert finding["finding"]["guarantee"] == guarantee and finding["finding"]["level"] in ("high", "critical"), finding
-    assert finding["what"] and finding["fix"] and re.fullmatch("[0-9a-f]{12}", finding["finding"]["id"]), finding
+    assert finding["what"] and finding["fix"] and re.fullmatch("[0-9a-f]{32}", finding["finding"]["id"]), finding
     assert PASSWORD not in done.out + done.err and AWS_KEY not in done.out + done.err
 
 

@@ -394,6 +394,8 @@ def test_COG_17_a_build_reaches_nobody(shop: Server, packages: PackageWorld) -> 
             pass
         with packages.inner.connect(PUBLIC, HTTPS, 5):
             pass
+        # It is noted by another thread.
+        assert wait_until(lambda: packages.arrivals_at(PUBLIC, HTTPS), 5)
         packages.forget_packages()
         outcome = attempt(shop, packages, goes_out, addresses=addresses, datagrams=datagrams, sockets=sockets)
         listener.settimeout(0)

@@ -58,7 +58,7 @@ struct RepositoryFetch {
         let answer: ShimSession.Answer
         do {
             answer = try await session.ask(
-                .fetch, fields, body: try FetchOrder(git).bytes, expecting: .fetched, within: Self.seconds + 30,
+                .fetch, fields, body: try FetchOrder(git, policies.policy(of: namespace).gate).bytes, expecting: .fetched, within: Self.seconds + 30,
                 maximumBody: Self.maximumArchive + (8 << 20), onProgress: { _ in })
         } catch ShimSession.Failure.timeout {
             throw Problem(.fetchFailed, "\(git.url) was not fetched within \(Self.seconds) s")
@@ -86,10 +86,16 @@ struct RepositoryFetch {
         let report = try Self.report(Array(answer.body[..<end]))
         let isWhole = GitSource.isCommit(report.commit) && (!git.isPinned || report.commit == git.ref)
         guard isWhole, answer.body.count - end - 1 <= Self.maximumArchive else { throw ShimSession.Failure.protocolFault }
+        let gate = policies.policy(of: permitted.namespace.id).gate
+        guard report.submodules.allSatisfy({ gate.mayFetch(from: $0.url) && GitSource.isCommit($0.commit) }), report.submodules.count <= 100
+        else { throw ShimSession.Failure.protocolFault }
         let upload = try artifacts.upload(by: nil)
         try upload.write(Array(answer.body[(end + 1)...]))
         let digest = try await upload.finish { digest in
-            let details = ["function": permitted.name.description, "url": git.url, "commit": report.commit, "digest": digest]
+            var details = ["function": permitted.name.description, "url": git.url, "commit": report.commit, "digest": digest]
+            if !report.submodules.isEmpty {
+                details.merge(AuditEvent.listed("submodules", report.submodules.map { "\($0.url)@\($0.commit)" })) { $1 }
+            }
             let event = AuditEvent(.sourceFetched, permitted.namespace.auditScope, details)
             do { try await opener.audit.append(AuditContext.current?.completing(event) ?? event) } catch { throw Problem.auditUnavailable }
         }
@@ -98,23 +104,35 @@ struct RepositoryFetch {
 
     /// Apart from the function that awaits: together they end Swift 6.3.1's optimiser.
     @inline(never)
-    private static func report(_ bytes: [UInt8]) throws -> (commit: String, findings: [Diagnostic]) {
-        struct Commit: Decodable { var commit: String }
-        guard let commit = try? JSONDecoder().decode(Commit.self, from: Data(bytes)) else { throw ShimSession.Failure.protocolFault }
-        return (commit.commit, try GateReply.history(bytes))
+    private static func report(_ bytes: [UInt8]) throws -> Report {
+        guard var report = try? JSONDecoder().decode(Report.self, from: Data(bytes)) else { throw ShimSession.Failure.protocolFault }
+        report.findings = try GateReply.history(bytes)
+        return report
+    }
+
+    private struct Report: Decodable {
+        struct Submodule: Decodable { var url, commit: String }
+        private enum CodingKeys: CodingKey { case commit, submodules }
+
+        var commit: String
+        var submodules: [Submodule]
+        /// Secrets in the history.
+        var findings: [Diagnostic] = []
     }
 }
 
 /// What the sandbox is asked for.
 private struct FetchOrder: Encodable {
     let url, ref, folder: String
-    let hostKeys: [String]
+    let hostKeys, repositories: [String]
     let submodules, history: Bool
     let maximumBytes = Int(Build.maximumBytes)
     let maximumArchive = RepositoryFetch.maximumArchive
     let seconds = RepositoryFetch.seconds
 
-    init(_ git: GitSource) {
+    /// - Parameter gate: bounds what is asked on the way, too: submodules, and where the host sends on to.
+    init(_ git: GitSource, _ gate: GatePolicy) {
+        repositories = gate.repositories
         url = git.url
         ref = git.ref
         folder = git.folder ?? ""

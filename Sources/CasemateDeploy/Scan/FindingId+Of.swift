@@ -6,6 +6,6 @@ extension FindingId {
     /// - Parameter subject: tells it from others of its rule in its file, and stays the same when lines move.
     static func of(_ check: String, _ rule: String, file: String, subject: String) -> FindingId? {
         let digest = SHA256.hash(data: Array([check, rule, file, subject].joined(separator: "\0").utf8))
-        return FindingId(digest.prefix(6).map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined())
+        return FindingId(digest.prefix(16).map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined())
     }
 }

@@ -57,12 +57,12 @@ public struct FindingDetail: Hashable, Sendable, Codable {
     }
 }
 
-/// Names a finding: the same fault at the same place has the same one at each scan, also when lines move. 12 hexadecimal digits.
+/// Names a finding: the same fault at the same place has the same one at each scan, also when lines move. 32 hexadecimal digits.
 public struct FindingId: Hashable, Sendable, Codable, CustomStringConvertible {
     public let text: String
 
     public init?(_ text: some StringProtocol) {
-        guard text.utf8.count == 12, text.utf8.allSatisfy({ (48...57).contains($0) || (97...102).contains($0) }) else { return nil }
+        guard text.utf8.count == 32, text.utf8.allSatisfy({ (48...57).contains($0) || (97...102).contains($0) }) else { return nil }
         self.text = String(text)
     }
 

@@ -97,7 +97,7 @@ extension APIServices {
 
     private func waive(_ body: NewWaiver, _ request: APIRequest) async throws -> WaiverView {
         guard let finding = FindingId(body.finding) else {
-            throw Problem(.invalidRequest, "finding: 12 hexadecimal digits, as the deployment shows them")
+            throw Problem(.invalidRequest, "finding: 32 hexadecimal digits, as the deployment shows them")
         }
         let now = Timestamp.now
         guard let expires = Timestamp(rfc3339: body.expires) else {

@@ -17,10 +17,13 @@ enum PreCommitHook {
 
     /// - Throws: where the folder is no repository's, or has another hook.
     static func install(in root: String) throws {
-        let hooks = root + "/.git/hooks"
         guard FileManager.default.fileExists(atPath: root + "/.git") else {
             throw CommandFailure("\(root) is not the top of a git repository", code: 2)
         }
+        // In a worktree, a submodule, and where core.hooksPath says so, they lie elsewhere.
+        let asked = try Shell.run(["git", "-C", root, "rev-parse", "--path-format=absolute", "--git-path", "hooks"])
+        let hooks = asked.output.trimmingCharacters(in: .newlines)
+        guard asked.status == 0, hooks.hasPrefix("/") else { throw CommandFailure("git does not say where \(root) has its hooks") }
         let path = hooks + "/pre-commit"
         guard !FileManager.default.fileExists(atPath: path) else {
             throw CommandFailure("\(path) is there already; add these lines to it:\n\(lines)", code: 2)

@@ -45,7 +45,7 @@ class Finding:
     def identity(self) -> str:
         """The same at each scan of the same fault."""
         parts = (self.check, self.rule, self.file, self.subject)
-        return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:12]
+        return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
     def as_json(self) -> dict[str, Any]:
         fields: dict[str, Any] = {
