@@ -95,8 +95,8 @@ def test_AZR_17_reason_and_end_are_demanded_and_bounded(server: Server) -> None:
 @pytest.mark.guarantee("AZR-17")
 def test_AZR_17_what_no_deployment_has_shown_can_not_be_waived(server: Server) -> None:
     function, _ = stopped(server)
-    assert waive(server, function, "0" * 12).status == 404
-    assert waive(server, "waived/never-seen", "0" * 12).status == 404
+    assert waive(server, function, "0" * 32).status == 404
+    assert waive(server, "waived/never-seen", "0" * 32).status == 404
     code, _, err = server.cli("waive", f"{function}#{'0' * 12}", "--reason", "x", "--expires", "1d")
     assert code == 2 and "no finding" in err, err
 
@@ -174,7 +174,7 @@ def test_AZR_17_all_of_it_is_in_the_audit_log(server: Server) -> None:
     function, finding = stopped(server)
     waiver = account(server, "waived", ("gate:waive", "waived"))
     made = waive(server, function, finding, reason="for the record", key=waiver.key).json()
-    assert waive(server, function, "0" * 12, key=waiver.key).status == 404
+    assert waive(server, function, "0" * 32, key=waiver.key).status == 404
     waiver.api("DELETE", f"{server.function_path(function)}/waivers/{made['id']}")
     (record,) = recorded(server, "gate.waived", waiver=made["id"])
     assert record["actor"] == waiver.subject and record["outcome"] == "done", record
