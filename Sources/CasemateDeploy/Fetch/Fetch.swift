@@ -27,7 +27,8 @@ struct Fetch {
         let uploaded = request.sources[label]
         guard request.upgrades.isEmpty else {
             // What is live, which whoever asks may not have seen.
-            return try stored(uploaded, label, git: permitted.manifest.spec.git)
+            let history = (permitted.active?.findings ?? []).filter { $0.finding?.check == "history" }
+            return try stored(uploaded, label, git: permitted.manifest.spec.git, findings: history)
         }
         guard let git = permitted.manifest.spec.git else {
             guard let uploaded, artifacts.isUploaded(uploaded, by: request.identity) else {
@@ -55,9 +56,11 @@ struct Fetch {
         return FetchedSource(digest: active.sourceDigest, git: fetched)
     }
 
-    private func stored(_ digest: String?, _ label: FunctionLabel, git: GitSource?) throws(Problem) -> FetchedSource {
+    private func stored(_ digest: String?, _ label: FunctionLabel, git: GitSource?, findings: [Diagnostic] = []) throws(Problem)
+        -> FetchedSource
+    {
         guard let digest, artifacts.open(digest) != nil else { throw Problem(.invalidRequest, Self.missing(digest ?? "", label)) }
-        return FetchedSource(digest: digest, git: git)
+        return FetchedSource(digest: digest, git: git, findings: findings)
     }
 
     private static func missing(_ digest: String, _ label: FunctionLabel) -> String {

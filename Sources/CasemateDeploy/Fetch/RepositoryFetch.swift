@@ -58,7 +58,8 @@ struct RepositoryFetch {
         let answer: ShimSession.Answer
         do {
             answer = try await session.ask(
-                .fetch, fields, body: try FetchOrder(git, policies.policy(of: namespace).gate).bytes, expecting: .fetched, within: Self.seconds + 30,
+                .fetch, fields, body: try FetchOrder(git, policies.policy(of: namespace).gate).bytes, expecting: .fetched,
+                within: Self.seconds + 30,
                 maximumBody: Self.maximumArchive + (8 << 20), onProgress: { _ in })
         } catch ShimSession.Failure.timeout {
             throw Problem(.fetchFailed, "\(git.url) was not fetched within \(Self.seconds) s")

@@ -78,7 +78,9 @@ struct Deploy: AsyncParsableCommand {
                 // What comes from a repository is fetched by the server.
                 guard let path = function.source else { continue }
                 let source = try SourceArchive(folder: ((folder.isEmpty ? "." : folder) as NSString).appendingPathComponent(path))
-                for name in source.excluded { Terminal.error(Terminal.visible("left out: \(function.label): \(name) (may hold credentials)")) }
+                for name in source.excluded {
+                    Terminal.error(Terminal.visible("left out: \(function.label): \(name) (may hold credentials)"))
+                }
                 Terminal.step("uploading \(function.label): \(source.files) file(s), \(source.bytes.count) bytes")
                 let answer = try await client.send(
                     .POST, "/v1/archives", body: .bytes(ByteBuffer(bytes: source.bytes)), type: "application/zip", timeout: .seconds(300))

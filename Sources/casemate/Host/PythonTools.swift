@@ -57,7 +57,8 @@ struct PythonTools {
         defer { Files.removeTree(staging) }
         let (status, output) = try Shell.run(
             (python.hasPrefix("/") ? [python] : ["env", python]) + [
-                "-I", "-m", "pip", "install", "--quiet", "--no-deps", "--only-binary", ":all:", "--require-hashes", "--disable-pip-version-check",
+                "-I", "-m", "pip", "install", "--quiet", "--no-deps", "--only-binary", ":all:", "--require-hashes",
+                "--disable-pip-version-check",
                 "--no-warn-script-location", "--target", staging, "--requirement", requirements,
             ])
         guard status == 0 else { throw CommandFailure("pip could not fetch what \(name) sandboxes work with:\n\(output.suffix(2000))") }

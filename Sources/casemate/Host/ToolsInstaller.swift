@@ -23,7 +23,8 @@ struct ToolsInstaller {
         let prefix = python.hasPrefix("/") ? [python] : ["env", python]
         let (status, output) = try Shell.run(
             prefix + [
-                "-I", "-m", "pip", "install", "--quiet", "--no-deps", "--only-binary", ":all:", "--require-hashes", "--disable-pip-version-check",
+                "-I", "-m", "pip", "install", "--quiet", "--no-deps", "--only-binary", ":all:", "--require-hashes",
+                "--disable-pip-version-check",
                 "--no-warn-script-location", "--target", staging + "/wheel", "--requirement", staging + "/requirements.txt",
             ])
         guard status == 0 else { throw CommandFailure("pip could not fetch uv:\n\(output.suffix(2000))") }

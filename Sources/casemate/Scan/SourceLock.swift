@@ -40,7 +40,8 @@ struct SourceLock {
         guard !manifest.sources.isEmpty else { return [path] }
         let root = URL(fileURLWithPath: path, isDirectory: true)
         let real = root.resolvingSymlinksInPath().path
-        return try Array(Set(manifest.sources.map { root.appendingPathComponent($0.path).standardizedFileURL.path })).sorted().map { folder in
+        return try Array(Set(manifest.sources.map { root.appendingPathComponent($0.path).standardizedFileURL.path })).sorted().map {
+            folder in
             // What is written goes below PATH, wherever a link in it leads.
             guard (URL(fileURLWithPath: folder).resolvingSymlinksInPath().path + "/").hasPrefix(real + "/") else {
                 throw CommandFailure("\(folder) is a link that leads out of \(path)", code: 2)
