@@ -133,9 +133,8 @@ class SecondPhase:
             shutil.rmtree(scratch, ignore_errors=True)
         if changed := _changed(self._first / "deps", self._out / "deps"):
             names = ", ".join(wheel.name.partition("-")[0] for wheel in wheels)
-            raise Fault(
-                "dependencies-failed", f"{changed[:200]!r} of another package is in what was built here: {names}"
-            )
+            what = f"{changed[:200]!r} of another package is in what was built here: {names}"
+            raise failed(what, f"leave one of them out, or {_TAKE_WHEEL}")
 
 
 def _changed(before: Path, after: Path) -> str | None:

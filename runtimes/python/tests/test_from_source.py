@@ -80,7 +80,7 @@ def test_a_package_is_built_from_its_source_in_two_phases(shop: Shop, public: In
     public.add(wheel("app", "1.0", "old-thing>=1"))
     report = shop.first("app\nold.thing==1.0", "old_thing")
     assert report["toBuild"] == ["old-thing"] and report["resolved"] is True
-    assert locked(report)[3:] == ["# from source: old-thing", "app==1.0 \\", "old.thing==1.0 \\", "six==1.16 \\", ""]
+    assert locked(report)[4:] == ["# from source: old-thing", "app==1.0 \\", "old.thing==1.0 \\", "six==1.16 \\", ""]
     assert f"old.thing==1.0 \\\n    --hash={known}\n" in report["lock"]
     assert sorted(os.listdir(shop.out)) == [".build", "deps", "src"]
     assert sorted(os.listdir(shop.out / ".build/old-thing")) == ["Old_Thing-1.0.tar.gz", "backend", "wanted.json"]
