@@ -40,18 +40,19 @@ struct Sign {
         let id = existing?.id ?? FunctionId()
         let now = Timestamp.now
         var fresh: Function?
-        let key: DataKey
+        var sealed = scanned.spec
         if let existing {
-            key = try await opener.key(of: existing)
+            // Without plain values nothing has to be opened: a sealed vault keeps such a function from nothing.
+            if !sealed.environment.isEmpty { sealed = try await opener.key(of: existing).sealing(sealed) }
         } else {
             let made = try await opener.vault.newDataKey(for: id)
-            key = made.key
+            sealed = try made.key.sealing(sealed)
             fresh = Function(
                 id: id, namespaceId: planned.namespace.id, name: name, activeRevision: nil, wrappedDataKey: made.wrapped, created: now,
                 updated: now)
         }
         let number = try await records.read { try $0.nextRevisionNumber(of: id) }
-        let spec = try CanonicalSpec.encode(try key.sealing(scanned.spec))
+        let spec = try CanonicalSpec.encode(sealed)
         let digest = scanned.bundle.digest.hex
         let revision = Revision(
             id: RevisionId(), functionId: id, number: number, bundleDigest: digest, sourceDigest: planned.sourceDigest, specBytes: spec,
