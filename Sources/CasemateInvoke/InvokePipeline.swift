@@ -342,6 +342,8 @@ package final class InvokePipeline {
             instances.refreshed(at: .now())
             guard current[id]?.instances === instances else { return }
             switch result {
+            // Nobody was asked. Nothing starts while the vault is sealed, and once it is not, nothing is known to be wrong.
+            case .failure(let failure) where failure.problem.code == .vaultSealed: instances.refreshSoon()
             case .failure(let failure):
                 if instances.sourceProblem == nil { _ = unopened(function, failure, whileItRuns: !instances.isEmpty) }
                 instances.sourceProblem = failure.problem

@@ -578,6 +578,8 @@ def test_AZR_9_what_runs_goes_on_when_its_source_is_gone_and_what_would_start_is
     elsewhere: Server, aged: dict[str, Any]
 ) -> None:
     assert elsewhere.call("r/leaving", body={}).json()["length"] == len(aged["leaving"]), "warm"
+    # The source is asked every half a minute, and nobody is asked while a test before has the vault sealed.
+    assert wait_until(lambda: records(elsewhere, "secret.unavailable", "r/leaving"), 10)
     elsewhere.call("r/leaving", body={"die": True})
     answer = elsewhere.call("r/leaving", body={})
     details = problem(answer)

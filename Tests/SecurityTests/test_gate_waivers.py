@@ -97,7 +97,7 @@ def test_AZR_17_what_no_deployment_has_shown_can_not_be_waived(server: Server) -
     function, _ = stopped(server)
     assert waive(server, function, "0" * 32).status == 404
     assert waive(server, "waived/never-seen", "0" * 32).status == 404
-    code, _, err = server.cli("waive", f"{function}#{'0' * 12}", "--reason", "x", "--expires", "1d")
+    code, _, err = server.cli("waive", f"{function}#{'0' * 32}", "--reason", "x", "--expires", "1d")
     assert code == 2 and "no finding" in err, err
 
 

@@ -81,6 +81,9 @@ final class FunctionInstances {
         refreshedAt = now
     }
 
+    /// After as long as if the values could not be had.
+    func refreshSoon() { refreshedAt = refreshedAt - Self.refreshInterval + Self.retryInterval }
+
     func run(_ call: RunningCall) { carryOut(state.callArrived(call)) }
 
     func retire() { carryOut(state.retire()) }
