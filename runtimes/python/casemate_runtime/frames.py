@@ -22,6 +22,7 @@ CHECK: Final = 0x04
 SCAN: Final = 0x05
 INVOKE_ISOLATED: Final = 0x06
 FETCH: Final = 0x07
+VERIFY: Final = 0x08
 WARM: Final = 0x81
 SPECIALISED: Final = 0x82
 REPLY: Final = 0x83
@@ -31,6 +32,7 @@ PRINTED: Final = 0x86
 READY: Final = 0x87
 PROGRESS: Final = 0x88
 FETCHED: Final = 0x89
+VERIFIED: Final = 0x8A
 
 # What the server sends is checked too, so that a fault there ends one sandbox and not its memory.
 # A hundred secrets of 64 KiB fit.

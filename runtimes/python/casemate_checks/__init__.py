@@ -1,0 +1,1 @@
+"""Runs an author's own checks over a bundle (tests, types, lint): what happens in the sandbox in which they run."""

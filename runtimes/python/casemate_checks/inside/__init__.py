@@ -1,0 +1,1 @@
+"""What runs in a tool's own process, beside the author's code."""
