@@ -72,7 +72,7 @@ let package = Package(
             name: "CasemateVault",
             dependencies: [
                 "CLinux", "CP11Kit", "CCrack", "CasemateModel", "CasemateLinux", "CasemateAWS", "CasemateStore",
-                .product(name: "Crypto", package: "swift-crypto"),
+                .product(name: "Crypto", package: "swift-crypto"), .product(name: "CryptoExtras", package: "swift-crypto"),
             ],
             swiftSettings: ours
         ),

@@ -16,6 +16,7 @@ def test_every_row_of_this_release_is_there() -> None:
     ids = {row[0] for row in rows()}
     wanted = (
         "COG-1 COG-2 COG-3 COG-4 COG-5 COG-6 COG-9 COG-10 COG-11 COG-12 COG-14 COG-15 COG-16 "
+        "COG-19 COG-25 COG-26 COG-27 COG-28 KYM-15 KYM-17 AZR-13 AZR-16 "
         "COG-7 COG-17 COG-18 COG-20 KYM-8 KYM-13 SCW-5 SCW-11 SCW-12 AZR-1 AZR-3 AZR-14 AZR-15 AZR-17 AZR-19 AZR-23 "
         "COG-24 COG-25 KYM-5 KYM-9 KYM-10 KYM-12 KYM-18 "
         "SCW-4 SCW-6 SCW-8 SCW-9 SCW-15 SCW-19 SCW-25 AZR-2 AZR-4 AZR-5 AZR-6 AZR-9 AZR-10 AZR-18 AZR-21"

@@ -6,9 +6,10 @@ import CasemateWire
 import Logging
 import Synchronization
 
-/// The journey of one deployment: Parse → Plan → Fetch → Build → Scan → Sign → Publish → Activate.
+/// The journey of one deployment: Parse → Plan → Fetch → Build → Scan → Sign → Publish → Approve → Activate.
 ///
-/// Each stage takes what the stage before it made. Until Activate the old revision serves; whatever fails before leaves it so.
+/// Each stage takes what the stage before it made. Until Activate the old revision serves; whatever fails before leaves it so. A promotion
+/// takes the same way, with a bundle that is there in the place of one that is built.
 public final class DeployPipeline: Sendable {
     private let opener: StoredSecrets
     private let plan: Plan
@@ -17,7 +18,9 @@ public final class DeployPipeline: Sendable {
     private let scan: Scan
     private let sign: Sign
     private let publish: Publish
+    private let approve: Approve
     private let activate: Activate
+    private let promotion: Promotion
     private let records: Records
     private let artifacts: ArtifactStore
     private let warden: WardenClient
@@ -50,11 +53,17 @@ public final class DeployPipeline: Sendable {
                 SourceCheck(
                     records: records, secrets: NamespaceSecrets(records: records, opener: opener), sandboxes: sandboxes,
                     policies: policies),
+                AllowedPackagesCheck(),
             ],
-            loading: HandlerLoadsCheck(records: records, opener: opener, network: network, policies: policies))
+            running: [
+                HandlerLoadsCheck(records: records, opener: opener, network: network, policies: policies),
+                UserChecksCheck(network: network),
+            ])
         sign = Sign(records: records, signer: signer, opener: opener)
         publish = Publish(records: records)
+        approve = Approve(records: records, signer: signer)
         activate = Activate(records: records, changed: changed)
+        promotion = Promotion(records: records, signer: signer)
         self.records = records
         self.artifacts = artifacts
         warden = network.warden
@@ -77,6 +86,9 @@ public final class DeployPipeline: Sendable {
         if let stray = request.sources.keys.filter({ !labels.contains($0) }).min() {
             throw Problem(.invalidRequest, "a source was sent for \(stray), which the manifest does not have")
         }
+        if let stray = request.signatures.keys.filter({ !labels.contains($0) }).min() {
+            throw Problem(.invalidRequest, "a signature was sent for \(stray), which the manifest does not have")
+        }
         return await deploy(manifest, in: namespace, request)
     }
 
@@ -94,7 +106,7 @@ public final class DeployPipeline: Sendable {
             throw Problem(
                 .invalidRequest, "\(function.name) has no package \(stranger); it has \(known.sorted().prefix(50).joined(separator: ", "))")
         }
-        var spec = try await opener.open(try CanonicalSpec.decode(active.specBytes), of: function)
+        var spec = try await opened(active, of: function)
         let policy = spec.dependencyPolicy.flatMap { DependencyPolicy(rawValue: $0) } ?? .auto
         (spec.grantedEgress, spec.dependencyPolicy) = (nil, nil)
         let label = function.name.function
@@ -102,6 +114,25 @@ public final class DeployPipeline: Sendable {
         var request = request
         request.sources = [label: active.sourceDigest]
         return await deploy(manifest, in: function.name.namespace, request: request, warnings: [])
+    }
+
+    /// Has another namespace run a revision exactly as it is.
+    /// - Parameters:
+    ///   - number: nil for the active one.
+    ///   - request: its manifest's text and its sources are not read.
+    /// - Throws: `.notFound`; `.approvalRequired` for one that nobody but its author approved.
+    public func promote(_ function: Function, revision number: Int?, to name: FunctionName, _ request: DeployRequest) async throws
+        -> DeployOutcome
+    {
+        let promoted = try await promotion(function, number)
+        var spec = try await opened(promoted.revision, of: function)
+        let policy = spec.dependencyPolicy.flatMap { DependencyPolicy(rawValue: $0) } ?? .auto
+        (spec.grantedEgress, spec.dependencyPolicy) = (nil, nil)
+        let manifest = FunctionManifest(
+            label: name.function, line: 1, source: nil, sourceLine: 1, spec: spec, dependencyPolicy: policy)
+        var request = request
+        request.promoted = promoted
+        return await deploy(manifest, in: name.namespace, request: request, warnings: [])
     }
 
     private func deploy(_ manifest: Manifest, in namespace: NamespaceName, _ request: DeployRequest) async -> [DeployOutcome] {
@@ -119,7 +150,7 @@ public final class DeployPipeline: Sendable {
         -> DeployOutcome
     {
         let clock = ContinuousClock()
-        let begin = clock.now
+        let (begin, started) = (clock.now, Timestamp.now)
         var source = request.sources[function.label].flatMap { artifacts.isUploaded($0, by: request.identity) ? $0 : nil }
         if let source { isInFlight(source) }
         var outcome = DeployOutcome(
@@ -128,9 +159,9 @@ public final class DeployPipeline: Sendable {
         var built: BundleDigest?
         do {
             let permitted = try await plan.permit(function, in: namespace, request: request)
-            if function.spec.git != nil { outcome.stage = "fetch" }
+            if function.spec.git != nil, request.promoted == nil { outcome.stage = "fetch" }
             let fetched = try await fetch(permitted, request: request)
-            if source == nil, request.upgrades.isEmpty {
+            if source == nil, request.upgrades.isEmpty, request.promoted == nil {
                 source = fetched.digest
                 isInFlight(fetched.digest)
             }
@@ -147,6 +178,9 @@ public final class DeployPipeline: Sendable {
             if planned.isUnchanged {
                 outcome.status = .unchanged
                 outcome.bundleDigest = planned.active?.bundleDigest
+                outcome.digest = planned.active.map { "sha256:" + RevisionSigner.digest(of: $0) }
+            } else if let pending = planned.pendingAgain {
+                outcome.wait(for: pending)
             } else if request.isDryRun, request.upgrades.isEmpty {
                 outcome.status = .planned
                 outcome.diagnostics += ManifestRisks.findings(
@@ -173,24 +207,44 @@ public final class DeployPipeline: Sendable {
                     outcome.status = .planned
                 } else {
                     enter("sign")
-                    let signed = try await sign(scanned, by: request.subject)
+                    let signed = try await sign(
+                        scanned, by: DeployAuthor(subject: request.subject, identity: request.identity), since: started)
                     enter("publish")
                     try plan.stillAllows(planned, request)
                     let published = try await publish(signed)
                     enter("activate")
-                    let active = try await activate(published, loadInMilliseconds: scanned.loadInMilliseconds)
-                    outcome.status = .deployed
-                    outcome.revision = active.revision.number
-                    outcome.bundleDigest = active.revision.bundleDigest
+                    if let approved = approve(published) {
+                        let active = try await activate(approved, loadInMilliseconds: scanned.loadInMilliseconds)
+                        outcome.status = .deployed
+                        outcome.show(active.revision)
+                    } else {
+                        outcome.wait(for: published.revision)
+                    }
                 }
             }
             outcome.stage = nil
         } catch {
             describe(error, in: &outcome)
+            // Who may not know of the function was told that it is not there, or that a right is missing.
+            if outcome.revision == nil, outcome.problemType == Problem.Code.untrustedSignature.type {
+                outcome.revision = try? await records.read { transaction in
+                    try transaction.function(FunctionName(namespace: namespace, function: function.label))?.activeRevision.flatMap {
+                        try transaction.revision($0)?.number
+                    }
+                }
+            }
         }
         await clearAway(built, source: source)
+        if let function = try? await records.read({ try $0.function(FunctionName(namespace: namespace, function: function.label)) }) {
+            // What is left over is looked at again each hour.
+            try? await collect(function.id)
+        }
         outcome.milliseconds = Int((clock.now - begin) / .milliseconds(1))
         return outcome
+    }
+
+    func opened(_ revision: Revision, of function: Function) async throws -> FunctionSpec {
+        try await opener.open(try CanonicalSpec.decode(revision.specBytes), of: function)
     }
 
     private func isInFlight(_ source: String) { sourcesInFlight.withLock { $0[source, default: 0] += 1 } }
@@ -203,44 +257,149 @@ public final class DeployPipeline: Sendable {
     }
 
     /// Makes a revision of what is active with the grants as they are now, if they differ from those it has; calls see it on return.
-    /// - Returns: the new revision's number; nil where nothing had to change.
-    public func applyGrants(to function: Function, by subject: String) async throws -> Int? {
-        let (active, granted) = try await records.read { transaction in
+    /// - Returns: the new revision, which may have to be approved; nil where nothing had to change.
+    public func applyGrants(to function: Function, by author: DeployAuthor) async throws -> Revision? {
+        let (active, pending, granted, policy) = try await records.read { transaction in
             (
                 try function.activeRevision.flatMap { try transaction.revision($0) },
-                try transaction.grantedEgress(of: function.name.function, in: function.namespaceId)
+                try transaction.pendingRevision(of: function.id),
+                try transaction.grantedEgress(of: function.name.function, in: function.namespaceId),
+                try transaction.policy(of: function.namespaceId).supplyChain
             )
         }
         guard let active else { return nil }
-        var spec = try CanonicalSpec.decode(active.specBytes)
+        let before = try CanonicalSpec.decode(active.specBytes)
+        var spec = before
         guard spec.grantedEgress ?? [] != granted else { return nil }
         spec.grantedEgress = granted.isEmpty ? nil : granted
-        let published = try await publish(try await sign(active, of: function, spec: spec, by: subject))
-        return try await activate(published, loadInMilliseconds: nil).revision.number
+        let needed = policy.needed(ApprovalKind.kinds(from: before, to: spec, isLockChanged: false))
+        // What was taken back is out of force already; nobody has to agree to that.
+        if !needed.isEmpty || policy.requireReview, Set(granted).isSubset(of: before.grantedEgress ?? []) { return nil }
+        if let pending, pending.base == active.id, pending.specBytes == (try CanonicalSpec.encode(spec)) { return pending }
+        let signed = try await sign(active, of: function, spec: spec, needsApproval: needed, by: author)
+        let published = try await publish(signed)
+        guard let approved = approve(published) else { return published.revision }
+        return try await activate(approved, loadInMilliseconds: nil).revision
+    }
+
+    /// Gives an approval; what waited for it is live on return.
+    /// - Throws: as `Approve` does.
+    public func giveApproval(_ order: ApprovalOrder) async throws {
+        // Calls that ask for a review may run what was live already.
+        guard let approved = try await approve(order) else { return try await activate.changed(order.function.id, nil) }
+        _ = try await activate(approved, loadInMilliseconds: nil)
+    }
+
+    /// Also one's own.
+    /// - Throws: `.conflict` for one that is live, was, or is another than the one that was looked at.
+    public func rejectRevision(_ order: ApprovalOrder) async throws {
+        try await records.write { transaction in
+            let revision = try order.revision(transaction)
+            guard RevisionSigner.digest(of: revision) == order.digest else {
+                throw Problem(.conflict, "revision \(order.number) of \(order.function.name) is not what you looked at")
+            }
+            guard revision.state == .pendingApproval else {
+                throw Problem(.conflict, "revision \(order.number) of \(order.function.name) does not wait for an approval")
+            }
+            try transaction.setState(.rejected, of: revision.id)
+            transaction.record(
+                .approvalRejected, order.function.auditScope,
+                ["revision": "\(order.number)", "digest": order.digest, "comment": order.comment])
+        }
+    }
+
+    /// Has another revision than the active one run a part of the calls.
+    /// - Parameter check: may refuse it, within the transaction.
+    /// - Throws: `.approvalRequired` for one that nobody let run; `.conflict` for the active one.
+    public func split(
+        _ split: RevisionSplit, of function: Function, _ check: @Sendable @escaping (Transaction) throws -> Void
+    ) async throws {
+        try await records.write { [approve] transaction in
+            try check(transaction)
+            guard let revision = try transaction.revision(split.revision), let now = try transaction.function(function.id) else {
+                throw Problem(.notFound, "the revision is gone")
+            }
+            guard now.activeRevision != revision.id else {
+                throw Problem(.conflict, "revision \(revision.number) of \(function.name) runs all its calls; name another")
+            }
+            _ = try approve.again(revision, of: function)
+            try transaction.set(split, of: function.id)
+            var details = ["revision": "\(revision.number)", "percent": "\(split.percent)"]
+            details["returnAbove"] = split.returnAbove.map { "\($0)" }
+            transaction.record(.splitSet, function.auditScope, details)
+        }
+    }
+
+    /// Makes a revision active that was before, or was approved for it.
+    /// - Parameter check: may refuse it, within the transaction.
+    /// - Throws: `.approvalRequired` for one that nobody let run.
+    public func activate(
+        again revision: Revision, of function: Function, _ check: @Sendable @escaping (Transaction) throws -> Void
+    ) async throws -> Revision {
+        try await activate(again: try approve.again(revision, of: function), of: function, check).revision
     }
 
     /// Removes what no revision came of: a refused source may hold the very secret that it was refused for.
     private func clearAway(_ bundle: BundleDigest?, source: String?) async {
         if let bundle {
-            let isLast = inFlight.withLock { inFlight in
-                inFlight[bundle, default: 1] -= 1
-                guard inFlight[bundle] == 0 else { return false }
-                inFlight[bundle] = nil
-                return true
-            }
-            if isLast, (try? await records.read { try $0.isBundleUsed(bundle.hex) }) == false {
-                _ = try? await warden.order(.removeBundle(bundle))
-            }
+            inFlight.withLock { $0[bundle] = $0[bundle].flatMap { $0 > 1 ? $0 - 1 : nil } }
+            await removeUnused(bundle)
         }
         if let source {
-            let isLast = sourcesInFlight.withLock { inFlight in
-                inFlight[source, default: 1] -= 1
-                guard inFlight[source] == 0 else { return false }
-                inFlight[source] = nil
-                return true
-            }
-            if isLast, (try? await records.read { try $0.isSourceUsed(source) }) == false { artifacts.remove(source) }
+            sourcesInFlight.withLock { $0[source] = $0[source].flatMap { $0 > 1 ? $0 - 1 : nil } }
+            await removeUnused(source: source)
         }
+    }
+
+    private func removeUnused(_ bundle: BundleDigest) async {
+        guard inFlight.withLock({ $0[bundle] == nil }), (try? await records.read { try $0.isBundleUsed(bundle.hex) }) == false else {
+            return
+        }
+        _ = try? await warden.order(.removeBundle(bundle))
+    }
+
+    private func removeUnused(source: String) async {
+        guard sourcesInFlight.withLock({ $0[source] == nil }), (try? await records.read { try $0.isSourceUsed(source) }) == false else {
+            return
+        }
+        artifacts.remove(source)
+    }
+
+    /// Removes bundles and sources of revisions that are gone, where no other revision has them.
+    public func removeUnused(of revisions: [Revision]) async {
+        for digest in Set(revisions.map(\.bundleDigest)) { if let bundle = BundleDigest(hex: digest) { await removeUnused(bundle) } }
+        for digest in Set(revisions.map(\.sourceDigest)) { await removeUnused(source: digest) }
+    }
+
+    /// Removes bundles that no revision has: of a deployment that a crash has ended. Before the first deployment of this process.
+    public func sweep() async throws {
+        var after: BundleDigest?
+        while true {
+            guard case .bundles(let page) = try await warden.order(.listBundles(after: after)).0, let last = page.last else { return }
+            for bundle in page { await removeUnused(bundle) }
+            after = last
+        }
+    }
+
+    /// Deletes the revisions of a function that are older than those that its namespace keeps. Never one that runs, is pinned, or waits.
+    public func collect(_ id: FunctionId) async throws {
+        let gone = try await records.write { transaction -> [Revision] in
+            guard let function = try transaction.function(id) else { return [] }
+            let revisions = try transaction.revisions(of: id)
+            let kept = try transaction.policy(of: function.namespaceId).keepRevisions
+            guard revisions.count > kept else { return [] }
+            let split = try transaction.split(of: id)?.revision
+            let old = revisions.dropFirst(kept).filter {
+                $0.id != function.activeRevision && $0.id != split && !$0.isPinned && $0.state != .pendingApproval
+            }
+            guard !old.isEmpty else { return [] }
+            for revision in old { try transaction.deleteRevision(revision.id) }
+            transaction.record(
+                AuditEvent(
+                    .revisionDeleted, function.auditScope, actor: "server", AuditEvent.listed("revisions", old.map { "\($0.number)" })))
+            return Array(old)
+        }
+        await removeUnused(of: gone)
     }
 
     /// What the author is told; what is the server's own goes to its log under the stage's name.
@@ -253,12 +412,22 @@ public final class DeployPipeline: Sendable {
         switch error {
         case let problem as Problem: set(problem)
         case let error as VaultError: set(error.problem)
+        case let error as KeyProviderError:
+            logger.error("a revision could not be signed", metadata: ["function": "\(outcome.function)", "error": "\(error)"])
+            set(Problem(.kekUnavailable, "the key that revisions are signed with can't be had now; the server's log says why"))
         case let error as SecretSourceError: set(Problem(.secretUnavailable, "\(error)"))
         case let failure as BuildFailure:
             set(failure.problem)
             outcome.diagnostics.append(
                 Self.told(failure.fault, file: failure.fault.file ?? outcome.function, line: failure.fault.line))
             outcome.output = failure.output.isEmpty ? nil : String(failure.output.prefix(16_384))
+        case let failure as UserCheckFailure:
+            set(failure.problem)
+            outcome.diagnostics.append(
+                Self.told(
+                    failure.fault, file: failure.fault.file ?? failure.manifest,
+                    line: failure.fault.file == nil ? failure.line : failure.fault.line))
+            outcome.output = failure.output.isEmpty ? nil : failure.output
         case let failure as FetchFailure:
             set(failure.problem)
             outcome.diagnostics.append(Self.told(failure.fault, file: failure.file, line: failure.line))
@@ -281,7 +450,7 @@ public final class DeployPipeline: Sendable {
     /// A fault is written `what is wrong; what to do`.
     private static func told(_ fault: ShimFault, file: String, line: Int?) -> Diagnostic {
         // Other messages quote what an author wrote.
-        guard ["requirements-refused", "dependencies-failed", "fetch-failed"].contains(fault.code),
+        guard fault.code.hasPrefix("check-") || ["requirements-refused", "dependencies-failed", "fetch-failed"].contains(fault.code),
             let end = fault.message.firstRange(of: "; ")
         else { return Diagnostic(file: file, line: line, what: fault.message) }
         return Diagnostic(

@@ -1,4 +1,5 @@
 import CasemateModel
+import CasemateVault
 
 /// What a deployment starts from: a manifest's text, and an uploaded archive for each function's source.
 public struct DeployRequest: Sendable {
@@ -18,8 +19,15 @@ public struct DeployRequest: Sendable {
     public var rights: @Sendable () -> GrantedRights
     /// Packages whose kept versions do not count this time: names, or `*` for all.
     public var upgrades: [String] = []
+    /// What whoever deploys signed, per function, armored as `ssh-keygen -Y sign` writes it.
+    public var signatures: [FunctionLabel: String] = [:]
+    /// What is to run as it is, in the place of a source; set by the pipeline alone.
+    var promoted: PromotedRevision?
     /// Hears how far it is.
     public var progress: DeployProgress.Teller?
+
+    /// SHA-256 of the manifest's text, in hexadecimal.
+    var manifestDigest: String { HexDigest.sha256(Array(manifest.utf8)) }
 
     public init(
         namespace: NamespaceName?, manifest: String, manifestFile: String, sources: [FunctionLabel: String], isDryRun: Bool,
@@ -38,12 +46,19 @@ public struct DeployRequest: Sendable {
 
 /// What became of one function of a manifest.
 public struct DeployOutcome: Sendable, Codable {
-    public enum Status: String, Sendable, Codable { case deployed, unchanged, planned, failed }
+    /// `pendingApproval`: it is stored, and somebody else has to approve it before calls run it.
+    public enum Status: String, Sendable, Codable { case deployed, unchanged, planned, failed, pendingApproval }
 
     public var function: String
     public var status: Status
-    /// The active revision after this.
+    /// The active revision after this; the one that waits, where it has to be approved.
     public var revision: Int?
+    /// What names that revision with all that it is: whoever approves it names this.
+    public var digest: String?
+    /// Why somebody else has to approve it; nil where nobody has to.
+    public var needsApproval: [ApprovalKind]?
+    /// Whose signature it has; nil for nobody's.
+    public var signedBy: DeploymentSigner?
     public var bundleDigest: String?
     /// `parse`, `plan`, `fetch`, `build`, `scan`, `sign`, `publish` or `activate`, when it failed.
     public var stage: String?
@@ -71,6 +86,22 @@ public struct DeployOutcome: Sendable, Codable {
     /// Where its source was fetched from, with the commit; nil for one that was uploaded.
     public var git: GitSource?
     public var milliseconds: Int
+}
+
+extension DeployOutcome {
+    mutating func show(_ revision: Revision) {
+        self.revision = revision.number
+        bundleDigest = revision.bundleDigest
+        digest = "sha256:" + RevisionSigner.digest(of: revision)
+        signedBy = revision.signer
+    }
+
+    /// Somebody else has to approve `revision` first.
+    mutating func wait(for revision: Revision) {
+        status = .pendingApproval
+        needsApproval = revision.needsApproval
+        show(revision)
+    }
 }
 
 /// What a list of a new revision has that the one before had not, and the other way round.

@@ -74,8 +74,8 @@ package final class InvokePipeline {
     private let opener: SecretOpener
     private let catalog: Catalog
     private let pools: [String: SandboxPool]
-    private var current: [FunctionId: (generation: UInt64, instances: FunctionInstances)] = [:]
-    private var openings: [FunctionId: Opening] = [:]
+    private var current: [RevisionId: (generation: UInt64, instances: FunctionInstances)] = [:]
+    private var openings: [RevisionId: Opening] = [:]
     private var retired: [FunctionInstances] = []
     /// Values from elsewhere that are others now.
     private var replaced: [FunctionId: [ReplacedSecret]] = [:]
@@ -177,13 +177,26 @@ package final class InvokePipeline {
     }
 
     private func runRecorded(_ routed: RoutedCall, body: RequestBody, responder: any CallResponder) {
-        if let known = known(routed.routing) { return run(routed, on: known, body: body, responder: responder) }
-        open(routed.routing) { [self] found in
+        let routing: Routing
+        do throws(Problem) { routing = try latest(routed.routing) } catch { return refuse(error, routed, responder) }
+        if let known = known(routing) { return run(routed, on: known, body: body, responder: responder) }
+        open(routing) { [self] found in
             switch found {
             case .success(let instances): run(routed, on: instances, body: body, responder: responder)
             case .failure(let problem): refuse(problem, routed, responder)
             }
         }
+    }
+
+    /// A body may take a minute to arrive: nothing is started anew of what the function was then.
+    /// - Throws: `.notFound` for one that is gone; `.untrustedVersion`, `.functionDisabled`.
+    private func latest(_ routing: Routing) throws(Problem) -> Routing {
+        guard let now = catalog.function(routing.function.id) else { throw Problem(.notFound, "there is no such function") }
+        guard now.generation != routing.function.generation else { return routing }
+        let same = [now, now.other].compactMap { $0 }.first { $0.revision?.id == routing.revision.id }
+        guard let latest = Routing(same ?? now) else { throw Problem(.notFound, "the function has not been deployed yet") }
+        try Route.mayRun(latest)
+        return latest
     }
 
     private func refuse(_ problem: Problem, _ routed: RoutedCall, _ responder: any CallResponder) {
@@ -257,7 +270,7 @@ package final class InvokePipeline {
 
     /// Those of the generation that was routed to, or of a newer one that is here already.
     private func known(_ routed: Routing) -> FunctionInstances? {
-        guard let known = current[routed.function.id], known.generation >= routed.function.generation else { return nil }
+        guard let known = current[routed.revision.id], known.generation >= routed.function.generation else { return nil }
         return known.instances
     }
 
@@ -265,8 +278,9 @@ package final class InvokePipeline {
     private func open(_ routed: Routing, _ done: @escaping (Result<FunctionInstances, Problem>) -> Void) {
         let function = routed.function
         if let known = known(routed) { return done(.success(known)) }
-        if let opening = openings[function.id], opening.generation >= function.generation {
-            openings[function.id]?.waiters.append(done)
+        let revision = routed.revision.id
+        if let opening = openings[revision], opening.generation >= function.generation {
+            openings[revision]?.waiters.append(done)
             return
         }
         guard pools[routed.spec.runtime] != nil else {
@@ -281,8 +295,8 @@ package final class InvokePipeline {
             return done(.failure(unopened(function, error)))
         }
         // Whoever waits for an older generation waits for this one.
-        let waiting = openings.removeValue(forKey: function.id)?.waiters ?? []
-        openings[function.id] = Opening(generation: function.generation, waiters: waiting + [done])
+        let waiting = openings.removeValue(forKey: revision)?.waiters ?? []
+        openings[revision] = Opening(generation: function.generation, waiters: waiting + [done])
         let promise = services.loop.makePromise(of: Result<OpenedFunction, SecretsUnavailable>.self)
         promise.completeWithTask { [opener, earlier = earlier(function.id)] in
             do throws(SecretsUnavailable) { return .success(try await opener.open(routed, earlier: earlier)) } catch {
@@ -290,8 +304,8 @@ package final class InvokePipeline {
             }
         }
         promise.futureResult.assumeIsolated().whenSuccess { [self] result in
-            guard openings[function.id]?.generation == function.generation,
-                let waiters = openings.removeValue(forKey: function.id)?.waiters
+            guard openings[revision]?.generation == function.generation,
+                let waiters = openings.removeValue(forKey: revision)?.waiters
             else { return }
             let found: Result<FunctionInstances, Problem> =
                 switch result {
@@ -304,19 +318,24 @@ package final class InvokePipeline {
 
     private func make(_ routed: Routing, _ opened: OpenedFunction) -> FunctionInstances {
         let id = routed.function.id
-        retire(id)
+        retire(id) { $0.revision.id == routed.revision.id || $0.function.generation < routed.function.generation }
         // Others may have come while it was being opened.
         let earlier = ReplacedSecret.bounded(opened.values.replaced + (replaced[id] ?? []))
         replaced[id] = earlier.isEmpty ? nil : earlier
         // Its runtime was looked for before.
         let made = FunctionInstances(routed, opened, services: services, pool: pools[routed.spec.runtime]!)
-        current[id] = (routed.function.generation, made)
+        current[routed.revision.id] = (routed.function.generation, made)
         return made
     }
 
     /// Values from elsewhere that the function's instances had.
     private func earlier(_ id: FunctionId) -> [ReplacedSecret] {
-        ReplacedSecret.now(current[id]?.instances.values.external ?? []) + (replaced[id] ?? [])
+        ReplacedSecret.now(instances(of: id).flatMap(\.values.external)) + (replaced[id] ?? [])
+    }
+
+    /// One set for each revision that runs.
+    private func instances(of id: FunctionId) -> [FunctionInstances] {
+        current.values.lazy.map(\.instances).filter { $0.function.id == id }
     }
 
     private func unopened(_ function: Deployed, _ failure: SecretsUnavailable, whileItRuns: Bool = false) -> Problem {
@@ -330,7 +349,7 @@ package final class InvokePipeline {
     }
 
     /// Asks whether values that are kept elsewhere have changed; what runs goes on whatever the answer is.
-    private func refresh(_ id: FunctionId, _ instances: FunctionInstances) {
+    private func refresh(_ instances: FunctionInstances) {
         let function = instances.function
         guard let routing = Routing(function) else { return }
         instances.isRefreshing = true
@@ -340,7 +359,7 @@ package final class InvokePipeline {
         }
         promise.futureResult.assumeIsolated().whenSuccess { [self] result in
             instances.refreshed(at: .now())
-            guard current[id]?.instances === instances else { return }
+            guard current[instances.revision.id]?.instances === instances else { return }
             switch result {
             // Nobody was asked. Nothing starts while the vault is sealed, and once it is not, nothing is known to be wrong.
             case .failure(let failure) where failure.problem.code == .vaultSealed: instances.refreshSoon()
@@ -365,14 +384,18 @@ package final class InvokePipeline {
         return made
     }
 
-    private func retire(_ id: FunctionId) {
+    private func retire(_ id: FunctionId, where isOld: (FunctionInstances) -> Bool) {
+        let all = instances(of: id).filter(isOld)
+        guard !all.isEmpty else { return }
         // Whether they are others when the function starts again is not known yet.
         let earlier = ReplacedSecret.bounded(earlier(id))
-        guard let old = current.removeValue(forKey: id)?.instances else { return }
         if !earlier.isEmpty { replaced[id] = earlier }
-        withToken = withToken.filter { $0.key.instances != ObjectIdentifier(old) }
-        old.retire()
-        if !old.isEmpty { retired.append(old) }
+        for old in all {
+            current[old.revision.id] = nil
+            withToken = withToken.filter { $0.key.instances != ObjectIdentifier(old) }
+            old.retire()
+            if !old.isEmpty { retired.append(old) }
+        }
     }
 
     // MARK: What happens besides calls
@@ -380,7 +403,7 @@ package final class InvokePipeline {
     /// A function was deployed, changed or deleted.
     package func changed(_ id: FunctionId) {
         let function = catalog.function(id)
-        if let known = current[id], function?.generation != known.generation { retire(id) }
+        retire(id) { $0.function.generation != function?.generation }
         if function == nil { replaced[id] = nil }
         guard let function, let routing = Routing(function) else { return }
         // Before the first call: what is to be kept up, and what was heavy to load.
@@ -397,12 +420,12 @@ package final class InvokePipeline {
 
     package func tick() {
         let now = NIODeadline.now()
-        for (id, entry) in current {
+        for entry in current.values {
             entry.instances.tick(now)
-            if entry.instances.needsRefresh(now) { refresh(id, entry.instances) }
+            if entry.instances.needsRefresh(now) { refresh(entry.instances) }
             // Values are in memory for as long as something runs with them, and a second.
             entry.instances.timesEmpty = entry.instances.isUnused ? entry.instances.timesEmpty + 1 : 0
-            if entry.instances.timesEmpty > 8 { retire(id) }
+            if entry.instances.timesEmpty > 8 { retire(entry.instances.function.id) { $0 === entry.instances } }
         }
         for (id, entries) in replaced where entries.allSatisfy({ $0.until <= now }) { replaced[id] = nil }
         for instances in retired { instances.tick(now) }

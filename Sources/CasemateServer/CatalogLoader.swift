@@ -2,11 +2,13 @@ import CasemateDeploy
 import CasemateInvoke
 import CasemateModel
 import CasemateStore
+import CasemateVault
 
 /// Brings what the records say into the catalogue that calls read.
 struct CatalogLoader: Sendable {
     let records: Records
     let catalog: Catalog
+    let signer: RevisionSigner
 
     func loadAll() async throws {
         for function in try await records.read({ try $0.functions() }) { try await reload(function.id) }
@@ -17,7 +19,7 @@ struct CatalogLoader: Sendable {
     func reload(_ id: FunctionId, loadInMilliseconds: Int? = nil) async throws {
         // Within a write: one after the other, so that none puts back what another has just replaced.
         try await records.write { transaction in
-            let found = try Self.deployed(id, transaction, loadInMilliseconds)
+            let found = try deployed(id, transaction, loadInMilliseconds)
             if let found { catalog.put(found) } else { catalog.remove(id) }
         }
     }
@@ -27,17 +29,52 @@ struct CatalogLoader: Sendable {
         try await records.write { transaction in catalog.put(formerSecrets: try transaction.formerSecrets(of: id).map(\.secret), of: id) }
     }
 
-    private static func deployed(_ id: FunctionId, _ transaction: Transaction, _ loadInMilliseconds: Int?) throws -> Deployed? {
+    private func deployed(_ id: FunctionId, _ transaction: Transaction, _ loadInMilliseconds: Int?) throws -> Deployed? {
         guard let function = try transaction.function(id) else { return nil }
-        var revision = try function.activeRevision.flatMap { try transaction.revision($0) }
-        // For people: no call needs them in memory.
-        revision?.findings = []
-        return Deployed(
-            id: function.id, namespaceId: function.namespaceId, name: function.name, revision: revision,
-            spec: try revision.map { try CanonicalSpec.decode($0.specBytes) }, wrappedDataKey: function.wrappedDataKey,
-            secrets: try transaction.secrets(of: id), formerSecrets: try transaction.formerSecrets(of: id).map(\.secret),
-            loadInMilliseconds: loadInMilliseconds,
-            granted: Set(try transaction.grantedEgress(of: function.name.function, in: function.namespaceId)),
-            policy: try transaction.policy(of: function.namespaceId), disabled: function.disabled)
+        let policy = try transaction.policy(of: function.namespaceId)
+        let (secrets, formerSecrets) = (try transaction.secrets(of: id), try transaction.formerSecrets(of: id).map(\.secret))
+        let granted = Set(try transaction.grantedEgress(of: function.name.function, in: function.namespaceId))
+        func made(_ revision: Revision?, split: Split?, other: Deployed? = nil) throws -> Deployed {
+            var revision = revision
+            let untrusted = try revision.flatMap { try refusal(of: $0, policy.supplyChain, transaction) }
+            // For people: no call needs them in memory.
+            revision?.findings = []
+            return Deployed(
+                id: function.id, namespaceId: function.namespaceId, name: function.name, revision: revision,
+                spec: try revision.map { try CanonicalSpec.decode($0.specBytes) }, wrappedDataKey: function.wrappedDataKey,
+                secrets: secrets, formerSecrets: formerSecrets, loadInMilliseconds: loadInMilliseconds, granted: granted, policy: policy,
+                disabled: function.disabled, untrusted: untrusted, split: split, other: other)
+        }
+        let active = try function.activeRevision.flatMap { try transaction.revision($0) }
+        guard active != nil, let stored = try transaction.split(of: id), let other = try transaction.revision(stored.revision) else {
+            return try made(active, split: nil)
+        }
+        let split = Split(percent: stored.percent, returnAbove: stored.returnAbove) { calls, failed in
+            Task { try await takeBack(other, of: id, calls: calls, failed: failed) }
+        }
+        let tried = try made(other, split: split)
+        // Its calls would be refused.
+        guard tried.untrusted == nil else { return try made(active, split: nil) }
+        return try made(active, split: split, other: tried)
+    }
+
+    /// Why no call may run `revision`; nil where calls may.
+    private func refusal(of revision: Revision, _ policy: SupplyChainPolicy, _ transaction: Transaction) throws -> String? {
+        guard policy.requireSignature || policy.requireReview else { return nil }
+        let isReviewed = try transaction.approvals(of: revision.id).contains { signer.isValid($0, of: revision) }
+        return policy.refusal(of: revision, isReviewed: isReviewed)
+    }
+
+    /// Too many calls of a trial failed.
+    private func takeBack(_ other: Revision, of id: FunctionId, calls: Int, failed: Int) async throws {
+        try await records.write { transaction in
+            guard let function = try transaction.function(id), try transaction.split(of: id)?.revision == other.id else { return }
+            try transaction.set(nil, of: id)
+            transaction.record(
+                AuditEvent(
+                    .splitReturned, function.auditScope, outcome: .failed, actor: "server",
+                    ["revision": "\(other.number)", "calls": "\(calls)", "failed": "\(failed)"]))
+        }
+        try await reload(id)
     }
 }

@@ -53,7 +53,7 @@ public struct Server: Sendable {
         let webhooks = try WebhookSigner(path: folder + "/webhook.key")
         // Made once the API's URL is known, which stands in each event.
         let dispatcher = Mutex<AlertDispatcher?>(nil)
-        let signer = try RevisionSigner(path: folder + "/signing.key", mayCreate: try await isEmpty(records))
+        let signer = try await settings.signer(folder: folder, mayCreate: try await isEmpty(records), aws: aws)
         let tokenSigner = try TokenSigner(path: folder + "/token.key")
         let artifacts = try ArtifactStore(folder: folder + "/artifacts")
         let logs = try LogStore(
@@ -75,7 +75,7 @@ public struct Server: Sendable {
         let sessions = CallSessions(
             rightsNow: { credentials.rightsNow(of: $0) { issuers.issuer($0) != nil } },
             resource: { name in catalog.function(named: name.description[...]).map { .function($0.id, in: $0.namespaceId) } })
-        let loader = CatalogLoader(records: records, catalog: catalog)
+        let loader = CatalogLoader(records: records, catalog: catalog, signer: signer)
         try await loader.loadAll()
 
         let policies = NamespacePolicies()
@@ -168,6 +168,7 @@ public struct Server: Sendable {
             while !Task.isCancelled {
                 logs.expire()
                 await destroyFormerSecrets(records, loader)
+                for function in (try? await records.read({ try $0.functions() })) ?? [] { try? await deploy.collect(function.id) }
                 for digest in artifacts.settled where (try? await records.read { try $0.isSourceUsed(digest) }) == false {
                     artifacts.remove(digest)
                 }
@@ -185,6 +186,7 @@ public struct Server: Sendable {
         }
         do {
             try await audit.append(AuditEvent(.serverStarted, actor: "server", ["version": CasemateVersion.text]))
+            await sweep(deploy)
             try await api.run { apiURL in try await announce(api: apiURL, gateway: gatewayURL, warden: warden) }
         } catch {
             await takeDown(warden, gateway, network, [watch, uses, signing, checking, expiry, rescanning])
@@ -284,6 +286,17 @@ public struct Server: Sendable {
         await gateway.shutDown()
         await network.shutDown()
         logger.info("stopped")
+    }
+
+    /// What a crash has left behind.
+    private func sweep(_ deploy: DeployPipeline) async {
+        for attempt in 1...20 {
+            do { return try await deploy.sweep() } catch {
+                // The warden begins at the same time.
+                if attempt == 20 { logger.warning("bundles that nothing uses could not be removed", metadata: ["error": "\(error)"]) }
+                try? await Task.sleep(for: .milliseconds(50))
+            }
+        }
     }
 
     /// Keys are made only with the database: a key that went missing later must not be replaced silently.

@@ -64,7 +64,7 @@ final class Warden {
         try check(cl_mount("casemate", sandboxes, "tmpfs", UInt(MS_NOSUID | MS_NODEV), "mode=711,size=64m"), "mounting \(sandboxes)")
         try Files.makeDirectories(sandboxes + "/.crun", mode: 0o700)
         // Copies of our own: the checkout may lie where only root can enter, with modes that only root can read.
-        for package in ["casemate_runtime", "casemate_gate", "casemate_fetch"] {
+        for package in ["casemate_runtime", "casemate_gate", "casemate_fetch", "casemate_checks"] {
             try copyShim(from: "\(settings.parts)/python/\(package)", to: "\(sandboxes)/.shim/\(package)")
         }
     }

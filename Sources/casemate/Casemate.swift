@@ -1,5 +1,5 @@
 import ArgumentParser
-import CasemateServer
+import CasemateModel
 
 /// The command line: thin commands over the API, and the commands that run on the server's host.
 @main
@@ -25,6 +25,8 @@ struct Casemate: AsyncParsableCommand {
         subcommands: [
             Init.self, Up.self, Deploy.self, Invoke.self, Logs.self, SecretCommand.self, TokenCommand.self, NamespaceCommand.self,
             FunctionCommand.self, EgressCommand.self, PolicyCommand.self,
+            ApprovalsCommand.self, ApproveCommand.self, RejectCommand.self, PromoteCommand.self, ProvenanceCommand.self,
+            SigningKeyCommand.self,
             FindingsCommand.self, WaiveCommand.self, WaiverCommand.self, SBOMCommand.self, AdvisoriesCommand.self, PostureCommand.self,
             ScanCommand.self, DepsCommand.self,
             AuditCommand.self, AlertCommand.self, VaultCommand.self, BackupCommand.self, RestoreCommand.self,

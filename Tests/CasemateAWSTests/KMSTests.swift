@@ -56,6 +56,16 @@ struct KMSTests {
         #expect(good.arn == key && good.isEnabled && good.state == "Enabled")
     }
 
+    @Test("a digest is signed by a key whose public half can be had")
+    func signing() async throws {
+        let (kms, signing) = (try kms(), Moto.server.facts["signing"]!)
+        let key = try await kms.publicKey(signing)
+        #expect(key.algorithms.contains("ECDSA_SHA_256") && key.der.count == 91, "SubjectPublicKeyInfo of a P-256 key")
+        let signature = try await kms.sign(
+            keyId: signing, message: [UInt8](repeating: 7, count: 32), isDigest: false, algorithm: "ECDSA_SHA_256")
+        #expect(signature.first == 0x30, "a sequence of two numbers, in DER")
+    }
+
     @Test("how long a decryption takes")
     func figures() async throws {
         let kms = try kms()

@@ -37,13 +37,14 @@ func withServices(_ body: (APIServices) async throws -> Void) async throws {
         alerts: AlertDispatcher(
             records: records, audit: audit, webhook: Webhook(signer: webhooks, network: network, source: "http://a"), logger: logger),
         backups: Backups(folder: folder, records: records, vault: vault), webhooks: webhooks,
-        signer: try RevisionSigner(path: folder + "/signing", mayCreate: true), credentials: CredentialIndex(),
+        signer: RevisionSigner(try FileRevisionKey(path: folder + "/signing", mayCreate: true)), credentials: CredentialIndex(),
         issuers: IssuerRegistry(fetch: { _ in [] }, failed: { _, _ in }),
         sessions: CallSessions(rightsNow: { _ in .none }, resource: { _ in nil }), prepared: PreparedSessions(), consents: Consents(),
-        catalog: CatalogLoader(records: records, catalog: catalog),
+        catalog: CatalogLoader(
+            records: records, catalog: catalog, signer: RevisionSigner(try FileRevisionKey(path: folder + "/signing", mayCreate: true))),
         deploy: DeployPipeline(
             records: records, audit: audit, artifacts: artifacts, vault: vault, sources: SecretSources([]),
-            signer: try RevisionSigner(path: folder + "/signing", mayCreate: true),
+            signer: RevisionSigner(try FileRevisionKey(path: folder + "/signing", mayCreate: true)),
             network: network, index: try PackageIndex(url: "https://pypi.example/simple", fileHosts: []), sandboxes: sandboxes,
             policies: policies, logger: logger,
             changed: { _, _ in }),

@@ -1,4 +1,5 @@
 import CasemateIdentity
+import CasemateModel
 import Foundation
 import HTTPTypes
 import Testing

@@ -173,7 +173,7 @@ struct AccessRecordsTests {
     @Test("a new client secret ends the access tokens, not the keys")
     func rotate() async throws {
         try await withCredentials { transaction, account, key, _ in
-            try transaction.setClientSecret(hash: [UInt8](repeating: 9, count: 32), prefix: "cmc_new", of: account.id)
+            try transaction.setClientSecret(hash: [UInt8](repeating: 9, count: 32), prefix: "cmc_new", of: account.id, by: "user:a:b")
             #expect(try transaction.credentials() == [key])
             #expect(try transaction.serviceAccount(account.id)?.secretHash == [UInt8](repeating: 9, count: 32))
         }

@@ -46,7 +46,7 @@ struct FileKeyringTests {
                 return
             }
             #expect(why.contains("/kek is not there"))
-            #expect(throws: (any Error).self) { try RevisionSigner(path: folder + "/signing", mayCreate: false) }
+            #expect(throws: (any Error).self) { try FileRevisionKey(path: folder + "/signing", mayCreate: false) }
             #expect(try FileManager.default.contentsOfDirectory(atPath: folder).isEmpty)
             _ = try FileKeyring(path: folder + "/kek", mayCreate: true)
             _ = try await keyring.activeKey()

@@ -8,7 +8,7 @@ import Testing
 /// What every sandbox is made from: the templates in runtimes/profiles, filled in as the warden does.
 @Suite("Templates of sandboxes")
 struct ProfileTemplateTests {
-    static let purposes = ["run", "build", "scan", "fetch"]
+    static let purposes = ["run", "build", "scan", "fetch", "check"]
     private static let parts = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
         .deletingLastPathComponent().appendingPathComponent("runtimes").path
 

@@ -48,7 +48,7 @@ struct OrderRangeTests {
         #expect(throws: WireError.outOfRange) { try WardenMessage<Order>(decoding: WardenMessage(request: 1, payload: order).encoded()) }
     }
 
-    @Test("a purpose, a refusal and a reason outside their tables are refused", arguments: [UInt8(0), 5, 255])
+    @Test("a purpose, a refusal and a reason outside their tables are refused", arguments: [UInt8(0), 6, 255])
     func tables(value: UInt8) {
         var order = WardenMessage<Order>(request: 1, payload: .create(profile: "p", purpose: .run, limits: WireSamples.least)).encoded()
         order[8] = value

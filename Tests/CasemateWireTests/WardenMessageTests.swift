@@ -80,10 +80,10 @@ struct WardenMessageTests {
     func kinds() {
         for kind in UInt8.min...UInt8.max {
             let bytes = [1, kind, 0, 0, 0, 1] + [UInt8](repeating: 0, count: 64)
-            if !(1...12).contains(kind) {
+            if !(1...13).contains(kind) {
                 #expect(throws: WireError.unknownKind) { try WardenMessage<Order>(decoding: bytes) }
             }
-            if !(1...9).contains(kind) {
+            if !(1...10).contains(kind) {
                 #expect(throws: WireError.unknownKind) { try WardenMessage<Reply>(decoding: bytes) }
             }
         }

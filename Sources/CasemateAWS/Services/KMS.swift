@@ -68,6 +68,39 @@ public struct KMS: Sendable {
         return (Array(output.Plaintext), used)
     }
 
+    /// Signs with an asymmetric key.
+    /// - Parameters:
+    ///   - message: 4096 bytes at most, or its digest.
+    ///   - algorithm: such as `ECDSA_SHA_256`.
+    /// - Returns: the signature, for ECDSA in DER (X9.62).
+    /// - Throws: `AWSError`, or `CancellationError`. Source: KMS API reference, Sign.
+    public func sign(keyId: String, message: [UInt8], isDigest: Bool, algorithm: String) async throws -> [UInt8] {
+        struct Input: Encodable {
+            let KeyId: String
+            let Message: Data
+            let MessageType: String
+            let SigningAlgorithm: String
+        }
+        struct Output: Decodable { let Signature: Data }
+        let input = Input(
+            KeyId: keyId, Message: Data(message), MessageType: isDigest ? "DIGEST" : "RAW", SigningAlgorithm: algorithm)
+        let signature = try await service.call("Sign", input, as: Output.self).Signature
+        guard !signature.isEmpty else { throw AWSError.malformed("KMS answered an empty signature") }
+        return Array(signature)
+    }
+
+    /// - Returns: an asymmetric key's public half (SubjectPublicKeyInfo, DER), and what it may sign with.
+    /// - Throws: `AWSError`, or `CancellationError`. Source: KMS API reference, GetPublicKey.
+    public func publicKey(_ keyId: String) async throws -> (der: [UInt8], algorithms: [String]) {
+        struct Input: Encodable { let KeyId: String }
+        struct Output: Decodable {
+            let PublicKey: Data
+            let SigningAlgorithms: [String]?
+        }
+        let output = try await service.call("GetPublicKey", Input(KeyId: keyId), as: Output.self)
+        return (Array(output.PublicKey), output.SigningAlgorithms ?? [])
+    }
+
     /// - Returns: the key's ARN, whether it can be used, and KMS's word for its state, such as `PendingDeletion`.
     /// - Throws: `AWSError`, or `CancellationError`. Source: KMS API reference, DescribeKey.
     public func describeKey(_ keyId: String) async throws -> (arn: String, isEnabled: Bool, state: String) {

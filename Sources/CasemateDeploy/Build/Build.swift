@@ -19,6 +19,19 @@ public struct Bundle: Sendable {
     /// Names of packages that were built here.
     let fromSource: [String]
 
+    /// What another namespace runs, as it is.
+    fileprivate init?(planned: PlannedFunction, _ promoted: PromotedRevision) {
+        guard let digest = BundleDigest(hex: promoted.revision.bundleDigest) else { return nil }
+        self.planned = planned
+        self.digest = digest
+        lock = promoted.revision.lock
+        direct = (promoted.contents.components ?? []).filter(\.direct).compactMap { component in
+            component.file.map { RequestedPackage(name: component.name, file: $0, line: component.line) }
+        }
+        firstUploads = [:]
+        fromSource = []
+    }
+
     fileprivate init(planned: PlannedFunction, digest: BundleDigest, report: BuildReport) {
         self.planned = planned
         self.digest = digest
@@ -62,6 +75,10 @@ struct Build {
     let policies: NamespacePolicies
 
     func callAsFunction(_ planned: PlannedFunction) async throws -> Bundle {
+        if let promoted = planned.promoted {
+            guard let bundle = Bundle(planned: planned, promoted) else { throw Problem(.tampered, "the revision names no bundle") }
+            return bundle
+        }
         guard let archive = artifacts.open(planned.sourceDigest) else {
             throw Problem(.invalidRequest, "the uploaded source is gone; deploy again")
         }

@@ -50,6 +50,7 @@ public struct ManifestLines: Sendable, Equatable {
     public var egress: Int?
     public var secretsInResponse: Int?
     public var environment: [VariableName: Int] = [:]
+    public var checks: [UserCheck.Kind: Int] = [:]
 
     public init() {}
 }

@@ -7,20 +7,10 @@ extension ManifestReader {
         if let field = fields["inputSchema"], let path = text(field), !path.isEmpty, isRelativePath(path, field, example: "schema.json") {
             notAvailable(field)
         }
-        if let field = fields["gate"] { checkGate(field) }
         if let field = fields["triggers"] { checkTriggers(field) }
     }
 
     // MARK: Mappings
-
-    private mutating func checkGate(_ field: Field) {
-        let before = faults.errorCount
-        guard let fields = fields(of: field.node, at: Place(field), known: ["test", "type", "lint"]), !fields.isEmpty else { return }
-        for check in [fields["test"], fields["type"], fields["lint"]] {
-            if let check { _ = text(check) }
-        }
-        notAvailable(field, unlessErrorsSince: before)
-    }
 
     private mutating func checkTriggers(_ field: Field) {
         let before = faults.errorCount

@@ -88,6 +88,7 @@ struct ManifestReader {
         lines.egress = fields["egress"]?.line
         lines.secretsInResponse = fields["secretsInResponse"]?.line
         lines.environment = environment.lines
+        spec.checks = fields["gate"].flatMap { checks($0, &lines) }
         let dependencies = fields["dependencies"].map { self.dependencies($0) }
         spec.packageSources = dependencies?.sources
         checkLater(fields)

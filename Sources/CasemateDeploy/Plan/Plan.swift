@@ -23,12 +23,29 @@ public struct PlannedFunction: Sendable {
     public let dependencyPolicy: DependencyPolicy
     /// What getting the source has found.
     let findings: [Diagnostic]
+    /// Nil where whoever deploys signed nothing.
+    let signature: DeploymentSignature?
+    /// What runs as it is; nil where it is built.
+    let promoted: PromotedRevision?
+    /// Nil where no revision waits for an approval.
+    public let pending: Revision?
+    /// Of the manifest's text, SHA-256; nil where there is none.
+    let manifestDigest: String?
+    let supplyChain: SupplyChainPolicy
+    let packages: GatePolicy.Packages
 
-    fileprivate init(_ permitted: PermittedFunction, _ source: FetchedSource, upgrades: [String]) {
+    fileprivate init(_ permitted: PermittedFunction, _ source: FetchedSource, _ request: DeployRequest) {
         let (active, policy) = (permitted.active, permitted.policy)
         let waived = Set(permitted.waivers.filter { $0.isInForce(at: .now) }.map(\.finding))
         hasLostWaiver = (active?.findings ?? []).contains { $0.finding.map { $0.waiver != nil && !waived.contains($0.id) } ?? false }
-        self.upgrades = upgrades
+        upgrades = request.upgrades
+        promoted = request.promoted
+        manifestDigest = request.manifest.isEmpty ? nil : request.manifestDigest
+        signature = permitted.signature
+        pending = permitted.pending
+        pendingSpec = permitted.pendingSpec
+        supplyChain = policy.supplyChain
+        packages = policy.gate.packages
         manifestFile = permitted.manifestFile
         dependencyPolicy = policy.gate.dependencies == .strict ? .strict : permitted.manifest.dependencyPolicy
         var manifest = permitted.manifest
@@ -73,15 +90,41 @@ public struct PlannedFunction: Sendable {
     }
 
     private let activeSpec: FunctionSpec?
+    private let pendingSpec: FunctionSpec?
 
     /// Whether the active revision was made from exactly this source and manifest.
-    public var isUnchanged: Bool {
-        guard upgrades.isEmpty, !hasLostWaiver, let active, active.sourceDigest == sourceDigest, let spec = activeSpec
+    public var isUnchanged: Bool { isAsWanted(active, activeSpec) }
+
+    /// What waits for an approval already, where it was made from the same, and would have to wait again; else nil.
+    var pendingAgain: Revision? {
+        guard let pending, let pendingSpec, pending.base == active?.id, isAsWanted(pending, pendingSpec),
+            needsApproval(pendingSpec, lock: pending.lock) == pending.needsApproval
+        else { return nil }
+        return pending
+    }
+
+    private func isAsWanted(_ revision: Revision?, _ spec: FunctionSpec?) -> Bool {
+        guard upgrades.isEmpty, !hasLostWaiver, let revision, let spec, revision.sourceDigest == sourceDigest,
+            signature == nil || revision.signer == signature?.signer,
+            promoted == nil || revision.bundleDigest == promoted?.revision.bundleDigest,
+            supplyChain.refusal(of: revision, isReviewed: true) == nil
         else { return false }
         var wanted = manifest.spec
         // A recognised signature was written into the spec by the deploy.
         wanted.signature = wanted.signature ?? spec.signature
         return spec == wanted
+    }
+
+    /// Why somebody else has to approve it before it runs.
+    /// - Parameters:
+    ///   - spec: as it will be signed, opened.
+    ///   - lock: of what was built.
+    func needsApproval(_ spec: FunctionSpec, lock: String?) -> [ApprovalKind] {
+        // What is promoted to production was approved where it comes from: that is what it is for. Elsewhere, and for another function,
+        // its approval says nothing.
+        if let promoted, supplyChain.production, promoted.function.name.function == name.function { return [] }
+        return supplyChain.needed(
+            ApprovalKind.kinds(from: activeSpec, to: spec, isLockChanged: Lock.isOther(active?.lock, lock)))
     }
 }
 
@@ -96,6 +139,9 @@ struct PermittedFunction: Sendable {
     /// What the active revision was made from, opened.
     fileprivate let activeSpec: FunctionSpec?
     let manifestFile: String
+    fileprivate let signature: DeploymentSignature?
+    fileprivate let pending: Revision?
+    fileprivate let pendingSpec: FunctionSpec?
     fileprivate let granted: [AllowedHost]
     fileprivate let policy: NamespacePolicy
     fileprivate let waivers: [Waiver]
@@ -110,7 +156,7 @@ struct Plan {
     let opener: StoredSecrets
 
     func callAsFunction(_ permitted: PermittedFunction, from source: FetchedSource, request: DeployRequest) -> PlannedFunction {
-        PlannedFunction(permitted, source, upgrades: request.upgrades)
+        PlannedFunction(permitted, source, request)
     }
 
     /// Before anything is done for it.
@@ -118,11 +164,12 @@ struct Plan {
     ///   functions may not have.
     func permit(_ function: FunctionManifest, in namespaceName: NamespaceName, request: DeployRequest) async throws -> PermittedFunction {
         let name = FunctionName(namespace: namespaceName, function: function.label)
-        let (namespace, existing, active, secrets, granted, policy, waivers) = try await records.read { transaction in
+        let (namespace, existing, active, pending, secrets, granted, policy, waivers) = try await records.read { transaction in
             let existing = try transaction.function(name)
             let namespace = try transaction.namespace(namespaceName)
             return (
                 namespace, existing, try existing?.activeRevision.flatMap { try transaction.revision($0) },
+                try existing.flatMap { try transaction.pendingRevision(of: $0.id) },
                 try existing.map { try transaction.secrets(of: $0.id).map(\.name) } ?? [],
                 try namespace.map { try transaction.grantedEgress(of: name.function, in: $0.id) } ?? [],
                 try namespace.map { try transaction.policy(of: $0.id) } ?? NamespacePolicy(),
@@ -133,11 +180,12 @@ struct Plan {
             throw Problem(.notFound, "namespace \(namespaceName) does not exist; make it: casemate namespace create \(namespaceName)")
         }
         try Self.authorize(function, name, request.rights(), on: existing?.resource ?? .namespace(namespace.id))
+        let signature = try Self.signature(of: function, name, policy.supplyChain, request)
         let references = function.spec.references ?? []
         try check(references, in: namespaceName, policy)
-        try Self.check(function.spec.packageSources, in: namespaceName, policy)
+        if request.promoted == nil { try Self.check(function.spec.packageSources, in: namespaceName, policy) }
         // What is live was fetched already.
-        if request.upgrades.isEmpty { try Self.check(function.spec.git, in: namespaceName, policy) }
+        if request.upgrades.isEmpty, request.promoted == nil { try Self.check(function.spec.git, in: namespaceName, policy) }
         let elsewhere = Set(references.map(\.name))
         let missing = function.spec.secrets.filter { !secrets.contains($0) && !elsewhere.contains($0) }.map { secret in
             Diagnostic(
@@ -146,12 +194,46 @@ struct Plan {
         }
         return PermittedFunction(
             manifest: function, namespace: namespace, name: name, existing: existing, active: active,
-            activeSpec: try await activeSpec(of: existing, active), manifestFile: request.manifestFile,
+            activeSpec: try await spec(of: existing, active), manifestFile: request.manifestFile, signature: signature,
+            pending: pending, pendingSpec: try await spec(of: existing, pending),
             granted: granted, policy: policy, waivers: waivers, warnings: missing)
     }
 
-    private func activeSpec(of function: Function?, _ active: Revision?) async throws -> FunctionSpec? {
-        guard let function, let active, let spec = try? CanonicalSpec.decode(active.specBytes) else { return nil }
+    /// - Throws: `.untrustedSignature`; `.promotionRequired`.
+    private static func signature(
+        of function: FunctionManifest, _ name: FunctionName, _ policy: SupplyChainPolicy, _ request: DeployRequest
+    ) throws(Problem) -> DeploymentSignature? {
+        if let promoted = request.promoted {
+            guard policy.requireSignature, let why = policy.refusal(of: promoted.revision.signer, at: promoted.revision.created) else {
+                return nil
+            }
+            throw Problem(.untrustedSignature, "\(promoted.function.name) can't be promoted to \(name.namespace): \(why)", reason: "signer")
+        }
+        guard !policy.production else {
+            throw Problem(
+                .promotionRequired,
+                "\(name.namespace) is a production namespace: deploy elsewhere, have it approved, then casemate promote NAMESPACE/\(name.function) --to \(name.namespace)"
+            )
+        }
+        guard request.upgrades.isEmpty else {
+            guard policy.requireSignature else { return nil }
+            throw Problem(
+                .untrustedSignature,
+                "\(name.namespace) takes signed deployments only: casemate deps upgrade PATH, then deploy that with a signature",
+                reason: "missing")
+        }
+        let source: DeploymentStatement.Source? =
+            if let git = function.spec.git { git.isPinned ? .commit(url: git.url, id: git.ref) : nil } else {
+                request.sources[function.label].map { .archive($0) }
+            }
+        return try DeploymentSignature.check(
+            request.signatures[function.label],
+            over: source.map { DeploymentStatement(function: name, manifestDigest: request.manifestDigest, source: $0) }, of: name,
+            by: policy, at: .now)
+    }
+
+    private func spec(of function: Function?, _ revision: Revision?) async throws -> FunctionSpec? {
+        guard let function, let revision, let spec = try? CanonicalSpec.decode(revision.specBytes) else { return nil }
         return try await opener.open(spec, of: function)
     }
 
@@ -194,7 +276,7 @@ struct Plan {
     func stillAllows(_ planned: PlannedFunction, _ request: DeployRequest) throws(Problem) {
         try Self.authorize(
             planned.manifest, planned.name, request.rights(), on: planned.existing?.resource ?? .namespace(planned.namespace.id))
-        guard artifacts.open(planned.sourceDigest) != nil else {
+        guard planned.promoted != nil || artifacts.open(planned.sourceDigest) != nil else {
             throw Problem(.conflict, "the source was removed while it was built; deploy again")
         }
     }

@@ -4,13 +4,8 @@ import CasemateStore
 /// A stored revision. Made only by `Publish`.
 public struct PublishedRevision: Sendable {
     public let revision: Revision
-    /// The active revision that it was decided on.
-    let before: RevisionId?
 
-    fileprivate init(revision: Revision, before: RevisionId?) {
-        self.revision = revision
-        self.before = before
-    }
+    fileprivate init(_ revision: Revision) { self.revision = revision }
 }
 
 /// Writes a signed revision to the records, with its function when that is new: both or neither.
@@ -30,9 +25,19 @@ struct Publish {
                     try transaction.nextRevisionNumber(of: current.id) == signed.revision.number
                 else { throw Self.overtaken(signed.name) }
             }
-            try transaction.insert(signed.revision, signed.contents)
+            // Whoever approves sees one that waits, compared with what is live.
+            try transaction.supersedePending(of: signed.revision.functionId)
+            try transaction.insert(signed.revision, signed.contents, signed.evidence)
+            for approval in signed.approvals { try transaction.insert(approval) }
+            guard signed.revision.state == .pendingApproval, let function = try transaction.function(signed.revision.functionId) else {
+                return
+            }
+            transaction.record(
+                .approvalRequested, function.auditScope,
+                AuditEvent.listed("for", signed.revision.needsApproval.map(\.rawValue)).merging(
+                    ["revision": "\(signed.revision.number)", "digest": signed.revision.digest]) { $1 })
         }
-        return PublishedRevision(revision: signed.revision, before: signed.before)
+        return PublishedRevision(signed.revision)
     }
 
     private static func overtaken(_ name: FunctionName) -> Problem {

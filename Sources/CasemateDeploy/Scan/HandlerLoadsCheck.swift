@@ -16,13 +16,16 @@ struct HandlerLoadsCheck: ScanCheck {
         let session = try await ShimSession.open(network, profile: subject.spec.runtime, purpose: .run, limits: SandboxPool.startLimits)
         let answer: ShimSession.Answer
         // What code says and sends while it is loaded may hold the secrets that it was given.
-        let stored = try await stored(subject)
+        // What somebody else has to approve first has neither: it might send them wherever it may now reach.
+        let waits = !planned.needsApproval(subject.spec, lock: subject.bundle.lock).isEmpty
+        let stored = waits ? [] : try await stored(subject)
         let redactor = Redactor(stored.map(Needle.init))
         do {
             try await session.waitUntilWarm()
             let namespace = subject.bundle.planned.namespace.id
             let egress = try await session.allow(
-                subject.spec.reachable(granted: Set(subject.spec.grantedEgress ?? [])), owner: subject.bundle.planned.name.description,
+                waits ? [] : subject.spec.reachable(granted: Set(subject.spec.grantedEgress ?? [])),
+                owner: subject.bundle.planned.name.description,
                 listed: { [policies] in policies.listed(namespace) }, secrets: redactor)
             defer { egress.close() }
             _ = try await network.warden.order(
@@ -52,11 +55,13 @@ struct HandlerLoadsCheck: ScanCheck {
         fault.message = clean(fault.message)
         // Code may read a secret while it is loaded; without a value that can't be judged.
         let missing = subject.spec.secrets.filter { name in !stored.contains { $0.name == name } }
-        if fault.code == "import-error", !missing.isEmpty {
+        if fault.code == "import-error", waits || !missing.isEmpty {
+            let why = waits ? "what it may have once it is approved" : "its secrets"
             subject.findings.append(
                 Diagnostic(
                     .warning, file: fault.file ?? planned.name.description, line: fault.line,
-                    what: "the handler could not be loaded without its secrets: \(fault.message)", fix: "set them, then call it"))
+                    what: "the handler could not be loaded without \(why): \(fault.message)",
+                    fix: waits ? "call it once it is approved" : "set them, then call it"))
             return
         }
         throw BuildFailure(fault: fault, output: clean(String(decoding: answer.body, as: UTF8.self)))

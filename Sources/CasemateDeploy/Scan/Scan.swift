@@ -33,7 +33,8 @@ struct Scan {
     let records: Records
     /// Nothing of the bundle runs in these.
     let checks: [any ScanCheck]
-    let loading: any ScanCheck
+    /// Its code runs in these.
+    let running: [any ScanCheck]
 
     /// - Throws: `.gateFailed` with all findings, or a check's own problem.
     func callAsFunction(_ bundle: Bundle, progress: DeployProgress.Teller?) async throws -> ScannedBundle {
@@ -41,7 +42,7 @@ struct Scan {
             bundle: bundle, spec: bundle.planned.manifest.spec, progress: progress, findings: bundle.planned.findings)
         for check in checks { try await check.examine(&subject) }
         try await decide(&subject)
-        try await loading.examine(&subject)
+        for check in running { try await check.examine(&subject) }
         return ScannedBundle(subject)
     }
 

@@ -27,7 +27,10 @@ package struct Authorize {
     /// - Throws: `.unauthenticated` without a credential, alike for private and unknown functions; `.notFound` for a function that the
     ///   holder may not know; `.forbidden` for one that it may know but not call.
     package func callAsFunction(_ authenticated: AuthenticatedCall) throws(Problem) -> AuthorizedCall {
-        let function = catalog.function(named: authenticated.call.target)
+        let active = catalog.function(named: authenticated.call.target)
+        let next = active?.forNextCall
+        // Who was asked about what is live is not asked again for a trial of what may come.
+        let function = next.map { hasAgreed(authenticated.principal, to: $0) ? $0 : active ?? $0 }
         // Whom the callee lists, also where anyone else may call it: the way between functions is closed unless both ends are named.
         if case .function(let id, let name) = authenticated.principal {
             // One that is deleted may still run, and another may have its name by now.
@@ -107,6 +110,11 @@ package struct Authorize {
     private func agreed(_ authenticated: AuthenticatedCall, _ function: Deployed) throws(Problem) -> AuthorizedCall {
         try checkAgreement(of: authenticated.principal, with: function)
         return AuthorizedCall(authenticated, function)
+    }
+
+    private func hasAgreed(_ principal: Principal, to function: Deployed) -> Bool {
+        guard principal.isSignedIn, let revision = function.revision else { return true }
+        return consents.given(by: principal.identity, to: revision.id) != nil
     }
 
     /// Whoever can be asked has been, for what runs now: it may act for them. For machines their namespace's policy has answered.

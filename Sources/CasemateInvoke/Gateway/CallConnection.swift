@@ -4,7 +4,7 @@ import NIOCore
 final class CallConnection: CallResponder {
     private weak var handler: GatewayHandler?
     var onWritable: ((Bool) -> Void)?
-    var serverTiming: String?
+    var notes = CallNotes()
 
     init(handler: GatewayHandler) { self.handler = handler }
 

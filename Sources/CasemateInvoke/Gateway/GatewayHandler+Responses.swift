@@ -4,26 +4,26 @@ import NIOHTTP1
 
 extension GatewayHandler {
     func answer(_ reply: RedactedReply) {
-        let timing = current?.serverTiming
+        let notes = current?.notes
         switch state {
         case .running(let asked):
             state = .idle
             current = nil
-            write(reply, for: asked, closing: false, timing: timing)
+            write(reply, for: asked, closing: false, notes: notes)
             takeEarly()
         case .streaming(let asked, _):
             // The rest of the body has no place to go.
             current = nil
-            write(reply, for: asked, closing: true, timing: timing)
+            write(reply, for: asked, closing: true, notes: notes)
         default: return
         }
     }
 
     func begin(_ stream: RedactedStream) {
         guard case .running(let asked) = state else { return }
-        let timing = current?.serverTiming
+        let notes = current?.notes
         send(closing: false) { out in
-            beginHead(stream.reply, version: asked.version, timing: timing, into: &out)
+            beginHead(stream.reply, version: asked.version, notes: notes, into: &out)
             // Redaction changes the length: chunked, or for HTTP/1.0 ended by closing.
             if asked.version.canChunk {
                 ResponseBytes.writeField("transfer-encoding", "chunked", into: &out)
@@ -61,11 +61,11 @@ extension GatewayHandler {
     }
 
     /// - Parameter asked: nil for an answer to what is no request.
-    func write(_ reply: RedactedReply, for asked: Asked?, closing: Bool, timing: String? = nil) {
+    func write(_ reply: RedactedReply, for asked: Asked?, closing: Bool, notes: CallNotes? = nil) {
         let closes = closing || asked?.keepsAlive != true
         let hasBody = reply.status.mayHaveResponseBody
         send(closing: closes) { out in
-            beginHead(reply, version: asked?.version ?? .http1_1, timing: timing, into: &out)
+            beginHead(reply, version: asked?.version ?? .http1_1, notes: notes, into: &out)
             if hasBody { ResponseBytes.writeField("content-length", String(reply.body.readableBytes), into: &out) }
             if closes {
                 ResponseBytes.writeField("connection", "close", into: &out)
@@ -84,13 +84,14 @@ extension GatewayHandler {
         }
     }
 
-    private func beginHead(_ reply: RedactedReply, version: HTTPVersion, timing: String?, into out: inout ByteBuffer) {
+    private func beginHead(_ reply: RedactedReply, version: HTTPVersion, notes: CallNotes?, into out: inout ByteBuffer) {
         ResponseBytes.beginHead(reply.status, reply.headers, version: version, into: &out)
         if settings.isTLS { ResponseBytes.writeField("strict-transport-security", "max-age=31536000", into: &out) }
         if !reply.headers.contains(name: "x-content-type-options") {
             ResponseBytes.writeField("x-content-type-options", "nosniff", into: &out)
         }
-        if let timing { ResponseBytes.writeField("server-timing", timing, into: &out) }
+        if let revision = notes?.revision { ResponseBytes.writeField("casemate-revision", String(revision), into: &out) }
+        if let timing = notes?.timing { ResponseBytes.writeField("server-timing", timing, into: &out) }
     }
 
     private func send(closing: Bool, _ write: (inout ByteBuffer) -> Void) {

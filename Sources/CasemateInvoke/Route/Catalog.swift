@@ -28,14 +28,24 @@ package final class Deployed: Sendable {
     package let rate: RateLimits?
     /// Why no call of it runs; nil where they do.
     package let disabled: String?
+    /// Why no call may run this revision; nil where calls may.
+    package let untrusted: String?
+    /// Of which a part of the calls runs another revision, or which is that other; nil where all run the active one.
+    package let split: Split?
+    /// With the revision that runs a part of the calls.
+    package let other: Deployed?
 
     package init(
         id: FunctionId, namespaceId: NamespaceId, name: FunctionName, revision: Revision?, spec: FunctionSpec?, wrappedDataKey: WrappedKey,
         secrets: [SealedSecret], formerSecrets: [SealedSecret] = [], generation: UInt64 = 0, loadInMilliseconds: Int? = nil,
         granted: Set<AllowedHost> = [],
-        policy: NamespacePolicy = NamespacePolicy(), disabled: String? = nil
+        policy: NamespacePolicy = NamespacePolicy(), disabled: String? = nil, untrusted: String? = nil, split: Split? = nil,
+        other: Deployed? = nil
     ) {
         self.disabled = disabled
+        self.untrusted = untrusted
+        self.split = split
+        self.other = other
         self.id = id
         self.namespaceId = namespaceId
         self.name = name
@@ -53,6 +63,9 @@ package final class Deployed: Sendable {
         rate = capped.isEmpty ? nil : capped
         reachable = spec?.reachable(granted: granted) ?? []
     }
+
+    /// With the revision that runs the next call.
+    package var forNextCall: Deployed { if let other, let split, split.takesNext() { other } else { self } }
 
     private let granted: Set<AllowedHost>
     /// Of its namespace, as it is now.
@@ -75,7 +88,8 @@ package final class Deployed: Sendable {
             wrappedDataKey: wrappedDataKey ?? self.wrappedDataKey, secrets: secrets,
             formerSecrets: formerSecrets ?? self.formerSecrets, generation: generation, loadInMilliseconds: loadInMilliseconds,
             granted: granted,
-            policy: policy, disabled: disabled)
+            policy: policy, disabled: disabled, untrusted: untrusted, split: split,
+            other: other?.inGeneration(generation, wrappedDataKey: wrappedDataKey, formerSecrets: formerSecrets))
     }
 }
 

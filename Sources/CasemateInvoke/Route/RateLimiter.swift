@@ -4,9 +4,10 @@ import CasemateModel
 /// Counts calls against the limits of their function. Lives on the gateway's loop.
 package final class RateLimiter {
     private enum Key: Hashable {
-        case function(FunctionId)
-        case caller(FunctionId, String)
-        case address(FunctionId, CallerSource)
+        // With its rate: revisions that share the calls may have several.
+        case function(FunctionId, Rate)
+        case caller(FunctionId, String, Rate)
+        case address(FunctionId, CallerSource, Rate)
     }
 
     private struct Entry {
@@ -26,13 +27,13 @@ package final class RateLimiter {
         throws(Problem)
     {
         var taken: [(key: Key, entry: Entry)] = []
-        if let rate = limits.function { taken.append((.function(function), entry(.function(function), rate, now))) }
+        if let rate = limits.function { taken.append((.function(function, rate), entry(.function(function, rate), rate, now))) }
         if let rate = limits.caller {
-            let key = Key.caller(function, principal.root)
+            let key = Key.caller(function, principal.root, rate)
             taken.append((key, entry(key, rate, now)))
         }
         if let rate = limits.address, let source {
-            let key = Key.address(function, source)
+            let key = Key.address(function, source, rate)
             taken.append((key, entry(key, rate, now)))
         }
         for index in taken.indices {
@@ -47,8 +48,7 @@ package final class RateLimiter {
     }
 
     private func entry(_ key: Key, _ rate: Rate, _ now: UInt64) -> Entry {
-        // A deployment may have changed it.
-        if let known = entries[key], known.rate == rate { return known }
+        if let known = entries[key] { return known }
         return Entry(rate: rate, bucket: TokenBucket(rate, at: now))
     }
 

@@ -44,14 +44,22 @@ package struct Route {
 
     package init() {}
 
-    /// - Throws: `.functionDisabled`; `.notFound` for a function that was never deployed (its secrets may exist already); `.rateLimited`.
+    /// - Throws: `.untrustedVersion`; `.functionDisabled`; `.notFound` for a function that was never deployed (its secrets may exist already); `.rateLimited`.
     package func callAsFunction(_ authorized: AuthorizedCall) throws(Problem) -> RoutedCall {
         guard let routing = Routing(authorized.function) else { throw Problem(.notFound, "the function has not been deployed yet") }
-        if let why = routing.function.disabled { throw Problem(.functionDisabled, "no call of this function runs: \(why)") }
+        try Self.mayRun(routing)
         if let rate = routing.function.rate {
             try limiter.take(
                 rate, routing.function.id, authorized.principal, authorized.call.source, at: authorized.call.received.uptimeNanoseconds)
         }
         return RoutedCall(authorized: authorized, routing: routing)
+    }
+
+    /// - Throws: `.untrustedVersion`; `.functionDisabled`.
+    static func mayRun(_ routing: Routing) throws(Problem) {
+        if let why = routing.function.untrusted {
+            throw Problem(.untrustedVersion, "no call may run revision \(routing.revision.number) of \(routing.function.name): \(why)")
+        }
+        if let why = routing.function.disabled { throw Problem(.functionDisabled, "no call of this function runs: \(why)") }
     }
 }

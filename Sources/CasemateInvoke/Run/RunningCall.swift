@@ -14,8 +14,16 @@ package protocol CallResponder: AnyObject {
     func abort()
     /// Called with false while the connection takes no more, with true when it does again.
     var onWritable: ((Bool) -> Void)? { get set }
-    /// For a caller that asked: the phases, set just before the answer.
-    var serverTiming: String? { get set }
+    /// Set just before the answer.
+    var notes: CallNotes { get set }
+}
+
+/// What the platform tells of a call besides its answer.
+package struct CallNotes {
+    /// For a caller that asked: the phases.
+    package var timing: String?
+    /// The number of the revision that ran the call.
+    package var revision: Int?
 }
 
 /// One admitted call on its way through Run, Redact and Record.
@@ -112,7 +120,7 @@ package final class RunningCall {
             if self.stream != nil {
                 responder.finish()
                 self.stream = nil
-                ended("answered")
+                ended("answered", failed: isServerError)
             }
             return stream.hits
         }
@@ -124,7 +132,7 @@ package final class RunningCall {
             answersWithSecret = redact.letsThrough(reply)
             tellTimes()
             responder.answer(reply)
-            ended("answered")
+            ended("answered", failed: isServerError)
             return reply.hits
         } catch {
             fail(error)
@@ -144,15 +152,20 @@ package final class RunningCall {
         }
         if problem.code == .secretInResponse { isBlocked = true }
         if let limit = CallMetrics.Limit(problem) { recorder.metrics.ranInto(limit) }
-        ended(problem.code.slug)
+        ended(problem.code.slug, failed: problem.code.status >= 500)
     }
+
+    /// The function's own word that it failed.
+    private var isServerError: Bool { (head?.status ?? 0) >= 500 }
 
     private func tellTimes() {
-        if admitted.call.wantsTiming { responder.serverTiming = times.serverTiming(until: .now()) }
+        responder.notes.revision = admitted.routed.revision.number
+        if admitted.call.wantsTiming { responder.notes.timing = times.serverTiming(until: .now()) }
     }
 
-    private func ended(_ outcome: String) {
+    private func ended(_ outcome: String, failed: Bool = true) {
         session?.end()
+        if let split = admitted.routed.function.split, admitted.routed.function.other == nil { split.ended(failed: failed) }
         recorder.metrics.ended(outcome, after: .now() - times.received, queued: times.queue)
     }
 

@@ -16,6 +16,8 @@ public enum Right: String, Sendable, CaseIterable, Codable {
     case policyWrite = "policy:write"
     /// To let something through that the gate or redaction would stop.
     case gateWaive = "gate:waive"
+    /// To approve what somebody else has deployed, and to say whose signature counts.
+    case deployApprove = "deploy:approve"
     /// To read the record of who did what.
     case auditRead = "audit:read"
     /// To have events sent somewhere.

@@ -6,7 +6,7 @@ public enum Role: String, Sendable, CaseIterable, Codable {
     case developer
     /// A pipeline: deploys, and sees what came of it.
     case deployer
-    /// Reads what is to run before it does.
+    /// Reads what is to run before it does, and approves it.
     case approver
     /// Keeps functions running: logs, tokens, secrets, calls. Deploys nothing.
     case `operator`
@@ -19,7 +19,7 @@ public enum Role: String, Sendable, CaseIterable, Codable {
         case .viewer: [Rights(.functionRead)]
         case .developer: Rights([.functionRead, .functionDeploy, .functionInvoke, .logsRead, .secretWrite])
         case .deployer: Rights([.functionRead, .functionDeploy])
-        case .approver: Rights([.functionRead, .sourceRead])
+        case .approver: Rights([.functionRead, .sourceRead, .deployApprove])
         case .operator: Rights([.functionRead, .functionInvoke, .logsRead, .secretWrite, .tokenWrite])
         case .admin:
             // An address passes by every check of names: whoever keeps the machine's network gives that right by itself.

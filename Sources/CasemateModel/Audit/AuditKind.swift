@@ -61,6 +61,18 @@ extension AuditKind {
     public static let functionDeleted = Self("function.deleted", "a function was deleted, and its data key with it")
     public static let revisionTampered = Self("function.tampered", "a revision or its bundle is not what was signed")
 
+    public static let approvalRequested = Self("approval.requested", "a revision waits until somebody else than its author approves it")
+    public static let approvalGiven = Self("approval.given", "somebody approved a revision")
+    public static let approvalRefused = Self("approval.refused", "somebody tried to approve what is their own")
+    public static let approvalRejected = Self("approval.rejected", "somebody rejected a revision")
+    public static let functionPromoted = Self("function.promoted", "a revision of another namespace was promoted to this one")
+    public static let revisionPinned = Self("revision.pinned", "a revision is kept, however old")
+    public static let revisionUnpinned = Self("revision.unpinned", "a revision is not kept for good any more")
+    public static let revisionDeleted = Self("revision.deleted", "revisions older than those that are kept were deleted")
+    public static let splitSet = Self("split.set", "a part of a function's calls runs another revision")
+    public static let splitEnded = Self("split.ended", "the active revision runs all calls of a function again")
+    public static let splitReturned = Self("split.returned", "too many calls of a split's revision failed: the active one runs all again")
+
     public static let functionDisabled = Self("function.disabled", "no call of a function runs any more")
     public static let functionEnabled = Self("function.enabled", "calls of a function run again")
     public static let functionVulnerable = Self("function.vulnerable", "an advisory has come up for what a live function runs")
@@ -113,6 +125,8 @@ extension AuditKind {
         vaultRotationStarted, vaultRotated, vaultSealed, vaultUnsealed, vaultUnavailable, vaultRecovered,
         sourceUploaded, sourceFetched, sourceRead, logsRead, functionDeployed, deployRefused, functionRolledBack, functionDeleted,
         revisionTampered,
+        approvalRequested, approvalGiven, approvalRefused, approvalRejected, functionPromoted, revisionPinned, revisionUnpinned,
+        revisionDeleted, splitSet, splitEnded, splitReturned,
         functionDisabled, functionEnabled, functionVulnerable, findingWaived, waiverRemoved, advisoriesImported,
         namespaceCreated, namespaceDeleted, policyChanged, egressAllowed, egressRevoked, egressDenied, sandboxKilled, sandboxAttempted,
         tokenCreated, tokenRevoked, tokenExchanged, tokenIssued, nonceCreated, accountCreated, accountDeleted, credentialCreated,

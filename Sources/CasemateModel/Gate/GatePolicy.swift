@@ -16,6 +16,27 @@ public struct GatePolicy: Hashable, Sendable, Codable {
     public var indexes: [String]
     /// URLs of the repositories that sources may be fetched from; one that ends with `/` stands for all below it.
     public var repositories: [String]
+    public var packages: Packages
+
+    /// Which packages bundles may hold, by their names as PEP 503 writes them; one that ends with `*` stands for all that begin so.
+    public struct Packages: Hashable, Sendable, Codable {
+        /// Nil for any.
+        public var allow: [String]?
+        /// Goes before `allow`.
+        public var deny: [String]
+
+        public init(allow: [String]? = nil, deny: [String] = []) {
+            self.allow = allow
+            self.deny = deny
+        }
+
+        public func mayHold(_ name: String) -> Bool {
+            func isListed(_ patterns: [String]) -> Bool {
+                patterns.contains { $0.hasSuffix("*") ? name.hasPrefix($0.dropLast()) : name == $0 }
+            }
+            return !isListed(deny) && (allow.map(isListed) ?? true)
+        }
+    }
 
     /// `high`: it stops a deployment. `warn`: it is told.
     public enum Unscored: String, Hashable, Sendable, Codable, CaseIterable { case high, warn }
@@ -26,8 +47,10 @@ public struct GatePolicy: Hashable, Sendable, Codable {
 
     public init(
         dependencies: DependencyPolicy = .auto, honoursPragmas: Bool = false, unscored: Unscored = .high, newestDays: Int = 14,
-        maxDependencies: Int = 100, onAdvisory: OnAdvisory = .report, indexes: [String] = [], repositories: [String] = []
+        maxDependencies: Int = 100, onAdvisory: OnAdvisory = .report, indexes: [String] = [], repositories: [String] = [],
+        packages: Packages = Packages()
     ) {
+        self.packages = packages
         self.indexes = indexes
         self.repositories = repositories
         self.dependencies = dependencies
@@ -48,7 +71,8 @@ public struct GatePolicy: Hashable, Sendable, Codable {
             maxDependencies: try container.decodeIfPresent(Int.self, forKey: .maxDependencies) ?? 100,
             onAdvisory: try container.decodeIfPresent(OnAdvisory.self, forKey: .onAdvisory) ?? .report,
             indexes: try container.decodeIfPresent([String].self, forKey: .indexes) ?? [],
-            repositories: try container.decodeIfPresent([String].self, forKey: .repositories) ?? [])
+            repositories: try container.decodeIfPresent([String].self, forKey: .repositories) ?? [],
+            packages: try container.decodeIfPresent(Packages.self, forKey: .packages) ?? Packages())
     }
 
     public func mayFetch(from url: String) -> Bool {
@@ -66,7 +90,17 @@ public struct GatePolicy: Hashable, Sendable, Codable {
         if onAdvisory == .report, before.onAdvisory == .disable { loosened.append("onAdvisory") }
         if indexes.contains(where: { !before.indexes.contains($0) }) { loosened.append("indexes") }
         if repositories.contains(where: { !before.repositories.contains($0) }) { loosened.append("repositories") }
+        if packages != before.packages, !packages.isNarrower(than: before.packages) { loosened.append("packages") }
         return loosened
+    }
+}
+
+extension GatePolicy.Packages {
+    /// Whether it plainly lets no package pass that `before` does not.
+    fileprivate func isNarrower(than before: Self) -> Bool {
+        guard before.deny.allSatisfy(deny.contains) else { return false }
+        guard let known = before.allow else { return true }
+        return allow.map { $0.allSatisfy(known.contains) } ?? false
     }
 }
 

@@ -52,6 +52,11 @@ extension Problem.Code {
     /// Somebody who can be asked has not been; the status is RFC 6585's for what must be done first.
     public static let consentRequired = Self("consent-required", "Your consent is needed", 428)
     public static let methodNotAllowed = Self("method-not-allowed", "Method not allowed", 405)
+    public static let untrustedSignature = Self("untrusted-signature", "The deployment has no signature that counts", 403)
+    public static let untrustedVersion = Self("untrusted-version", "The revision is not trusted", 403)
+    public static let approvalRequired = Self("approval-required", "Somebody else has to approve it first", 403)
+    public static let selfApproval = Self("self-approval", "Nobody approves what is their own", 403)
+    public static let promotionRequired = Self("promotion-required", "The namespace takes only what is promoted to it", 403)
     public static let conflict = Self("conflict", "Conflict", 409)
     public static let invalidName = Self("invalid-name", "Invalid name", 422)
     public static let invalidRequest = Self("invalid-request", "Invalid request", 400)
@@ -89,7 +94,9 @@ extension Problem.Code {
 
     /// Every code, for docs and tests.
     public static let all: [Problem.Code] = [
-        unauthenticated, forbidden, insufficientScope, consentRequired, notFound, methodNotAllowed, conflict, invalidName, invalidRequest,
+        unauthenticated, forbidden, insufficientScope, consentRequired, untrustedSignature, untrustedVersion, approvalRequired,
+        selfApproval,
+        promotionRequired, notFound, methodNotAllowed, conflict, invalidName, invalidRequest,
         invalidManifest,
         notAvailable,
         archiveRefused, fetchFailed, buildFailed, gateFailed, handlerFailed, tooLarge, uriTooLong, headersTooLarge, rateLimited,

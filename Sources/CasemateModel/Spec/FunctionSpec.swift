@@ -20,6 +20,8 @@ public struct FunctionSpec: Hashable, Sendable, Codable {
     public var dependencyPolicy: String?
     /// Nil where all comes from the server's index, as wheels.
     public var packageSources: PackageSources?
+    /// What its author has every deployment pass, tests first; nil for nothing.
+    public var checks: [UserCheck]?
     /// Nil where the source was uploaded.
     public var git: GitSource?
     /// Nil for a process that serves one call after the other.

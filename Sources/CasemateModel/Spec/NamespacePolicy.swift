@@ -14,6 +14,11 @@ public struct NamespacePolicy: Hashable, Sendable, Codable {
     /// Values kept elsewhere that its functions may have; the server's own credentials get them.
     public var secretSources: [SecretSourcePattern]
     public var gate: GatePolicy
+    public var supplyChain: SupplyChainPolicy
+    /// How many revisions of each function are kept, the newest; what is live, split, pinned or waits for an approval is kept besides.
+    public var keepRevisions: Int
+
+    public static let keepRange = 2...1000
 
     public func mayUse(_ secret: ExternalSecret) -> Bool { secretSources.contains { $0.allows(secret) } }
 
@@ -23,8 +28,10 @@ public struct NamespacePolicy: Hashable, Sendable, Codable {
     public init(
         development: Bool = false, egress: Egress = Egress(), rate: RateLimits = RateLimits(), machines: Machines = Machines(),
         calls: CallRecords = .unrecorded, refusesWeakSecrets: Bool = false, secretSources: [SecretSourcePattern] = [],
-        gate: GatePolicy = GatePolicy()
+        gate: GatePolicy = GatePolicy(), supplyChain: SupplyChainPolicy = SupplyChainPolicy(), keepRevisions: Int = 20
     ) {
+        self.supplyChain = supplyChain
+        self.keepRevisions = keepRevisions
         self.gate = gate
         self.secretSources = secretSources
         self.calls = calls
@@ -45,6 +52,8 @@ public struct NamespacePolicy: Hashable, Sendable, Codable {
         secretSources = try container.decodeIfPresent([SecretSourcePattern].self, forKey: .secretSources) ?? []
         refusesWeakSecrets = try container.decodeIfPresent(Bool.self, forKey: .refusesWeakSecrets) ?? false
         gate = try container.decodeIfPresent(GatePolicy.self, forKey: .gate) ?? GatePolicy()
+        supplyChain = try container.decodeIfPresent(SupplyChainPolicy.self, forKey: .supplyChain) ?? SupplyChainPolicy()
+        keepRevisions = try container.decodeIfPresent(Int.self, forKey: .keepRevisions) ?? 20
     }
 
     /// Nobody asks a machine whether it trusts what it calls: these are its standing answer.

@@ -59,10 +59,27 @@ public struct Revision: Sendable, Equatable {
     public var signature: [UInt8]
     public var created: Timestamp
     public var createdBy: String
+    /// Of all that is signed of it, in hexadecimal: what names it for good. Empty for one from before there were any.
+    public var digest = ""
+    /// Of its provenance, SHA-256 in hexadecimal; empty for one from before there was any.
+    public var provenanceDigest = ""
+    /// Who deployed it, as nobody else is called; empty where that is not recorded.
+    public var authorIdentity = ""
+    /// Whose signature it was deployed with; nil for nobody's.
+    public var signer: DeploymentSigner?
+    public var state = RevisionState.ready
+    /// Why it needs an approval, or needed one.
+    public var needsApproval: [ApprovalKind] = []
+    /// The revision that it was compared with; nil where there was none.
+    public var base: RevisionId?
+    /// Nil where it was built for this function.
+    public var origin: RevisionOrigin?
+    /// Kept, however old.
+    public var isPinned = false
 
     public init(
         id: RevisionId, functionId: FunctionId, number: Int, bundleDigest: String, sourceDigest: String, specBytes: [UInt8], lock: String?,
-        findings: [Diagnostic], signature: [UInt8], created: Timestamp, createdBy: String
+        findings: [Diagnostic], signature: [UInt8] = [], created: Timestamp, createdBy: String
     ) {
         self.id = id
         self.functionId = functionId

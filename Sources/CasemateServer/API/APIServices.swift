@@ -44,7 +44,7 @@ struct APIServices: Sendable {
         serverRoutes + namespaceRoutes + functionRoutes + secretRoutes + tokenRoutes + logRoutes + deploymentRoutes + policyRoutes
             + egressRoutes + accessRoutes + serviceAccountRoutes + oauthRoutes + issuerRoutes
             + ownIssuerRoutes + sessionRoutes + federationRoutes + signInRoutes + consentRoutes + auditRoutes + vaultRoutes + alertRoutes
-            + backupRoutes + gateRoutes + advisoryRoutes + postureRoutes
+            + backupRoutes + revisionRoutes + gateRoutes + advisoryRoutes + postureRoutes
     }
 
     /// What functions find at the platform's own name in their sandboxes: what takes a credential, which here is a session alone, and what

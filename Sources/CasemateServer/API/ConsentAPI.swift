@@ -66,10 +66,15 @@ extension APIServices {
 
     /// Who is to agree sees all of it. Others see of it what their rights show them elsewhere.
     private func trustSheet(of function: Function, for principal: Principal) async throws -> TrustSheet {
-        let (revision, secrets) = try await records.read { transaction in
-            (try transaction.activeRevision(of: function.id), try transaction.secrets(of: function.id).map(\.name.text))
+        let (revision, secrets, approvals) = try await records.read { transaction in
+            let revision = try transaction.activeRevision(of: function.id)
+            return (
+                revision, try transaction.secrets(of: function.id).map(\.name.text),
+                try revision.map { try transaction.approvals(of: $0.id) }
+            )
         }
         guard let revision else { throw Self.undeployed(function) }
+        let approvedBy = (approvals ?? []).filter { signer.isValid($0, of: revision) }.map(\.by)
         let spec = try CanonicalSpec.decode(revision.specBytes)
         // The most that it may ever reach: what was granted and is taken back now can be granted again without a new revision.
         let reachable = spec.reachable(granted: Set(spec.grantedEgress ?? []))
@@ -78,6 +83,7 @@ extension APIServices {
         return TrustSheet(
             function: function.name.description, revision: revision.number, revisionId: revision.id.text, author: revision.createdBy,
             deployed: revision.created.rfc3339, bundleDigest: revision.bundleDigest, signer: signer.keyId,
+            signedBy: revision.signer, approvedBy: approvedBy,
             findings: sees(.functionRead) ? revision.findings : nil,
             access: spec.access.rawValue, capabilities: (spec.capabilities ?? []).map(\.description), identity: spec.audiences ?? [],
             secretsInResponse: spec.secretsInResponse?.rawValue ?? "redact",
@@ -117,8 +123,12 @@ struct TrustSheet: Encodable, Sendable {
     var author: String
     var deployed: String
     var bundleDigest: String
-    /// The key that signed it, by its fingerprint.
+    /// The server's key that signed it, by its fingerprint.
     var signer: String
+    /// Whose signature it was deployed with.
+    var signedBy: DeploymentSigner?
+    /// Who else has looked at it.
+    var approvedBy: [String]
     var findings: [Diagnostic]?
     var access: String
     /// What its calls may do for their callers.

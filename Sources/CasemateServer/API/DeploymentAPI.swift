@@ -72,16 +72,12 @@ extension APIServices {
         let body = try await request.body(limit: 65_536)
         let order = try Self.upgradeRequest(body, by: request.principal, rights: { request.principal.rights })
         let outcome = try await deploy.upgrade(try await function(try request.functionName()), order)
-        AuditContext.current?.changedNothing()
+        try await noteRefusals([outcome])
         return .json(FunctionOutcome(outcome, urls: urls))
     }
 
-    private func deployManifest(_ request: APIRequest) async throws -> APIResponse {
-        let body = try await request.body(limit: 4 << 20)
-        var (order, id) = try Self.deployRequest(body, by: request.principal, rights: { request.principal.rights })
-        if let id { order.progress = try progress.begin(id, by: order.identity) }
-        defer { if let id { progress.end(id, by: order.identity) } }
-        let outcomes = try await deploy.deploy(order)
+    /// What came of nothing is on record, too.
+    func noteRefusals(_ outcomes: [DeployOutcome]) async throws {
         for outcome in outcomes where outcome.status == .failed {
             let scope = try await auditScope(of: outcome.function)
             let event = AuditEvent(
@@ -90,6 +86,15 @@ extension APIServices {
             audit.note(AuditContext.current?.completing(event) ?? event)
         }
         AuditContext.current?.changedNothing()
+    }
+
+    private func deployManifest(_ request: APIRequest) async throws -> APIResponse {
+        let body = try await request.body(limit: 4 << 20)
+        var (order, id) = try Self.deployRequest(body, by: request.principal, rights: { request.principal.rights })
+        if let id { order.progress = try progress.begin(id, by: order.identity) }
+        defer { if let id { progress.end(id, by: order.identity) } }
+        let outcomes = try await deploy.deploy(order)
+        try await noteRefusals(outcomes)
         return .json(DeploymentView(outcomes, urls: urls))
     }
 }
@@ -110,7 +115,7 @@ struct ArchiveView: Encodable, Sendable {
 }
 
 struct NewDeployment: StrictDecodable {
-    static let fields: Set<String> = ["namespace", "manifest", "file", "sources", "dryRun", "id"]
+    static let fields: Set<String> = ["namespace", "manifest", "file", "sources", "signatures", "dryRun", "id"]
     var namespace: NamespaceName?
     /// The manifest's text.
     var manifest: String
@@ -118,6 +123,8 @@ struct NewDeployment: StrictDecodable {
     var file: String?
     /// Digest of an uploaded archive, per function.
     var sources: [String: String]
+    /// What whoever deploys signed, per function: `ssh-keygen -Y sign -n casemate`, armored.
+    var signatures: [String: String]?
     var dryRun: Bool?
     /// Under which the client asks how far it is, while it is under way.
     var id: String?
@@ -131,9 +138,14 @@ struct NewDeployment: StrictDecodable {
             }
             labelled[label] = digest
         }
-        return DeployRequest(
+        var request = DeployRequest(
             namespace: namespace, manifest: manifest, manifestFile: file ?? "casemate.yaml", sources: labelled, isDryRun: dryRun ?? false,
             subject: principal.subject, identity: principal.identity, rights: rights)
+        for (name, signature) in signatures ?? [:] {
+            guard let label = FunctionLabel(name) else { throw Problem(.invalidName, FunctionLabel.rule) }
+            request.signatures[label] = signature
+        }
+        return request
     }
 }
 

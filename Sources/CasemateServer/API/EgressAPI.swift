@@ -20,7 +20,8 @@ extension APIServices {
                 let namespace = try await namespace(name.namespace)
                 let function = try await records.read { try $0.function(name) }
                 try Self.mayList([host], request.principal.rights, on: function?.resource ?? .namespace(namespace.id))
-                let grant = EgressGrant(host: host, created: .now, createdBy: request.principal.subject)
+                let principal = request.principal
+                let grant = EgressGrant(host: host, created: .now, createdBy: principal.subject)
                 try await records.write { transaction in
                     let rights = request.principal.rights
                     let isEverywhere = rights.has(.policyWrite, on: .namespace(namespace.id))
@@ -33,10 +34,8 @@ extension APIServices {
                         throw Problem(.conflict, "\(name) has \(Self.mostGrants) grants already; revoke what is not needed")
                     }
                 }
-                return .json(
-                    EgressGrantView(
-                        target: host.description, warning: EgressEntry.warning(host),
-                        revision: try await applyGrants(to: name, by: request.principal.subject)))
+                let made = try await applyGrants(to: name, by: principal)
+                return .json(EgressGrantView(target: host.description, warning: EgressEntry.warning(host), made))
             },
             APIRoute(.delete, "/v1/namespaces/{namespace}/functions/{function}/egress/{target}", needs: .right(.policyWrite)) { request in
                 let host = try target(request)
@@ -51,7 +50,7 @@ extension APIServices {
                         ["function": "\(name)", "target": host.description])
                 }
                 return .json(
-                    EgressGrantView(target: host.description, revision: try await applyGrants(to: name, by: request.principal.subject)))
+                    EgressGrantView(target: host.description, warning: nil, try await applyGrants(to: name, by: request.principal)))
             },
         ]
     }
@@ -74,18 +73,19 @@ extension APIServices {
         throw Problem(.forbidden, "to list \(address), an address, takes the right \(Right.egressAddress.rawValue)")
     }
 
-    /// The number of the revision that was made of it; nil for a function that is not deployed yet.
+    /// The revision that was made of it; nil for a function that is not deployed yet.
     @discardableResult
-    func applyGrants(to name: FunctionName, by subject: String) async throws -> Int? {
+    func applyGrants(to name: FunctionName, by principal: Principal) async throws -> Revision? {
+        let author = DeployAuthor(subject: principal.subject, identity: principal.identity)
         guard let function = try await records.read({ try $0.function(name) }) else { return nil }
         // First of all: this alone takes away what is no longer granted, also from a revision that was rolled back to.
         try await catalog.reload(function.id)
         do {
-            return try await deploy.applyGrants(to: function, by: subject)
+            return try await deploy.applyGrants(to: function, by: author)
         } catch let problem as Problem where problem.code == .conflict {
             // A deployment was faster: once more, on what it made.
             guard let newer = try await records.read({ try $0.function(name) }) else { return nil }
-            return try await deploy.applyGrants(to: newer, by: subject)
+            return try await deploy.applyGrants(to: newer, by: author)
         }
     }
 
@@ -166,4 +166,13 @@ struct EgressGrantView: Encodable, Sendable {
     var warning: String?
     /// Nil where the function is not deployed, or nothing changed.
     var revision: Int?
+    /// Why somebody else has to approve that revision first; nil where it is live.
+    var needsApproval: [ApprovalKind]?
+
+    init(target: String, warning: String?, _ made: Revision?) {
+        self.target = target
+        self.warning = warning
+        revision = made?.number
+        needsApproval = made.flatMap { $0.state == .pendingApproval ? $0.needsApproval : nil }
+    }
 }

@@ -5,6 +5,7 @@ import CasemateLinux
 import CasemateModel
 import CasemateSandbox
 import CasemateStore
+import CasemateVault
 import CasemateWire
 import HTTPTypes
 
@@ -26,11 +27,20 @@ extension APIServices {
             },
             APIRoute(.get, "/v1/namespaces/{namespace}/functions/{function}", needs: .right(.functionRead)) { request in
                 let function = try await function(try request.functionName())
-                let (revisions, secrets) = try await records.read { (try $0.revisions(of: function.id), try $0.secrets(of: function.id)) }
+                let (revisions, secrets, approvals, split) = try await records.read { transaction in
+                    let revisions = try transaction.revisions(of: function.id)
+                    return (
+                        revisions, try transaction.secrets(of: function.id), try revisions.map { try transaction.approvals(of: $0.id) },
+                        try transaction.split(of: function.id)
+                    )
+                }
                 var view = try FunctionView(function, active: revisions.first { $0.id == function.activeRevision }, urls: urls)
                 // Their names tell what a function can get at.
                 if request.principal.rights.has(.secretWrite, on: function.resource) { view.secrets = secrets.map(\.name.text) }
-                view.revisions = revisions.map { RevisionView($0, isActive: $0.id == function.activeRevision) }
+                view.revisions = zip(revisions, approvals).map { revision, approvals in
+                    RevisionView(revision, approvals, isActive: revision.id == function.activeRevision)
+                }
+                view.split = split.flatMap { split in revisions.first { $0.id == split.revision }.map { SplitView(split, $0) } }
                 return .json(view)
             },
             APIRoute(.delete, "/v1/namespaces/{namespace}/functions/{function}", needs: .right(.functionDelete)) { request in
@@ -44,45 +54,12 @@ extension APIServices {
                 try await catalog.reload(function.id)
                 await logs.delete(function.id)
                 egress.forget(function.id)
-                await removeUnused(revisions)
+                await deploy.removeUnused(of: revisions)
                 return .noContent
             },
             APIRoute(.post, "/v1/namespaces/{namespace}/functions/{function}/rollback", needs: .right(.functionDeploy)) { request in
                 let body: Rollback = try await request.json()
-                let name = try request.functionName()
-                let function = try await function(name)
-                let target = try await records.write { transaction in
-                    // Another may have the name by now.
-                    try request.require(.functionDeploy, on: function.resource, for: "to roll back \(name)")
-                    let revisions = try transaction.revisions(of: function.id)
-                    guard let active = revisions.first(where: { $0.id == function.activeRevision }) else {
-                        throw Problem(.conflict, "\(name) has not been deployed yet")
-                    }
-                    let wanted =
-                        body.revision.map { number in revisions.first { $0.number == number } }
-                        ?? revisions.first { $0.number < active.number }
-                    guard let wanted else {
-                        throw Problem(
-                            .notFound,
-                            body.revision.map { "\(name) has no revision \($0)" } ?? "\(name) has no revision before \(active.number)")
-                    }
-                    let spec = try CanonicalSpec.decode(wanted.specBytes)
-                    if spec.access == .public {
-                        try request.require(.functionPublish, on: function.resource, for: "revision \(wanted.number) is public: that")
-                    }
-                    if spec.secretsInResponse == .allow {
-                        try request.require(
-                            .gateWaive, on: function.resource, for: "revision \(wanted.number) may answer with its secrets: that")
-                    }
-                    try Self.mayList(spec.egress ?? [], request.principal.rights, on: function.resource)
-                    try transaction.activate(wanted.id, of: function.id, at: .now)
-                    transaction.record(
-                        .functionRolledBack, function.auditScope,
-                        ["from": "\(active.number)", "to": "\(wanted.number)", "bundle": wanted.bundleDigest])
-                    return wanted
-                }
-                try await catalog.reload(function.id)
-                return .json(RevisionView(target, isActive: true))
+                return .json(try await rollback(to: body.revision, request))
             },
             APIRoute(.get, "/v1/namespaces/{namespace}/functions/{function}/source", needs: .right(.sourceRead)) { request in
                 try request.allowQuery(["revision"])
@@ -103,16 +80,51 @@ extension APIServices {
         ]
     }
 
-    /// Bundles and sources that no other revision has.
-    private func removeUnused(_ revisions: [Revision]) async {
-        for digest in Set(revisions.map(\.bundleDigest)) {
-            guard (try? await records.read { try $0.isBundleUsed(digest) }) == false, let bundle = BundleDigest(hex: digest) else {
-                continue
-            }
-            _ = try? await warden.order(.removeBundle(bundle))
+    private func rollback(to number: Int?, _ request: APIRequest) async throws -> RevisionView {
+        let name = try request.functionName()
+        let function = try await function(name)
+        let (revisions, policy) = try await records.read { transaction in
+            (try transaction.revisions(of: function.id), try transaction.policy(of: function.namespaceId))
         }
-        for digest in Set(revisions.map(\.sourceDigest)) where (try? await records.read { try $0.isSourceUsed(digest) }) == false {
-            artifacts.remove(digest)
+        guard let active = revisions.first(where: { $0.id == function.activeRevision }) else {
+            throw Problem(.conflict, "\(name) has not been deployed yet")
+        }
+        let wanted =
+            number.map { number in revisions.first { $0.number == number } }
+            ?? revisions.first { $0.number < active.number && $0.state == .ready }
+        guard let wanted else {
+            throw Problem(.notFound, number.map { "\(name) has no revision \($0)" } ?? "\(name) has no revision before \(active.number)")
+        }
+        let target = try await deploy.activate(again: wanted, of: function) { transaction in
+            // Another may have the name by now.
+            try request.require(.functionDeploy, on: function.resource, for: "to roll back \(name)")
+            try mayRun(wanted, of: function, policy.supplyChain, request, transaction)
+        }
+        return try await revisionView(target, isActive: true)
+    }
+
+    /// What a revision may do takes the rights that deploying it took, and its namespace's policy may have changed since.
+    /// - Throws: `.forbidden`; `.untrustedVersion`; `.promotionRequired`.
+    func mayRun(
+        _ revision: Revision, of function: Function, _ policy: SupplyChainPolicy, _ request: APIRequest, _ transaction: Transaction
+    ) throws {
+        let spec = try CanonicalSpec.decode(revision.specBytes)
+        if spec.access == .public {
+            try request.require(.functionPublish, on: function.resource, for: "revision \(revision.number) is public: that")
+        }
+        if spec.secretsInResponse == .allow {
+            try request.require(
+                .gateWaive, on: function.resource, for: "revision \(revision.number) may answer with its secrets: that")
+        }
+        try Self.mayList(spec.egress ?? [], request.principal.rights, on: function.resource)
+        let isReviewed = try transaction.approvals(of: revision.id).contains { signer.isValid($0, of: revision) }
+        if let why = policy.refusal(of: revision, isReviewed: isReviewed) {
+            throw Problem(.untrustedVersion, "no call may run revision \(revision.number) of \(function.name): \(why)")
+        }
+        guard !policy.production || revision.origin != nil else {
+            throw Problem(
+                .promotionRequired,
+                "\(function.name.namespace) is a production namespace, and revision \(revision.number) was not promoted to it")
         }
     }
 }
@@ -147,6 +159,8 @@ struct FunctionView: Encodable, Sendable {
     var created: String
     var updated: String
     var secrets: [String]?
+    /// Of which a part of the calls runs another revision.
+    var split: SplitView?
     var revisions: [RevisionView]?
 
     init(_ function: Function, active: Revision?, urls: PublicURLs) throws {
@@ -168,27 +182,5 @@ struct FunctionView: Encodable, Sendable {
         identity = spec.audiences
         git = spec.git
         secretsInResponse = spec.secretsInResponse?.rawValue ?? "redact"
-    }
-}
-
-struct RevisionView: Encodable, Sendable {
-    var number: Int
-    var isActive: Bool
-    var bundleDigest: String
-    var sourceDigest: String
-    var created: String
-    var createdBy: String
-    var lock: String?
-    var findings: [Diagnostic]
-
-    init(_ revision: Revision, isActive: Bool) {
-        number = revision.number
-        self.isActive = isActive
-        bundleDigest = "sha256:" + revision.bundleDigest
-        sourceDigest = "sha256:" + revision.sourceDigest
-        created = revision.created.rfc3339
-        createdBy = revision.createdBy
-        lock = revision.lock
-        findings = revision.findings
     }
 }

@@ -12,9 +12,10 @@ struct NewGatePolicy: Decodable {
     var onAdvisory: String?
     var indexes: [String]?
     var repositories: [String]?
+    var packages: [String: [String]]?
 
     private enum CodingKeys: String, CodingKey, CaseIterable {
-        case dependencies, honoursPragmas, unscored, newestDays, maxDependencies, onAdvisory, indexes, repositories
+        case dependencies, honoursPragmas, unscored, newestDays, maxDependencies, onAdvisory, indexes, repositories, packages
     }
 
     init(from decoder: any Decoder) throws {
@@ -32,6 +33,7 @@ struct NewGatePolicy: Decodable {
         onAdvisory = try container.decodeIfPresent(String.self, forKey: .onAdvisory)
         indexes = try container.decodeIfPresent([String].self, forKey: .indexes)
         repositories = try container.decodeIfPresent([String].self, forKey: .repositories)
+        packages = try container.decodeIfPresent([String: [String]].self, forKey: .packages)
     }
 
     /// - Throws: `.invalidRequest` naming the field.
@@ -62,8 +64,27 @@ struct NewGatePolicy: Decodable {
                 }
                 return url
             }.sorted()
+            policy.packages = GatePolicy.Packages(allow: try names("allow"), deny: try names("deny") ?? [])
+            if let unknown = (packages ?? [:]).keys.filter({ $0 != "allow" && $0 != "deny" }).min() {
+                throw Problem(.invalidRequest, "unknown field \"gate.packages.\(unknown.prefix(60))\"; known: allow, deny")
+            }
             return policy
         }
+    }
+
+    private func names(_ list: String) throws(Problem) -> [String]? {
+        guard let names = packages?[list] else { return nil }
+        guard names.count <= 1000 else { throw Problem(.invalidRequest, "gate.packages.\(list) has at most 1000 entries") }
+        return try Set(
+            names.map { text throws(Problem) in
+                guard let pattern = PackageSources.pattern(text) else {
+                    throw Problem(
+                        .invalidRequest,
+                        "gate.packages.\(list): \"\(text.prefix(60))\" is no package's name, nor the beginning of some: acme-*")
+                }
+                return pattern
+            }
+        ).sorted()
     }
 
     private func choice<Choice: RawRepresentable & CaseIterable>(_ text: String?, _ name: String) throws(Problem) -> Choice?
@@ -98,6 +119,12 @@ extension GatePolicy {
         changes += before.indexes.filter { !indexes.contains($0) }.map { "-gate.indexes:\($0)" }
         changes += repositories.filter { !before.repositories.contains($0) }.map { "+gate.repositories:\($0)" }
         changes += before.repositories.filter { !repositories.contains($0) }.map { "-gate.repositories:\($0)" }
+        let (old, new) = (before.packages, packages)
+        if (old.allow == nil) != (new.allow == nil) { changes.append("gate.packages.allow=\(new.allow == nil ? "any" : "listed")") }
+        changes += (new.allow ?? []).filter { !(old.allow ?? []).contains($0) }.map { "+gate.packages.allow:\($0)" }
+        changes += (old.allow ?? []).filter { !(new.allow ?? []).contains($0) }.map { "-gate.packages.allow:\($0)" }
+        changes += new.deny.filter { !old.deny.contains($0) }.map { "+gate.packages.deny:\($0)" }
+        changes += old.deny.filter { !new.deny.contains($0) }.map { "-gate.packages.deny:\($0)" }
         return changes
     }
 }

@@ -47,6 +47,10 @@ extension APIServices {
         if let loosened = policy.gate.loosened(from: before.gate).first {
             try request.require(.gateWaive, on: .namespace(namespace.id), for: "to loosen gate.\(loosened)")
         }
+        // Who may not approve may not do without approvals either, nor say whose signature counts.
+        if let loosened = policy.supplyChain.loosened(from: before.supplyChain).first {
+            try request.require(.deployApprove, on: .namespace(namespace.id), for: "to loosen supplyChain.\(loosened)")
+        }
         // What the server can get with its own credentials is not a namespace's to hand out.
         if let pattern = policy.secretSources.first(where: { !before.secretSources.contains($0) }) {
             try request.require(.platformAdmin, on: .platform, for: "to let functions have \(pattern)")
@@ -68,6 +72,8 @@ extension APIServices {
         if (machines.signers == nil) != (now.signers == nil) || (machines.capabilities == nil) != (now.capabilities == nil) {
             changes.append("machines")
         }
+        if before.keepRevisions != after.keepRevisions { changes.append("keepRevisions=\(after.keepRevisions)") }
+        changes += after.supplyChain.changes(from: before.supplyChain)
         changes += after.gate.changes(from: before.gate)
         changes += list("secretSources", before.secretSources, after.secretSources)
         changes += list("egress.cidrs", before.egress.cidrs, after.egress.cidrs)
@@ -77,6 +83,7 @@ extension APIServices {
     }
 
     private func set(_ policy: NamespacePolicy, of namespace: Namespace, for request: APIRequest) async throws {
+        let principal = request.principal
         // In memory within the transaction, so that two changes end in the same order in both.
         do {
             try await records.write { transaction in
@@ -95,7 +102,7 @@ extension APIServices {
         for function in functions { try await catalog.reload(function.id) }
         var failed: [String] = []
         for function in functions {
-            do { try await applyGrants(to: function.name, by: request.principal.subject) } catch { failed.append("\(function.name)") }
+            do { try await applyGrants(to: function.name, by: principal) } catch { failed.append("\(function.name)") }
         }
         guard failed.isEmpty else {
             throw Problem(.conflict, "the policy holds, but what it adds has not reached \(failed.joined(separator: ", ")); set it again")
@@ -105,7 +112,9 @@ extension APIServices {
 
 /// The body of a policy: the whole of it, what is left out is at its default.
 struct NewPolicy: StrictDecodable {
-    static let fields: Set<String> = ["development", "egress", "rate", "machines", "calls", "refusesWeakSecrets", "secretSources", "gate"]
+    static let fields: Set<String> = [
+        "development", "egress", "rate", "machines", "calls", "refusesWeakSecrets", "secretSources", "gate", "supplyChain", "keepRevisions",
+    ]
     var development: Bool?
     var egress: Egress?
     var rate: [String: String]?
@@ -115,6 +124,8 @@ struct NewPolicy: StrictDecodable {
     var refusesWeakSecrets: Bool?
     var secretSources: [String]?
     var gate: NewGatePolicy?
+    var supplyChain: NewSupplyChainPolicy?
+    var keepRevisions: Int?
 
     struct Egress: Decodable {
         var cidrs: [String]?
@@ -179,6 +190,14 @@ struct NewPolicy: StrictDecodable {
                 return pattern
             }.sorted()
             policy.gate = try gate?.policy ?? GatePolicy()
+            policy.supplyChain = try supplyChain?.policy ?? SupplyChainPolicy()
+            if let keepRevisions {
+                guard NamespacePolicy.keepRange.contains(keepRevisions) else {
+                    let range = NamespacePolicy.keepRange
+                    throw Problem(.invalidRequest, "keepRevisions: \(range.lowerBound) to \(range.upperBound)")
+                }
+                policy.keepRevisions = keepRevisions
+            }
             policy.egress.allow = Array(Set(policy.egress.allow)).sorted()
             return policy
         }
@@ -254,6 +273,8 @@ struct PolicyView: Encodable, Sendable {
     var refusesWeakSecrets: Bool
     var secretSources: [SecretSourcePattern]
     var gate: GatePolicy
+    var supplyChain: SupplyChainView
+    var keepRevisions: Int
 
     struct Egress: Encodable, Sendable {
         var cidrs: [String]
@@ -268,6 +289,8 @@ struct PolicyView: Encodable, Sendable {
         refusesWeakSecrets = policy.refusesWeakSecrets
         secretSources = policy.secretSources
         gate = policy.gate
+        supplyChain = SupplyChainView(policy.supplyChain)
+        keepRevisions = policy.keepRevisions
         egress = Egress(cidrs: policy.egress.cidrs.map(\.description), allow: policy.egress.allow.map(\.description))
     }
 }

@@ -59,8 +59,3 @@ struct StatusView: Encodable, Sendable {
     var failed: Int
     var redactions: Int
 }
-
-/// The release, as `--version` prints it.
-public enum CasemateVersion {
-    public static let text = "0.1.0"
-}

@@ -33,7 +33,8 @@ extension APIServices {
                 let fresh = FreshCredential(.clientSecret)
                 try await changeAccess { transaction in
                     try Self.mayActAs(account, request, transaction)
-                    try transaction.setClientSecret(hash: fresh.hash.bytes, prefix: fresh.prefix, of: account.id)
+                    try transaction.setClientSecret(
+                        hash: fresh.hash.bytes, prefix: fresh.prefix, of: account.id, by: request.principal.subject)
                     transaction.record(
                         .credentialCreated, account.auditScope,
                         ["account": account.subject, "kind": "client-secret", "prefix": fresh.prefix])

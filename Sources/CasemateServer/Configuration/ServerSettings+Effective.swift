@@ -94,6 +94,8 @@ extension ServerSettings {
         guard Set(schemes).count == schemes.count else {
             throw fault("kek", "has two providers of one kind; a key file can simply be moved: stop, move it, start with its new path")
         }
+        signingKey = effective.text("signing-key")
+        if let what = Self.faultOfSigningKey(signingKey) { throw fault("signing-key", what) }
         awsCredentials = optional("aws-credentials")
         guard awsCredentials.map({ $0.hasPrefix("/") }) ?? true else { throw fault("aws-credentials", "must be an absolute path") }
         awsProfile = effective.text("aws-profile")

@@ -1,4 +1,5 @@
 import CasemateAWS
+import CasemateLinux
 import CasemateVault
 import Glibc
 
@@ -22,6 +23,26 @@ extension ServerSettings {
         } catch {
             return "\(error)"
         }
+    }
+
+    /// As `faultOfKey`, for the setting `signing-key`.
+    static func faultOfSigningKey(_ text: String) -> String? {
+        if text == "file" { return nil }
+        guard text.hasPrefix("aws-kms:") else { return "must be file or aws-kms://REGION/KEY" }
+        return faultOfKey(text)
+    }
+
+    /// - Parameters:
+    ///   - folder: where the key of the embedded default is.
+    ///   - mayCreate: whether one that is not there may be made: on a new server alone.
+    /// - Throws: `KeyProviderError` where KMS can't be had, and could never be before.
+    public func signer(folder: String, mayCreate: Bool, aws: CredentialSource) async throws -> RevisionSigner {
+        let path = folder + "/signing.key"
+        guard signingKey != "file", case .kms(let address) = try AWSAddress(signingKey) else {
+            return RevisionSigner(try FileRevisionKey(path: path, mayCreate: mayCreate))
+        }
+        let former = Files.exists(path) ? [try FileRevisionKey(path: path, mayCreate: false).verifying] : []
+        return RevisionSigner(try await KMSRevisionKey(address, credentials: aws, known: folder + "/signing.pem"), former: former)
     }
 
     /// The vault with the providers of the setting `kek`.

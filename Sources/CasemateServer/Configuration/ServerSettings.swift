@@ -27,6 +27,8 @@ public struct ServerSettings: Sendable, Equatable {
     public var egressBytesPerHour: Int
     /// Providers of the key-encryption key.
     public var keys: [String]
+    /// `file`, or a key of AWS KMS: what revisions are signed with.
+    public var signingKey: String
     /// What the server shows to AWS: a file of shared credentials; nil for what `up` found in its environment.
     public var awsCredentials: String?
     public var awsProfile: String

@@ -44,6 +44,9 @@ public enum SettingsTable {
                 "where the key-encryption key is: file, file:///PATH, aws-kms://REGION/KEY, pkcs11:…; comma between: the first wraps, the others open what they wrapped before"
         ),
         Setting(
+            key: "signing-key", fallback: "file",
+            help: "what revisions are signed with: file, or aws-kms://REGION/KEY (ECC_NIST_P256); what the file's key signed stays valid"),
+        Setting(
             key: "aws-credentials", fallback: "", help: "file of AWS credentials; default: AWS_ACCESS_KEY_ID and so on, as up finds them"),
         Setting(key: "aws-profile", fallback: "default", help: "which of that file's profiles"),
         Setting(key: "aws-region", fallback: "", help: "region of aws-sm:// references that name none"),

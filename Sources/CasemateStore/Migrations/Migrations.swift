@@ -219,6 +219,36 @@ enum Migrations {
                     ) STRICT;
                     """)
         }
+        migrator.registerMigration("10 supply chain") { db in
+            try db.execute(
+                sql: """
+                    ALTER TABLE revisions ADD COLUMN digest TEXT NOT NULL DEFAULT '';
+                    ALTER TABLE revisions ADD COLUMN provenance_digest TEXT NOT NULL DEFAULT '';
+                    ALTER TABLE revisions ADD COLUMN provenance BLOB;
+                    ALTER TABLE revisions ADD COLUMN author_identity TEXT NOT NULL DEFAULT '';
+                    ALTER TABLE revisions ADD COLUMN signer TEXT;
+                    ALTER TABLE revisions ADD COLUMN statement TEXT;
+                    ALTER TABLE revisions ADD COLUMN statement_signature TEXT;
+                    ALTER TABLE revisions ADD COLUMN state TEXT NOT NULL DEFAULT 'ready';
+                    ALTER TABLE revisions ADD COLUMN needs_approval TEXT NOT NULL DEFAULT '';
+                    ALTER TABLE revisions ADD COLUMN base TEXT;
+                    ALTER TABLE revisions ADD COLUMN origin TEXT;
+                    ALTER TABLE revisions ADD COLUMN is_pinned INTEGER NOT NULL DEFAULT 0;
+                    ALTER TABLE service_accounts ADD COLUMN secret_by TEXT NOT NULL DEFAULT '';
+                    CREATE INDEX revisions_source ON revisions (source_digest);
+                    CREATE INDEX revisions_state ON revisions (state) WHERE state = 'pendingApproval';
+                    CREATE TABLE approvals (
+                        revision_id TEXT NOT NULL REFERENCES revisions(id) ON DELETE CASCADE, identity TEXT NOT NULL,
+                        approved_by TEXT NOT NULL, digest TEXT NOT NULL, comment TEXT NOT NULL, created INTEGER NOT NULL,
+                        signature BLOB NOT NULL, PRIMARY KEY (revision_id, identity)
+                    ) STRICT;
+                    CREATE TABLE splits (
+                        function_id TEXT PRIMARY KEY NOT NULL REFERENCES functions(id) ON DELETE CASCADE,
+                        revision_id TEXT NOT NULL REFERENCES revisions(id) ON DELETE CASCADE, percent INTEGER NOT NULL,
+                        return_above INTEGER, created INTEGER NOT NULL, created_by TEXT NOT NULL
+                    ) STRICT;
+                    """)
+        }
         return migrator
     }()
 }

@@ -48,11 +48,21 @@ extension Transaction {
     }
 
     /// The account's old client secret, and every access token it led to, end with this.
-    public func setClientSecret(hash: [UInt8], prefix: String, of account: AccountId) throws {
+    /// - Parameter maker: the subject of whoever is told it.
+    public func setClientSecret(hash: [UInt8], prefix: String, of account: AccountId, by maker: String) throws {
         try db.execute(
-            sql: "UPDATE service_accounts SET secret_hash = ?, secret_prefix = ? WHERE id = ?",
-            arguments: [Data(hash), prefix, account.text])
+            sql: "UPDATE service_accounts SET secret_hash = ?, secret_prefix = ?, secret_by = ? WHERE id = ?",
+            arguments: [Data(hash), prefix, maker, account.text])
         try deleteAccessTokens(of: account)
+    }
+
+    /// Subjects of those who were told a credential of the account's: whoever made it, its client secret anew, or one of its keys.
+    public func makers(of account: AccountId) throws -> Set<String> {
+        let sql = """
+            SELECT created_by FROM service_accounts WHERE id = ?1 UNION SELECT secret_by FROM service_accounts WHERE id = ?1
+            UNION SELECT created_by FROM account_credentials WHERE account_id = ?1 AND kind = 'key'
+            """
+        return Set(try String.fetchAll(db, sql: sql, arguments: [account.text])).subtracting([""])
     }
 
     func deleteAccessTokens(of account: AccountId) throws {

@@ -3,9 +3,10 @@ import Foundation
 import GRDB
 
 extension Transaction {
-    /// Without what its bundle holds, which is long.
-    private static let selectRevision = """
-        SELECT id, function_id, number, bundle_digest, source_digest, spec, lock, findings, signature, created, created_by FROM revisions
+    /// Without what its bundle holds and what proves where it comes from, which is long.
+    static let selectRevision = """
+        SELECT id, function_id, number, bundle_digest, source_digest, spec, lock, findings, signature, created, created_by, digest,
+            provenance_digest, author_identity, signer, state, needs_approval, base, origin, is_pinned FROM revisions
         """
     private static let selectFunction =
         "SELECT f.*, n.name AS namespace FROM functions f JOIN namespaces n ON n.id = f.namespace_id"
@@ -88,21 +89,32 @@ extension Transaction {
         (try Int.fetchOne(db, sql: "SELECT last_revision FROM functions WHERE id = ?", arguments: [function.text]) ?? 0) + 1
     }
 
-    public func insert(_ revision: Revision, _ contents: BundleContents = BundleContents()) throws {
+    public func insert(
+        _ revision: Revision, _ contents: BundleContents = BundleContents(), _ evidence: RevisionEvidence = RevisionEvidence()
+    ) throws {
         try db.execute(
             sql: """
                 INSERT INTO revisions (id, function_id, number, bundle_digest, source_digest, spec, lock, findings, signature, created,
-                    created_by, components, sbom) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                    created_by, components, sbom, digest, provenance_digest, provenance, author_identity, signer, statement,
+                    statement_signature, state, needs_approval, base, origin, is_pinned)
+                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
                 """,
             arguments: [
                 revision.id.text, revision.functionId.text, revision.number, revision.bundleDigest, revision.sourceDigest,
                 Data(revision.specBytes), revision.lock, try JSONEncoder().encode(revision.findings), Data(revision.signature),
                 revision.created.milliseconds, revision.createdBy, try contents.components.map { try JSONEncoder().encode($0) },
-                contents.sbom.map { Data($0) },
+                contents.sbom.map { Data($0) }, revision.digest, revision.provenanceDigest, evidence.provenance.map { Data($0) },
+                revision.authorIdentity, try Self.json(revision.signer), evidence.statement, evidence.signature,
+                revision.state.rawValue, revision.needsApproval.map(\.rawValue).joined(separator: ","), revision.base?.text,
+                try Self.json(revision.origin), revision.isPinned,
             ])
         try db.execute(
             sql: "UPDATE functions SET last_revision = max(last_revision, ?) WHERE id = ?",
             arguments: [revision.number, revision.functionId.text])
+    }
+
+    private static func json(_ value: (some Encodable)?) throws -> String? {
+        try value.map { String(decoding: try JSONEncoder().encode($0), as: UTF8.self) }
     }
 
     public func contents(of revision: RevisionId) throws -> BundleContents {
@@ -148,5 +160,15 @@ extension Revision {
             specBytes: [UInt8](row["spec"] as Data), lock: row["lock"],
             findings: try JSONDecoder().decode([Diagnostic].self, from: row["findings"] as Data),
             signature: [UInt8](row["signature"] as Data), created: Timestamp(milliseconds: row["created"]), createdBy: row["created_by"])
+        guard let state = RevisionState(rawValue: row["state"]) else { throw RecordsError.damaged }
+        self.state = state
+        digest = row["digest"]
+        provenanceDigest = row["provenance_digest"]
+        authorIdentity = row["author_identity"]
+        signer = try (row["signer"] as String?).map { try JSONDecoder().decode(DeploymentSigner.self, from: Data($0.utf8)) }
+        needsApproval = (row["needs_approval"] as String).split(separator: ",").compactMap { ApprovalKind(rawValue: String($0)) }
+        base = (row["base"] as String?).flatMap { RevisionId($0) }
+        origin = try (row["origin"] as String?).map { try JSONDecoder().decode(RevisionOrigin.self, from: Data($0.utf8)) }
+        isPinned = row["is_pinned"]
     }
 }

@@ -1,39 +1,71 @@
-import CasemateLinux
 import CasemateModel
-import Crypto
-import Glibc
 
-/// The server's Ed25519 key, and the bytes of a revision that it signs.
+/// Signs what runs, and knows again what was signed.
 public struct RevisionSigner: Sendable {
-    private let key: Curve25519.Signing.PrivateKey
+    private let key: any RevisionKey
+    /// Those that signed before this one did.
+    private let former: [VerifyingKey]
 
-    /// Reads the key, or makes one when `mayCreate` and there is none.
-    public init(path: String, mayCreate: Bool) throws {
-        if !Files.exists(path), mayCreate { try KeyFile.create(path, bytes: Array(Curve25519.Signing.PrivateKey().rawRepresentation)) }
-        guard let key = try? Curve25519.Signing.PrivateKey(rawRepresentation: try KeyFile.read(path)) else {
-            throw KeyFileError.wrongSize(path)
-        }
+    public init(_ key: any RevisionKey, former: [VerifyingKey] = []) {
         self.key = key
+        self.former = former
     }
 
-    /// SHA-256 of the public key, in hexadecimal: what the key is told by.
-    public var keyId: String {
-        SHA256.hash(data: key.publicKey.rawRepresentation).map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
-    }
+    public var verifying: VerifyingKey { key.verifying }
+    public var keyId: String { verifying.id }
 
-    public func sign(function: FunctionId, number: Int, bundleDigest: String, spec: [UInt8]) throws -> [UInt8] {
-        Array(try key.signature(for: Self.payload(function, number, bundleDigest, spec)))
+    /// `revision` with the digest and the signature that it should have.
+    /// - Throws: `KeyProviderError` where the key can't be had.
+    public func signing(_ revision: Revision) async throws -> Revision {
+        var signed = revision
+        signed.digest = Self.digest(of: revision)
+        signed.signature = try await key.sign(Self.payload(revision))
+        return signed
     }
 
     /// Whether `revision` is exactly what this server signed.
     public func isValid(_ revision: Revision) -> Bool {
-        key.publicKey.isValidSignature(
-            revision.signature, for: Self.payload(revision.functionId, revision.number, revision.bundleDigest, revision.specBytes))
+        (revision.digest.isEmpty || revision.digest == Self.digest(of: revision))
+            && isValid(revision.signature, over: Self.payload(revision))
     }
 
-    /// Each part has a fixed length or comes last, so that no two revisions share a payload.
-    private static func payload(_ function: FunctionId, _ number: Int, _ digest: String, _ spec: [UInt8]) -> [UInt8] {
-        let specDigest = SHA256.hash(data: spec).map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
-        return Array("casemate/revision/1\n\(function)\n\(digest)\n\(specDigest)\n\(number)".utf8)
+    public func signing(_ approval: Approval) async throws -> Approval {
+        var signed = approval
+        signed.signature = try await key.sign(approval.payload)
+        return signed
+    }
+
+    /// Whether `approval` was given here, for `revision` as it is.
+    public func isValid(_ approval: Approval, of revision: Revision) -> Bool {
+        approval.revision == revision.id && approval.digest == Self.digest(of: revision)
+            && isValid(approval.signature, over: approval.payload)
+    }
+
+    /// An envelope for those who check with tools of their own.
+    public func envelope(of payload: [UInt8], type: String) async throws -> DSSEEnvelope {
+        DSSEEnvelope(
+            payloadType: type, payload: payload, keyId: keyId,
+            signature: try await key.sign(DSSEEnvelope.signedBytes(payload, type: type)))
+    }
+
+    private func isValid(_ signature: [UInt8], over message: [UInt8]) -> Bool {
+        verifying.isValid(signature, over: message) || former.contains { $0.isValid(signature, over: message) }
+    }
+
+    /// What names a revision with all that it is: who agrees to it, agrees to this.
+    public static func digest(of revision: Revision) -> String { HexDigest.sha256(payload(revision)) }
+
+    /// Each part has a fixed length, an alphabet without line ends, or comes last, so that no two revisions share a payload.
+    private static func payload(_ revision: Revision) -> [UInt8] {
+        let spec = HexDigest.sha256(revision.specBytes)
+        // As they were signed before there was provenance.
+        guard !revision.provenanceDigest.isEmpty else {
+            return Array("casemate/revision/1\n\(revision.functionId)\n\(revision.bundleDigest)\n\(spec)\n\(revision.number)".utf8)
+        }
+        let parts = [
+            "\(revision.functionId)", "\(revision.number)", revision.bundleDigest, spec, revision.sourceDigest, revision.provenanceDigest,
+            revision.signer?.key ?? "-",
+        ]
+        return Array("casemate/revision/2\n\(parts.joined(separator: "\n"))".utf8)
     }
 }

@@ -40,6 +40,12 @@ final class BundleStore {
         return .intact
     }
 
+    /// Sorted.
+    func stored(after: BundleDigest?) -> [BundleDigest] {
+        Files.names(in: path).filter { $0.hasPrefix("sha256-") }.compactMap { BundleDigest(hex: $0.dropFirst("sha256-".count)) }
+            .filter { digest in after.map { $0 < digest } ?? true }.sorted()
+    }
+
     func remove(_ digest: BundleDigest) {
         verified[digest] = nil
         Files.removeTree(path + "/" + Self.name(digest))

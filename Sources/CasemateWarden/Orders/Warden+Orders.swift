@@ -29,6 +29,8 @@ extension Warden {
         case .removeBundle(let bundle):
             bundles.remove(bundle)
             send(.done, request: request, to: fd)
+        case .listBundles(let after):
+            send(.bundles(Array(bundles.stored(after: after).prefix(maximumBundlesPerReply))), request: request, to: fd)
         }
     }
 

@@ -52,7 +52,7 @@ struct Profile {
 
 /// Which template of a profile: the end of its file's name.
 enum SandboxPurposeName: String {
-    case run, build, scan, fetch
+    case run, build, scan, fetch, check
 
     init(_ purpose: SandboxPurpose) {
         switch purpose {
@@ -60,6 +60,7 @@ enum SandboxPurposeName: String {
         case .build: self = .build
         case .scan: self = .scan
         case .fetch: self = .fetch
+        case .check: self = .check
         }
     }
 }

@@ -5,8 +5,8 @@ public struct FrameHeader: Equatable, Sendable {
     public static let maximumMetaLength = 65_536
 
     public enum Kind: UInt8, Sendable {
-        case specialise = 0x01, invoke, build, check, scan, invokeIsolated, fetch
-        case warm = 0x81, specialised, reply, built, scanned, printed, ready, progress, fetched
+        case specialise = 0x01, invoke, build, check, scan, invokeIsolated, fetch, verify
+        case warm = 0x81, specialised, reply, built, scanned, printed, ready, progress, fetched, verified
     }
 
     /// What became of a call, in a reply's flags.

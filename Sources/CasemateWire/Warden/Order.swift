@@ -16,6 +16,8 @@ public enum Order: Equatable, Sendable {
     case openRange(sandbox: UInt32, InnerRange)
     /// Forget a stored bundle.
     case removeBundle(BundleDigest)
+    /// Name stored bundles, by digest: those behind `after`, or the first.
+    case listBundles(after: BundleDigest?)
     /// Say who you are.
     case hello
     /// Stop all processes of a sandbox where they are.
@@ -74,6 +76,8 @@ public enum SandboxPurpose: UInt8, Sendable {
     case scan = 3
     /// Fetches one source from a repository.
     case fetch = 4
+    /// Runs an author's own checks over one bundle.
+    case check = 5
 }
 
 /// Limits of one sandbox, enforced by cgroups and mount options.
@@ -114,8 +118,10 @@ public struct SandboxCounts: Equatable, Sendable {
 }
 
 /// SHA-256 over the sorted list of a bundle's paths, modes and contents (see PROTOCOL.md).
-public struct BundleDigest: Hashable, Sendable {
+public struct BundleDigest: Hashable, Sendable, Comparable {
     public let bytes: [UInt8]
+
+    public static func < (left: Self, right: Self) -> Bool { left.bytes.lexicographicallyPrecedes(right.bytes) }
 
     public init?(_ bytes: [UInt8]) {
         guard bytes.count == 32 else { return nil }

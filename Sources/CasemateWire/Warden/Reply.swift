@@ -9,6 +9,8 @@ public enum Reply: Equatable, Sendable {
     /// With the memory that the frozen processes hold, in bytes.
     case frozen(memory: UInt64)
     case counted(SandboxCounts)
+    /// Sorted; none where there are no more.
+    case bundles([BundleDigest])
     /// Not an answer: sandbox `sandbox` is gone.
     case ended(sandbox: UInt32, reason: EndReason, status: Int32)
     /// Not an answer: something in `sandbox` tried the system call `call`, and was refused. `HostileCall.more` says that further ones are

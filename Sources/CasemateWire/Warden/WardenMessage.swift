@@ -13,6 +13,8 @@ public let wardenProtocolVersion: UInt8 = 1
 public let wardenMessageLimit = 1024
 /// Listeners of one order; the descriptors of a reply fit one packet.
 public let maximumListenersPerOrder = 64
+/// Bundles that one reply names.
+public let maximumBundlesPerReply = 30
 
 extension WardenMessage where Payload == Order {
     public func encoded() -> [UInt8] {
@@ -44,6 +46,10 @@ extension WardenMessage where Payload == Order {
         case .removeBundle(let bundle):
             head(5)
             out.append(bundle.bytes)
+        case .listBundles(let after):
+            head(13)
+            // No bundle has a digest of zeros.
+            out.append(after?.bytes ?? [UInt8](repeating: 0, count: 32))
         case .hello:
             head(6)
         case .openResolver(let sandbox):
@@ -115,6 +121,9 @@ extension WardenMessage where Payload == Order {
             let range = InnerRange(address: try input.integer(), bits: try input.integer(), port: try input.integer())
             guard let range else { throw .outOfRange }
             order = .openRange(sandbox: sandbox, range)
+        case 13:
+            let after = try input.digest()
+            order = .listBundles(after: after.bytes.allSatisfy { $0 == 0 } ? nil : after)
         default: throw .unknownKind
         }
         try input.finish()
@@ -161,6 +170,10 @@ extension WardenMessage where Payload == Reply {
         case .frozen(let memory):
             head(8)
             out.integer(memory)
+        case .bundles(let bundles):
+            head(10)
+            out.integer(UInt8(min(bundles.count, maximumBundlesPerReply)))
+            for bundle in bundles.prefix(maximumBundlesPerReply) { out.append(bundle.bytes) }
         case .counted(let counts):
             head(9)
             out.integer(counts.outOfMemory)
@@ -203,6 +216,12 @@ extension WardenMessage where Payload == Reply {
             reply = .counted(
                 SandboxCounts(
                     outOfMemory: outOfMemory, pids: pids, throttledInMilliseconds: try input.integer()))
+        case 10:
+            let count = Int(try input.integer(UInt8.self))
+            guard count <= maximumBundlesPerReply else { throw .outOfRange }
+            var bundles: [BundleDigest] = []
+            for _ in 0..<count { bundles.append(try input.digest()) }
+            reply = .bundles(bundles)
         default: throw .unknownKind
         }
         try input.finish()

@@ -50,6 +50,8 @@ struct TrustSheetItem: Decodable {
     var author: String
     var deployed: String
     var signer: String
+    var signedBy: DeploymentSigner?
+    var approvedBy: [String]?
     var findings: [Diagnostic]?
     var access: String
     var capabilities: [String]
@@ -70,7 +72,9 @@ struct TrustSheetItem: Decodable {
         }
         Terminal.line("\(Terminal.visible(function)), revision \(revision)\n")
         row("deployed", ["\(deployed) by \(author)"], none: "")
+        row("signed by", signedBy.map { ["\($0.name) (\($0.key))"] } ?? [], none: "nobody but the server")
         row("signed with", ["\(signer.prefix(16))…"], none: "")
+        row("approved by", approvedBy ?? [], none: "nobody else")
         if let findings { row("findings", findings.map(\.description), none: "none") }
         row("access", [access], none: "")
         if let egress { row("may reach", egress, none: "nothing: it has no network") }

@@ -12,7 +12,8 @@ enum DeployProgressText {
         var text: String? {
             if let stage { return "\(function ?? ""): \(stage)" }
             guard let check else { return nil }
-            return "  \(check): \((findings ?? 0) == 0 ? "nothing found" : "\(findings ?? 0) finding(s)") (\(milliseconds ?? 0) ms)"
+            return
+                "  \(check): \((findings ?? 0) == 0 ? (check.hasPrefix("gate.") ? "passed" : "nothing found") : "\(findings ?? 0) finding(s)") (\(milliseconds ?? 0) ms)"
         }
     }
 

@@ -8,8 +8,11 @@ import NIOHTTP1
 
 struct FunctionCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "function", abstract: "List, show, delete and roll back functions, and fetch their source.",
-        subcommands: [List.self, Show.self, Delete.self, Rollback.self, Source.self, Disable.self, Enable.self])
+        commandName: "function", abstract: "List, show, delete and roll back functions, and see their revisions.",
+        subcommands: [
+            List.self, Show.self, Delete.self, Rollback.self, SplitCalls.self, Diff.self, Pin.self, Unpin.self, Source.self, Disable.self,
+            Enable.self,
+        ])
 
     struct Item: Decodable {
         struct Revision: Decodable {
@@ -18,7 +21,17 @@ struct FunctionCommand: AsyncParsableCommand {
             var bundleDigest: String
             var created: String
             var createdBy: String
+            var state: String?
+            var digest: String?
+            var signedBy: DeploymentSigner?
+            var isPinned: Bool?
             var findings: [Diagnostic]?
+        }
+
+        struct Split: Decodable {
+            var revision: Int
+            var percent: Int
+            var returnAbove: Int?
         }
 
         var namespace: String
@@ -33,6 +46,7 @@ struct FunctionCommand: AsyncParsableCommand {
         var secretsInResponse: String?
         var disabled: String?
         var git: GitSource?
+        var split: Split?
         var revisions: [Revision]?
     }
 
@@ -77,12 +91,16 @@ struct FunctionCommand: AsyncParsableCommand {
                 }
                 let mode = item.secretsInResponse == "allow" ? "  (it may answer with them)" : ""
                 Terminal.line("  secrets    \((item.secrets ?? []).joined(separator: ", "))\(mode)")
+                if let split = item.split {
+                    let limit = split.returnAbove.map { ", until more than \($0) % of them fail" } ?? ""
+                    Terminal.line("  split      revision \(split.revision) runs \(split.percent) of a hundred calls\(limit)")
+                }
                 Terminal.table(
-                    ["", "REVISION", "BUNDLE", "CREATED", "BY"],
+                    ["", "REVISION", "STATE", "BUNDLE", "CREATED", "BY"],
                     (item.revisions ?? []).map {
                         [
-                            $0.isActive ? "→" : "", "\($0.number)", String($0.bundleDigest.prefix(19)), $0.created,
-                            Terminal.visible($0.createdBy),
+                            $0.isActive ? "→" : "", "\($0.number)", ($0.state ?? "") + ($0.isPinned == true ? ", pinned" : ""),
+                            String($0.bundleDigest.prefix(19)), $0.created, Terminal.visible($0.createdBy),
                         ]
                     })
                 FindingText.show((item.revisions ?? []).first(where: \.isActive)?.findings ?? [], of: function.description)

@@ -63,6 +63,8 @@ struct ServerOptions: ParsableArguments {
             "Where the key-encryption key is: file, file:///PATH, aws-kms://REGION/KEY or pkcs11:…; comma between: the first wraps, the others open what they wrapped before (file)."
     )
     var kek: String?
+    @Option(help: "What revisions are signed with: file, or aws-kms://REGION/KEY, a key of the kind ECC_NIST_P256 (file).")
+    var signingKey: String?
     @Option(help: "File of AWS credentials (AWS_ACCESS_KEY_ID and so on, as up finds them).")
     var awsCredentials: String?
     @Option(help: "Which of that file's profiles (default).")
@@ -100,7 +102,8 @@ struct ServerOptions: ParsableArguments {
             ("log-level", logLevel),
             ("max-request-bytes", maxRequestBytes.map(String.init)), ("max-response-bytes", maxResponseBytes.map(String.init)),
             ("log-retention-days", logRetentionDays.map(String.init)), ("log-bytes-per-function", logBytesPerFunction.map(String.init)),
-            ("kek", kek), ("aws-credentials", awsCredentials.map(Self.absolute)), ("aws-profile", awsProfile), ("aws-region", awsRegion),
+            ("kek", kek), ("signing-key", signingKey), ("aws-credentials", awsCredentials.map(Self.absolute)), ("aws-profile", awsProfile),
+            ("aws-region", awsRegion),
             ("aws-endpoint", awsEndpoint), ("kek-environment", kekEnvironment), ("secret-files", secretFiles.map(Self.absolute)),
             ("audit-checkpoints", auditCheckpoints),
             ("audit-checkpoint-seconds", auditCheckpointSeconds.map(String.init)),

@@ -101,7 +101,8 @@ struct HostSetup {
             Terminal.step("fetching the build tools (uv \(ToolsInstaller.version))")
             try tools.install()
         }
-        for tools in [PythonTools.gate(installation), PythonTools.fetch(installation)] where try !tools.isInstalled {
+        for tools in [PythonTools.gate(installation), PythonTools.fetch(installation), PythonTools.checks(installation)]
+        where try !tools.isInstalled {
             Terminal.step("fetching what \(tools.name) sandboxes work with (once per host, about 10 s)")
             try tools.install()
         }

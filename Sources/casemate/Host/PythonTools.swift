@@ -23,6 +23,11 @@ struct PythonTools {
         PythonTools(Installation.toolsFolder, "fetch", module: "dulwich", installation)
     }
 
+    /// What an author's own checks run with.
+    static func checks(_ installation: Installation) -> PythonTools {
+        PythonTools(Installation.toolsFolder, "checks", module: "mypy", installation)
+    }
+
     private init(_ folder: String, _ name: String, module: String, _ installation: Installation) {
         self.folder = folder
         self.name = name

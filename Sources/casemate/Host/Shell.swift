@@ -6,7 +6,8 @@ import Glibc
 /// Runs Debian's programs: never through a shell, never with a caller's words as options.
 enum Shell {
     /// Answers the exit status and what was printed on both streams.
-    static func run(_ arguments: [String]) throws -> (status: Int32, output: String) {
+    /// - Parameter names: of variables of this process's that the program needs, too.
+    static func run(_ arguments: [String], keeping names: [String] = []) throws -> (status: Int32, output: String) {
         var pair: [Int32] = [-1, -1]
         try check(cl_pipe(&pair), "making a pipe")
         let read = Descriptor(pair[0])
@@ -19,7 +20,7 @@ enum Shell {
         }
         let path = ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C.UTF-8"]
         let kept = ProcessInfo.processInfo.environment.filter {
-            $0.key.hasPrefix("PIP_") || $0.key.lowercased().hasSuffix("_proxy") || $0.key == "HOME"
+            $0.key.hasPrefix("PIP_") || $0.key.lowercased().hasSuffix("_proxy") || $0.key == "HOME" || names.contains($0.key)
         }
         let pid = try spawn(
             [program] + arguments.dropFirst(), environment: path + kept.map { "\($0.key)=\($0.value)" },

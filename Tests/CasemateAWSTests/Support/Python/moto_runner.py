@@ -27,6 +27,7 @@ def main() -> None:
     key = kms.create_key()["KeyMetadata"]["Arn"]
     other = kms.create_key()["KeyMetadata"]["Arn"]
     disabled = kms.create_key()["KeyMetadata"]["Arn"]
+    signing = kms.create_key(KeyUsage="SIGN_VERIFY", KeySpec="ECC_NIST_P256")["KeyMetadata"]["Arn"]
     kms.create_alias(AliasName="alias/casemate", TargetKeyId=key)
     sealed = kms.encrypt(KeyId=disabled, Plaintext=b"sealed before")["CiphertextBlob"].hex()
     # By its id: moto 5.2 answers 500 to an ARN here.
@@ -40,7 +41,14 @@ def main() -> None:
     secrets.create_secret(Name="plant/turned", SecretString="first")
     secrets.put_secret_value(SecretId="plant/turned", SecretString="second")
     s3.create_bucket(Bucket="casemate-test", CreateBucketConfiguration={"LocationConstraint": REGION})
-    found: dict[str, Any] = {"port": port, "key": key, "other": other, "disabled": disabled, "sealed": sealed}
+    found: dict[str, Any] = {
+        "port": port,
+        "key": key,
+        "other": other,
+        "disabled": disabled,
+        "sealed": sealed,
+        "signing": signing,
+    }
 
     if "--auth" in sys.argv:
         policy = json.dumps(

@@ -1,0 +1,52 @@
+import CasemateModel
+import Synchronization
+
+/// Which calls of a function another revision than the active one runs, and how they end.
+package final class Split: Sendable {
+    package let percent: Int
+    /// Nil for never.
+    package let returnAbove: Int?
+    private let state = Mutex(State())
+    private let onReturn: @Sendable (_ calls: Int, _ failed: Int) -> Void
+
+    private struct State {
+        var share = 0
+        var calls = 0
+        var failed = 0
+        var hasReturned = false
+    }
+
+    /// So many calls say something.
+    package static let fewest = 20
+
+    /// - Parameter onReturn: told once, when too many have failed.
+    package init(percent: Int, returnAbove: Int?, onReturn: @Sendable @escaping (_ calls: Int, _ failed: Int) -> Void) {
+        self.percent = percent
+        self.returnAbove = returnAbove
+        self.onReturn = onReturn
+    }
+
+    /// Whether the other revision runs the next call. Not by chance: of any hundred in a row it is exactly its share.
+    package func takesNext() -> Bool {
+        state.withLock { state in
+            guard !state.hasReturned else { return false }
+            state.share += percent
+            guard state.share >= 100 else { return false }
+            state.share -= 100
+            return true
+        }
+    }
+
+    /// Notes how a call of the other revision ended.
+    package func ended(failed: Bool) {
+        let told: (Int, Int)? = state.withLock { state in
+            guard !state.hasReturned else { return nil }
+            state.calls += 1
+            state.failed += failed ? 1 : 0
+            guard let returnAbove, state.calls >= Self.fewest, state.failed * 100 > returnAbove * state.calls else { return nil }
+            state.hasReturned = true
+            return (state.calls, state.failed)
+        }
+        if let told { onReturn(told.0, told.1) }
+    }
+}
