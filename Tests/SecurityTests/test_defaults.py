@@ -70,8 +70,12 @@ def test_AZR_11_a_new_identity_may_do_nothing_and_a_new_namespace_allows_nothing
         "calls": "unrecorded", "refusesWeakSecrets": False, "secretSources": [],
         "gate": {
             "dependencies": "auto", "honoursPragmas": False, "unscored": "high", "newestDays": 14, "maxDependencies": 100,
-            "onAdvisory": "report", "indexes": [], "repositories": [],
+            "onAdvisory": "report", "indexes": [], "repositories": [], "packages": {"deny": []},
         },
+        "supplyChain": {
+            "requireSignature": False, "signers": [], "requireApproval": [], "requireReview": False, "production": False,
+        },
+        "keepRevisions": 20,
     }  # fmt: skip
     assert server.api("GET", server.function_path("defaults/other") + "/egress").json()["allowed"] == []
 

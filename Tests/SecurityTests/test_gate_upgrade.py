@@ -209,7 +209,7 @@ def test_COG_18_an_upgrade_keeps_all_else_of_the_function(shop: Server, packages
     assert one.upgrade()[0] == 0
     after = shop.cli_json("function", "show", one.function)
     (old,), (new,) = ([item for item in page["revisions"] if item["isActive"]] for page in (before, after))
-    changing = {"number", "created", "bundleDigest", "lock", "findings"}
+    changing = {"number", "created", "digest", "bundleDigest", "lock", "findings"}
     assert {key: value for key, value in old.items() if key not in changing} == {
         key: value for key, value in new.items() if key not in changing
     }

@@ -147,7 +147,14 @@ def getters() -> list[str]:
 
 def filled(server: Server, template: str) -> str:
     function = server.api("GET", "/v1/namespaces/c/functions/cognite").json()
-    values = {"namespace": "c", "function": "cognite", "secret": "KEY", "account": "none", "target": "none"}
+    values = {
+        "namespace": "c",
+        "function": "cognite",
+        "secret": "KEY",
+        "account": "none",
+        "target": "none",
+        "revision": "1",
+    }
     values |= dict.fromkeys(
         ("token", "grant", "issuer", "session", "alert", "backup", "key", "federation", "deployment", "waiver"),
         function["id"],

@@ -181,11 +181,13 @@ def manifest(namespace: str | None, name: str, more: Mapping[str, Any] | None = 
 
 
 def archive(source: Source) -> bytes:
-    """A well-behaved zip of `source`."""
+    """A well-behaved zip of `source`, the same bytes whenever it is made."""
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as packed:
         for path, text in source.items():
-            packed.writestr(path, text)
+            entry = zipfile.ZipInfo(path, (2024, 1, 1, 0, 0, 0))
+            entry.external_attr = 0o600 << 16
+            packed.writestr(entry, text, zipfile.ZIP_DEFLATED)
     return out.getvalue()
 
 
