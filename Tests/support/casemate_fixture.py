@@ -264,9 +264,11 @@ class Server:
             text=True,
             cwd="/",
         )
+        readers = []
         for stream, lines in ((self.process.stdout, self.out), (self.process.stderr, self.err)):
             assert stream is not None
-            threading.Thread(target=lambda s=stream, into=lines: into.extend(s), daemon=True).start()
+            readers.append(threading.Thread(target=lambda s=stream, into=lines: into.extend(s), daemon=True))
+            readers[-1].start()
 
         def urls() -> bool:
             text = "".join(self.out)
@@ -278,6 +280,9 @@ class Server:
 
         wait_until(lambda: urls() or self.process is None or self.process.poll() is not None, seconds)
         if not urls():
+            # What it said last may not be read yet.
+            for reader in readers:
+                reader.join(5 if self.process.poll() is not None else 0)
             raise AssertionError(f"the server did not come up: {''.join(self.out)}{''.join(self.err)}")
         self.key = (self.data / "admin.key").read_text().strip()
         for process in self.wardens():
