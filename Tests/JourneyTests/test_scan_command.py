@@ -554,6 +554,7 @@ def test_AZR_3_it_needs_no_network_and_no_server(project: Path) -> None:
     with_network = scan(project)
     without = scan(project, before=("unshare", "--net"))
     assert without.code == 1 and without.findings == with_network.findings, without
+    assert "socket" not in without.err, f"nothing is missed, not even loopback: {without.err}"
 
 
 def test_files_that_a_deployment_leaves_out_are_told_where_they_hold_secrets(project: Path) -> None:

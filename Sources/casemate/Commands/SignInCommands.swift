@@ -1,4 +1,5 @@
 import ArgumentParser
+import CasemateLinux
 import CasemateModel
 import Foundation
 import Glibc
@@ -109,12 +110,10 @@ private enum Browser {
     static func open(_ url: String) {
         let environment = ProcessInfo.processInfo.environment
         guard isatty(2) == 1, environment["DISPLAY"] != nil || environment["WAYLAND_DISPLAY"] != nil, geteuid() != 0 else { return }
-        let process = Process()
-        process.executableURL = URL(fileURLWithPath: "/usr/bin/xdg-open")
-        process.arguments = [url]
-        process.standardOutput = FileHandle.nullDevice
-        process.standardError = FileHandle.nullDevice
-        try? process.run()
+        let null = Glibc.open("/dev/null", O_RDWR | O_CLOEXEC)
+        defer { close(null) }
+        let own = environment.map { "\($0.key)=\($0.value)" }
+        _ = try? spawn(["/usr/bin/xdg-open", url], environment: own, descriptors: [null, null, null], newSession: true)
     }
 }
 

@@ -29,6 +29,9 @@ enum Shell {
         let output = try Files.read(read.raw, limit: 16 << 20, naming: "the output of \(arguments[0])")
         var status: Int32 = 0
         cl_wait_pid(pid, 0, &status)
-        return (status & 0x7f == 0 ? status >> 8 & 0xff : 128 + (status & 0x7f), String(decoding: output, as: UTF8.self))
+        return (exitStatus(status), String(decoding: output, as: UTF8.self))
     }
+
+    /// As shells count it: 128 + the number of the signal that ended a program, if one did.
+    static func exitStatus(_ status: Int32) -> Int32 { status & 0x7f == 0 ? status >> 8 & 0xff : 128 + (status & 0x7f) }
 }

@@ -85,35 +85,19 @@ struct LocalGate {
     /// - Returns: the result's bytes.
     /// - Throws: `CommandFailure` with what the tools say is wrong.
     func ask(_ request: [UInt8]) throws -> [UInt8] {
-        let process = Process()
-        process.executableURL = URL(fileURLWithPath: python)
-        process.arguments = ["-I", "-S", program, "local", tools]
-        process.environment = Self.environment
-        let (input, output) = (Pipe(), Pipe())
-        (process.standardInput, process.standardOutput) = (input, output)
-        do { try process.run() } catch { throw CommandFailure("\(python) can't be started", code: 2) }
-        // More than a pipe holds is taken while it is written.
-        let writer = Thread {
-            try? input.fileHandleForWriting.write(contentsOf: Data(request))
-            try? input.fileHandleForWriting.close()
-        }
-        writer.start()
         var result: [UInt8]?
         var problem: String?
-        var rest: [UInt8] = []
-        while true {
-            let part = output.fileHandleForReading.availableData
-            if part.isEmpty { break }
-            rest += part
-            while let end = rest.firstIndex(of: UInt8(ascii: "\n")) {
-                let line = Array(rest[..<end])
-                rest.removeFirst(end + 1)
-                read(line, &result, &problem)
+        let status: Int32
+        do {
+            let environment = Self.environment.map { "\($0.key)=\($0.value)" }
+            status = try Shell.run([python, "-I", "-S", program, "local", tools], environment: environment, input: request) {
+                read($0, &result, &problem)
             }
+        } catch {
+            throw CommandFailure("\(python) can't be run: \(error)", code: 2)
         }
-        process.waitUntilExit()
         if let problem { throw CommandFailure(problem, code: 2) }
-        guard process.terminationStatus == 0, let result else { throw CommandFailure("the checks ended before they were done", code: 2) }
+        guard status == 0, let result else { throw CommandFailure("the checks ended before they were done", code: 2) }
         return result
     }
 
