@@ -383,6 +383,12 @@ public final class DeployPipeline: Sendable {
 
     /// Deletes the revisions of a function that are older than those that its namespace keeps. Never one that runs, is pinned, or waits.
     public func collect(_ id: FunctionId) async throws {
+        // Seldom is there anything to do, and writers wait for each other.
+        let mayBeOld = try await records.read { transaction in
+            guard let function = try transaction.function(id) else { return false }
+            return try transaction.revisionCount(of: id) > transaction.policy(of: function.namespaceId).keepRevisions
+        }
+        guard mayBeOld else { return }
         let gone = try await records.write { transaction -> [Revision] in
             guard let function = try transaction.function(id) else { return [] }
             let revisions = try transaction.revisions(of: id)

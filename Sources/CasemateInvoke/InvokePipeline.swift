@@ -177,9 +177,9 @@ package final class InvokePipeline {
     }
 
     private func runRecorded(_ routed: RoutedCall, body: RequestBody, responder: any CallResponder) {
+        if let known = known(routed.routing) { return run(routed, on: known, body: body, responder: responder) }
         let routing: Routing
         do throws(Problem) { routing = try latest(routed.routing) } catch { return refuse(error, routed, responder) }
-        if let known = known(routing) { return run(routed, on: known, body: body, responder: responder) }
         open(routing) { [self] found in
             switch found {
             case .success(let instances): run(routed, on: instances, body: body, responder: responder)

@@ -2,45 +2,33 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
-import os
 import threading
 import time
-import urllib.parse
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
-from accounts import Account, account
+from accounts import account
 from casemate_fixture import Answer, Server, handler, problem
 from gate_answers import recorded
-from identity_provider import Provider, SignInProvider
-from package_index import PackageWorld, Release
 from secret_calls import value
-from sign_in import Home
-from source_packages import needing
 from supply_chain import (
     HOST,
     OTHER_HOST,
     Caller,
-    Holder,
-    Team,
     active,
     answering,
     answers,
     approve,
     approved,
     deploy,
-    is_waiting,
     live,
-    page,
     path,
     pending,
     refusal,
+    refused_as_own,
     reject,
     revision,
     send,
@@ -54,17 +42,6 @@ from supply_chain import (
 NAMED = ("access", "capabilities", "dependencies", "egress")
 ANOTHER_DIGEST = "sha256:" + "0" * 64
 _numbers = itertools.count(1)
-
-
-def refused_as_own(who: Caller, server: Server, function: str, outcome: dict[str, Any]) -> None:
-    """It is theirs: they are told so, and nothing of the revision changes."""
-    number = outcome["revision"]
-    before = revision(server, function, number)
-    answer = approve(who, function, number, outcome["digest"])
-    told = problem(answer)
-    assert (answer.status, told["type"]) == (403, "/problems/self-approval"), told
-    assert revision(server, function, number) == before
-    assert before["state"] == "pendingApproval" and before["approvals"] == [], before
 
 
 # ---------------------------------------------------------------- what needs a second person
@@ -407,222 +384,6 @@ def test_a_body_that_is_not_whole_is_refused(server: Server) -> None:
     assert states(server, function) == {1: "pendingApproval"}
 
 
-# ---------------------------------------------------------------- nobody approves what is their own
-
-
-@pytest.mark.case("D11")
-@pytest.mark.guarantee("COG-19")
-def test_D11_COG_19_an_author_does_not_approve_by_any_key_of_theirs(server: Server) -> None:
-    ours = sharing(server, "all")
-    author = account(server, ours.namespace, ("admin", ours.namespace))
-    outcome = waiting(author, ours.function(), answering(1))
-    refused_as_own(author, server, ours.function(), outcome)
-    second = server.api("POST", f"{author.path}/keys", {}).json()["key"]
-    assert second != author.key
-    refused_as_own(Holder(server, second), server, ours.function(), outcome)
-    refused_as_own(
-        Holder(server, token_of(server, author.client_id, author.client_secret)), server, ours.function(), outcome
-    )
-    approved(ours.approver, ours.function(), outcome)
-
-
-def token_of(server: Server, client_id: str, client_secret: str) -> str:
-    """An access token for a client secret."""
-    form = {"grant_type": "client_credentials", "client_id": client_id, "client_secret": client_secret}
-    answer = server.http(
-        server.api_url,
-        "POST",
-        "/oauth/token",
-        urllib.parse.urlencode(form).encode(),
-        {"Content-Type": "application/x-www-form-urlencoded"},
-    )
-    assert answer.status == 200, answer.text
-    return str(answer.json()["access_token"])
-
-
-def made_by(maker: Account, role: str) -> Account:
-    """A service account that another has made, with a key from there."""
-    name = f"made-{next(_numbers)}"
-    where = f"/v1/namespaces/{maker.namespace}/service-accounts"
-    made = maker.api("POST", where, {"name": name, "role": role})
-    assert made.status == 201, made.text
-    key = maker.api("POST", f"{where}/{name}/keys", {})
-    assert key.status == 201, key.text
-    return Account(
-        maker.server, maker.namespace, name, made.json()["clientId"], made.json()["clientSecret"], key.json()["key"]
-    )
-
-
-def keyed_by(maker: Account, role: str) -> Account:
-    """A service account of somebody else's making, for which another has made themselves a key."""
-    theirs = account(maker.server, maker.namespace, (role, maker.namespace))
-    key = maker.api("POST", f"{theirs.path}/keys", {})
-    assert key.status == 201, key.text
-    theirs.key = key.json()["key"]
-    return theirs
-
-
-def rotated_by(maker: Account, role: str) -> Account:
-    """Likewise by a new client secret, which is as good as a key."""
-    theirs = account(maker.server, maker.namespace, (role, maker.namespace))
-    renewed = maker.api("POST", f"{theirs.path}/secret")
-    assert renewed.status == 200, renewed.text
-    theirs.key = token_of(maker.server, theirs.client_id, renewed.json()["clientSecret"])
-    return theirs
-
-
-def made_by_one_made_by(maker: Account, role: str) -> Account:
-    return made_by(made_by(maker, "admin"), role)
-
-
-PUPPETS: dict[str, Callable[[Account, str], Account]] = {
-    "made": made_by,
-    "given a key": keyed_by,
-    "given a client secret": rotated_by,
-    "made by one they made": made_by_one_made_by,
-}
-
-
-@pytest.mark.case("D11")
-@pytest.mark.guarantee("COG-19")
-@pytest.mark.parametrize("how", PUPPETS)
-def test_D11_COG_19_an_account_that_the_author_holds_does_not_approve_for_them(server: Server, how: str) -> None:
-    ours = sharing(server, "all")
-    author = account(server, ours.namespace, ("admin", ours.namespace))
-    puppet = PUPPETS[how](author, "approver")
-    outcome = waiting(author, ours.function(), answering(1))
-    refused_as_own(puppet, server, ours.function(), outcome)
-    approved(ours.approver, ours.function(), outcome)
-
-
-@pytest.mark.case("D11")
-@pytest.mark.guarantee("COG-19")
-@pytest.mark.parametrize("how", PUPPETS)
-def test_D11_COG_19_nobody_approves_what_an_account_that_they_hold_has_deployed(server: Server, how: str) -> None:
-    ours = sharing(server, "all")
-    approver = account(server, ours.namespace, ("admin", ours.namespace))
-    puppet = PUPPETS[how](approver, "developer")
-    outcome = waiting(puppet, ours.function(), answering(1))
-    refused_as_own(approver, server, ours.function(), outcome)
-    approved(ours.approver, ours.function(), outcome)
-
-
-@pytest.mark.case("D11")
-@pytest.mark.guarantee("COG-19")
-def test_D11_COG_19_the_bootstrap_key_is_somebody_like_any_other(server: Server) -> None:
-    ours = sharing(server, "all")
-    mine = waiting(server, ours.function("mine"), answering(1))
-    refused_as_own(server, server, ours.function("mine"), mine)
-    # It has made both of them.
-    refused_as_own(ours.approver, server, ours.function("mine"), mine)
-    theirs = waiting(ours.author, ours.function("theirs"), answering(1))
-    refused_as_own(server, server, ours.function("theirs"), theirs)
-    approved(ours.approver, ours.function("theirs"), theirs)
-
-
-# ---------------------------------------------------------------- people
-
-
-@dataclass
-class Issuers:
-    """Issuers that people have accounts at. What those are called by is in the name."""
-
-    server: Server
-    providers: dict[str, Provider]
-
-    def person(self, ours: Team, issuer: str, permission: str, **claims: Any) -> Holder:
-        """Somebody with a token of one of them, who was granted something."""
-        name = claims[CALLED_BY[issuer]]
-        grant = {"subject": f"user:{issuer}:{name}", "permission": permission}
-        made = self.server.api("POST", f"/v1/namespaces/{ours.namespace}/grants", grant)
-        assert made.status in (200, 201, 409), made.text
-        return Holder(self.server, self.providers[issuer].token(email_verified=True, **claims))
-
-
-CALLED_BY = {
-    "agree-firm": "sub",
-    "agree-other": "sub",
-    "agree-handles": "preferred_username",
-    "agree-mail": "email",
-    "agree-mail-too": "email",
-}
-
-
-@pytest.fixture(scope="module")
-def firm() -> Iterator[SignInProvider]:
-    with SignInProvider() as provider:
-        yield provider
-
-
-@pytest.fixture(scope="module")
-def issuers(running: Server, firm: SignInProvider) -> Iterator[Issuers]:
-    with contextlib.ExitStack() as stack:
-        others = {name: stack.enter_context(Provider()) for name in CALLED_BY if name != "agree-firm"}
-        providers: dict[str, Provider] = {"agree-firm": firm, **others}
-        for name, provider in providers.items():
-            issuer = {"name": name, "url": provider.url, "audiences": ["casemate"], "usernameClaim": CALLED_BY[name]}
-            if name == "agree-firm":
-                issuer["clientId"] = firm.client_id
-            made = running.api("POST", "/v1/issuers", issuer)
-            assert made.status == 201, made.text
-        yield Issuers(running, providers)
-        for name in providers:
-            assert running.api("DELETE", f"/v1/issuers/{name}").status == 204
-
-
-ELSEWHERE: dict[str, tuple[tuple[str, dict[str, str]], tuple[str, dict[str, str]]]] = {
-    "the same subject": (("agree-firm", {"sub": "ann"}), ("agree-other", {"sub": "ann"})),
-    "the same subject, called otherwise": (
-        ("agree-mail", {"sub": "ann-2", "email": "ann@one.example"}),
-        ("agree-other", {"sub": "ann-2"}),
-    ),
-    "the same username": (
-        ("agree-firm", {"sub": "ann-3"}),
-        ("agree-handles", {"sub": "0198-7", "preferred_username": "ann-3"}),
-    ),
-    "the same address": (
-        ("agree-mail", {"sub": "a-1", "email": "ann@plant.example"}),
-        ("agree-mail-too", {"sub": "b-2", "email": "ann@plant.example"}),
-    ),
-}
-
-
-@pytest.mark.case("D11")
-@pytest.mark.guarantee("COG-19")
-@pytest.mark.parametrize("alike", ELSEWHERE)
-def test_D11_COG_19_a_second_account_of_the_author_at_another_issuer_does_not_approve(
-    server: Server, issuers: Issuers, alike: str
-) -> None:
-    ours = sharing(server, "all")
-    (issuer, claims), (other_issuer, other_claims) = ELSEWHERE[alike]
-    author = issuers.person(ours, issuer, "developer", **claims)
-    again = issuers.person(ours, other_issuer, "approver", **other_claims)
-    outcome = waiting(author, ours.function(), answering(1))
-    refused_as_own(again, server, ours.function(), outcome)
-    somebody = issuers.person(ours, "agree-other", "approver", sub="somebody", email="somebody@plant.example")
-    approved(somebody, ours.function(), outcome)
-
-
-@pytest.mark.case("D11")
-@pytest.mark.guarantee("COG-19")
-def test_D11_COG_19_a_sign_in_and_a_token_of_one_person_are_one(
-    server: Server, issuers: Issuers, firm: SignInProvider, tmp_path: Path
-) -> None:
-    ours = sharing(server, "all")
-    author = issuers.person(ours, "agree-firm", "admin", sub="carl")
-    outcome = waiting(author, ours.function(), answering(1))
-    firm.person = {"sub": "carl"}
-    home = Home(server, firm, tmp_path)
-    assert home.login("--issuer", "agree-firm")[0] == 0
-    refused_as_own(home, server, ours.function(), outcome)
-    # And an account that they have made, whichever way they had signed in.
-    name = f"made-{next(_numbers)}"
-    where = f"/v1/namespaces/{ours.namespace}/service-accounts"
-    assert home.api("POST", where, {"name": name, "role": "approver"}).status == 201
-    key = home.api("POST", f"{where}/{name}/keys", {}).json()["key"]
-    refused_as_own(Holder(server, key), server, ours.function(), outcome)
-
-
 # ---------------------------------------------------------------- at once
 
 
@@ -771,27 +532,6 @@ def test_D11_without_a_digest_and_a_terminal_the_command_refuses_and_changes_not
     assert states(server, ours.function()) == {1: "pendingApproval"}
 
 
-def test_on_a_terminal_the_command_shows_the_diff_and_asks(
-    server: Server, issuers: Issuers, firm: SignInProvider, tmp_path: Path
-) -> None:
-    ours = team(server)
-    function = ours.function()
-    live(ours.author, function, answering(1))
-    set_rules(server, ours.namespace, requireApproval=["egress"])
-    waiting(ours.author, function, answering(2), {"egress": [HOST]})
-    issuers.person(ours, "agree-firm", "approver", sub="dora")
-    firm.person = {"sub": "dora"}
-    dora = Home(server, firm, tmp_path)
-    assert dora.login("--issuer", "agree-firm")[0] == 0
-    code, said = dora.on_terminal("approve", f"{function}#2", answer="n")
-    assert code != 0 and HOST in said and "[y/N]" in said, said
-    assert active(server, function) == 1
-    code, said = dora.on_terminal("approve", f"{function}#2", answer="y")
-    assert code == 0 and HOST in said, said
-    assert answers(server, function) == (2, 2)
-    assert revision(server, function, 2)["approvals"][0]["by"] == "user:agree-firm:dora"
-
-
 @pytest.mark.parametrize("what", ["f", "ns/f", "ns/f#", "ns/f#x", "ns/f#0", "ns/f#-1", "ns/f@1", "#1", ""])
 def test_the_command_takes_nothing_that_names_no_revision(server: Server, what: str) -> None:
     for command in ("approve", "reject"):
@@ -869,139 +609,6 @@ def test_COG_19_to_ask_for_less_takes_the_right_to_approve(server: Server) -> No
     told_of = " ".join(str(record["details"]) for record in records)
     for field in ("requireApproval", "requireReview", "production"):
         assert f"supplyChain.{field}" in told_of, told_of
-
-
-# ---------------------------------------------------------------- packages
-
-
-@pytest.fixture(scope="module")
-def packages() -> Iterator[PackageWorld]:
-    if os.geteuid() != 0:
-        pytest.exit("these tests make network namespaces, which needs root", returncode=4)
-    with PackageWorld() as world:
-        world.index.add(
-            *[Release(name) for name in ("acme-tools", "acme-paint", "quokkas", "left-pad")],
-            Release("needy", requires=["left-pad"]),
-            Release("wombats", "1.0"),
-        )
-        world.open_index()
-        yield world
-
-
-@pytest.fixture(scope="module")
-def shop(packages: PackageWorld) -> Iterator[Server]:
-    with packages.installing("--pool-size", "2") as server:
-        yield server
-
-
-@pytest.mark.guarantee("COG-19")
-def test_COG_19_a_change_of_packages_waits_for_a_second_person(shop: Server) -> None:
-    ours = team(shop, "dependencies")
-    function = ours.function()
-    live(ours.author, function, answering(1))
-    outcome = waiting(ours.author, function, needing(["quokkas"], "quokkas", returns="2"))
-    assert outcome["needsApproval"] == ["dependencies"] and "quokkas 1.0" in str(outcome["packages"]), outcome
-    assert answers(shop, function) == (1, 1)
-    author = problem(approve(ours.author, function, 2, outcome["digest"]))
-    assert author["status"] == 403
-    ours.author.grant("deploy:approve", ours.namespace)
-    refused_as_own(ours.author, shop, function, outcome)
-    approved(ours.approver, function, outcome)
-    assert answers(shop, function) == (2, 2)
-    # Other code with the same packages is no change of packages; fewer of them is one.
-    live(ours.author, function, needing(["quokkas"], "quokkas", returns="3"))
-    assert waiting(ours.author, function, answering(4))["needsApproval"] == ["dependencies"]
-    assert answers(shop, function) == (3, 3)
-
-
-@pytest.mark.guarantee("COG-19")
-def test_COG_19_an_upgrade_of_what_is_locked_waits_as_well(shop: Server, packages: PackageWorld) -> None:
-    ours = team(shop)
-    function = ours.function()
-    live(ours.author, function, needing(["wombats"], "wombats", returns="wombats.VERSION"))
-    set_rules(shop, ours.namespace, requireApproval=["dependencies"])
-    packages.index.add(Release("wombats", "2.0"))
-    answer = ours.author.api("POST", path(function, "upgrade"), {}, timeout=180)
-    assert answer.status == 200, answer.text
-    outcome = is_waiting(answer.json())
-    assert outcome["needsApproval"] == ["dependencies"] and answers(shop, function) == ("1.0", 1)
-    approved(ours.approver, function, outcome)
-    assert answers(shop, function) == ("2.0", 2)
-
-
-def refused_for(outcome: dict[str, Any], package: str) -> None:
-    assert outcome["status"] == "failed", outcome
-    assert package in str([outcome["problem"], outcome["diagnostics"]]), outcome
-
-
-@pytest.mark.guarantee("COG-19")
-@pytest.mark.parametrize(
-    ("rules", "requirement", "named"),
-    [
-        ({"deny": ["left-pad"]}, "left-pad", "left-pad"),
-        ({"deny": ["Left_Pad"]}, "left.pad", "left-pad"),
-        ({"deny": ["left-pad"]}, "needy", "left-pad"),
-        ({"deny": ["acme-*"]}, "acme-tools", "acme-tools"),
-        ({"allow": ["quokkas"]}, "acme-tools", "acme-tools"),
-        ({"allow": ["needy"]}, "needy", "left-pad"),
-        ({"allow": ["acme-*"], "deny": ["acme-paint"]}, "acme-paint", "acme-paint"),
-        ({"allow": []}, "quokkas", "quokkas"),
-    ],
-    ids=["denied", "spelled otherwise", "behind another", "by a beginning", "not allowed", "behind an allowed one", "both", "none at all"],
-)  # fmt: skip
-def test_COG_19_a_package_that_the_namespace_does_not_take_is_refused(
-    shop: Server, rules: dict[str, list[str]], requirement: str, named: str
-) -> None:
-    ours = team(shop, gate={"packages": rules})
-    function = ours.function()
-    module = requirement.replace(".", "_").replace("-", "_")
-    refused_for(deploy(ours.author, function, needing([requirement], module)), named)
-    assert shop.api("GET", path(function)).status == 404
-
-
-@pytest.mark.guarantee("COG-19")
-def test_COG_19_a_package_that_the_namespace_takes_is_installed(shop: Server) -> None:
-    ours = team(shop, gate={"packages": {"allow": ["Quokkas", "acme-*"], "deny": ["acme-paint", "left-pad"]}})
-    live(ours.author, ours.function(), needing(["quokkas", "acme_tools"], "quokkas", "acme_tools"))
-    set_rules(shop, ours.namespace, gate={"packages": {"allow": []}})
-    live(ours.author, ours.function("bare"), answering(1))
-    # What is live serves on; with the next deployment the list counts.
-    assert shop.call(ours.function(), body={}).status == 200
-    refused_for(deploy(ours.author, ours.function(), needing(["quokkas"], "quokkas")), "quokkas")
-
-
-@pytest.mark.parametrize(
-    "lists",
-    [
-        {"allow": "quokkas"}, {"allow": [1]}, {"deny": [""]}, {"deny": ["../x"]}, {"deny": ["a b"]}, {"allow": ["x==1.0"]},
-        {"allow": ["https://x.example/x.whl"]}, {"refuse": []}, [], "all",
-    ],
-    ids=range(10),
-)  # fmt: skip
-def test_lists_of_packages_that_are_none_are_refused(server: Server, lists: object) -> None:
-    server.namespace("agreed-lists")
-    where = "/v1/namespaces/agreed-lists/policy"
-    before = server.api("GET", where).json()
-    refused = server.api("PUT", where, {"gate": {"packages": lists}})
-    assert refused.status == 400, refused.text
-    assert server.api("GET", where).json() == before
-
-
-@pytest.mark.guarantee("AZR-13")
-def test_AZR_13_an_upgrade_is_no_way_round_a_promotion(shop: Server, packages: PackageWorld) -> None:
-    ours, prod = team(shop), team(shop, production=True)
-    there = f"{prod.namespace}/{ours.label()}"
-    packages.index.add(Release("numbats", "1.0"))
-    live(ours.author, ours.function(), needing(["numbats"], "numbats", returns="numbats.VERSION"))
-    ours.review(ours.function(), 1)
-    order = {"from": ours.function(), "revision": 1}
-    promoted = shop.api("POST", f"/v1/namespaces/{prod.namespace}/promotions", order, timeout=180)
-    assert promoted.status in (200, 201), promoted.text
-    assert answers(shop, there) == ("1.0", 1)
-    packages.index.add(Release("numbats", "2.0"))
-    answer = prod.author.api("POST", path(there, "upgrade"), {}, timeout=180)
-    assert refusal(answer) == "/problems/promotion-required", answer.text
-    assert answers(shop, there) == ("1.0", 1) and len(page(shop, there)["revisions"]) == 1
 
 
 @pytest.mark.guarantee("COG-25")

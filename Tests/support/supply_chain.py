@@ -217,3 +217,14 @@ def sharing(server: Server, *kinds: str) -> Team:
     if key not in _teams:
         _teams[key] = team(server, *kinds)
     return replace(_teams[key], number=next(_numbers))
+
+
+def refused_as_own(who: Caller, server: Server, function: str, outcome: dict[str, Any]) -> None:
+    """It is theirs: they are told so, and nothing of the revision changes."""
+    number = outcome["revision"]
+    before = revision(server, function, number)
+    answer = approve(who, function, number, outcome["digest"])
+    told = problem(answer)
+    assert (answer.status, told["type"]) == (403, "/problems/self-approval"), told
+    assert revision(server, function, number) == before
+    assert before["state"] == "pendingApproval" and before["approvals"] == [], before

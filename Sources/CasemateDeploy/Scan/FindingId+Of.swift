@@ -1,4 +1,5 @@
 import CasemateModel
+import CasemateVault
 import Crypto
 
 extension FindingId {
@@ -6,6 +7,6 @@ extension FindingId {
     /// - Parameter subject: tells it from others of its rule in its file, and stays the same when lines move.
     static func of(_ check: String, _ rule: String, file: String, subject: String) -> FindingId? {
         let digest = SHA256.hash(data: Array([check, rule, file, subject].joined(separator: "\0").utf8))
-        return FindingId(digest.prefix(16).map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined())
+        return FindingId(HexDigest.text(digest.prefix(16)))
     }
 }

@@ -72,6 +72,10 @@ extension Transaction {
         try db.execute(sql: "UPDATE revisions SET is_pinned = ? WHERE id = ?", arguments: [isPinned, revision.text])
     }
 
+    public func revisionCount(of function: FunctionId) throws -> Int {
+        try Int.fetchOne(db, sql: "SELECT count(*) FROM revisions WHERE function_id = ?", arguments: [function.text]) ?? 0
+    }
+
     public func deleteRevision(_ id: RevisionId) throws {
         try db.execute(sql: "DELETE FROM revisions WHERE id = ?", arguments: [id.text])
     }

@@ -1,6 +1,6 @@
 import ArgumentParser
 import CasemateModel
-import Crypto
+import CasemateVault
 import Foundation
 import Glibc
 
@@ -80,7 +80,6 @@ enum SSHSigning {
 extension DeploymentStatement {
     /// For a manifest's text, as it is sent.
     init(function: FunctionName, manifest: String, source: Source) {
-        let digest = SHA256.hash(data: Data(manifest.utf8)).map { String(format: "%02x", $0) }.joined()
-        self.init(function: function, manifestDigest: digest, source: source)
+        self.init(function: function, manifestDigest: HexDigest.sha256(Array(manifest.utf8)), source: source)
     }
 }

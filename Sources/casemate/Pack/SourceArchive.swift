@@ -1,7 +1,7 @@
 import CArchive
 import CasemateDeploy
 import CasemateLinux
-import Crypto
+import CasemateVault
 import Foundation
 import Glibc
 
@@ -12,7 +12,7 @@ struct SourceArchive {
     /// Left out because it may hold credentials.
     private(set) var excluded: [String] = []
 
-    var digest: String { SHA256.hash(data: bytes).map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined() }
+    var digest: String { HexDigest.sha256(bytes) }
 
     static let largest = 100 << 20
     private static let hiddenFolders: Set<String> = [
