@@ -152,11 +152,13 @@ public final class DeployPipeline: Sendable {
         let clock = ContinuousClock()
         let (begin, started) = (clock.now, Timestamp.now)
         var source = request.sources[function.label].flatMap { artifacts.isUploaded($0, by: request.identity) ? $0 : nil }
+        if let promoted = request.promoted { source = promoted.revision.sourceDigest }
         if let source { isInFlight(source) }
         var outcome = DeployOutcome(
             function: "\(namespace)/\(function.label)", status: .failed, revision: nil, bundleDigest: nil, stage: "plan", problem: nil,
             problemType: nil, diagnostics: warnings, output: nil, egress: nil, milliseconds: 0)
-        var built: BundleDigest?
+        var built = request.promoted.flatMap { BundleDigest(hex: $0.revision.bundleDigest) }
+        if let built { inFlight.withLock { $0[built, default: 0] += 1 } }
         do {
             let permitted = try await plan.permit(function, in: namespace, request: request)
             if function.spec.git != nil, request.promoted == nil { outcome.stage = "fetch" }
@@ -192,8 +194,10 @@ public final class DeployPipeline: Sendable {
                 }
                 enter("build")
                 let bundle = try await build(planned)
-                inFlight.withLock { $0[bundle.digest, default: 0] += 1 }
-                built = bundle.digest
+                if built == nil {
+                    inFlight.withLock { $0[bundle.digest, default: 0] += 1 }
+                    built = bundle.digest
+                }
                 enter("scan")
                 let scanned = try await scan(bundle, progress: request.progress)
                 outcome.diagnostics += scanned.findings
@@ -272,11 +276,14 @@ public final class DeployPipeline: Sendable {
         var spec = before
         guard spec.grantedEgress ?? [] != granted else { return nil }
         spec.grantedEgress = granted.isEmpty ? nil : granted
-        let needed = policy.needed(ApprovalKind.kinds(from: before, to: spec, isLockChanged: false))
-        // What was taken back is out of force already; nobody has to agree to that.
-        if !needed.isEmpty || policy.requireReview, Set(granted).isSubset(of: before.grantedEgress ?? []) { return nil }
+        // What was taken back is out of force already; nobody has to agree to that, and to have it again is a change like any other.
+        let isLess = Set(granted).isSubset(of: before.grantedEgress ?? [])
+        var needed = isLess ? [] : policy.needed(ApprovalKind.kinds(from: before, to: spec, isLockChanged: false))
+        // It was not in what was promoted.
+        if !isLess, policy.production, needed.isEmpty { needed = [.egress] }
         if let pending, pending.base == active.id, pending.specBytes == (try CanonicalSpec.encode(spec)) { return pending }
-        let signed = try await sign(active, of: function, spec: spec, needsApproval: needed, by: author)
+        let signed = try await sign(
+            active, of: function, spec: spec, needsApproval: needed, isLess: isLess, policy: policy, by: author)
         let published = try await publish(signed)
         guard let approved = approve(published) else { return published.revision }
         return try await activate(approved, loadInMilliseconds: nil).revision
@@ -395,7 +402,9 @@ public final class DeployPipeline: Sendable {
             let kept = try transaction.policy(of: function.namespaceId).keepRevisions
             guard revisions.count > kept else { return [] }
             let split = try transaction.split(of: id)?.revision
-            let old = revisions.dropFirst(kept).filter {
+            // What never ran pushes out nothing that did.
+            let (ready, others) = (revisions.filter { $0.state == .ready }, revisions.filter { $0.state != .ready })
+            let old = (ready.dropFirst(kept) + others.dropFirst(kept)).filter {
                 $0.id != function.activeRevision && $0.id != split && !$0.isPinned && $0.state != .pendingApproval
             }
             guard !old.isEmpty else { return [] }

@@ -52,7 +52,8 @@ public struct RevisionDiff: Sendable, Encodable {
         changes += Self.variables(specs.0?.environment ?? [:], specs.1.environment)
         let secret = ["secrets", "references", "injected"]
         self.changes = changes.filter { change in
-            showsSecrets || !secret.contains { change.path == $0 || change.path.hasPrefix($0 + ".") }
+            showsSecrets
+                || !change.path.hasSuffix(".credentials") && !secret.contains { change.path == $0 || change.path.hasPrefix($0 + ".") }
         }.sorted { $0.path < $1.path }
     }
 

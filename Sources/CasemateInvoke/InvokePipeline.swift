@@ -101,7 +101,7 @@ package final class InvokePipeline {
         self.issuers = issuers
         sessions = services.sessions
         authenticate = Authenticate(index: credentials, issuers: issuers, sessions: services.sessions)
-        authorize = Authorize(catalog: catalog, issuers: issuers, consents: services.consents, signer: services.signer.keyId)
+        authorize = Authorize(catalog: catalog, issuers: issuers, consents: services.consents)
         admit = Admit(maximumRequestBody: maximumRequestBody)
         self.catalog = catalog
         self.services = services

@@ -76,6 +76,11 @@ public enum Files {
         }
     }
 
+    /// Puts `path` into the place of `target`, at once.
+    public static func rename(_ path: String, to target: String) throws(SystemError) {
+        guard Glibc.rename(path, target) == 0 else { throw .last("renaming \(path)") }
+    }
+
     /// Makes the folder and those above it; the mode holds for those made, whatever the umask.
     public static func makeDirectories(_ path: String, mode: mode_t) throws(SystemError) {
         if exists(path) { return }

@@ -13,7 +13,8 @@ public actor Backups {
     public static let folderName = "backup"
     /// Keys that a server can't do without, by the names under which they are sealed. The key-encryption key is not among them.
     public static let keyFiles = [
-        "SIGNING_KEY": "signing.key", "TOKEN_KEY": "token.key", "AUDIT_KEY": "audit.key", "WEBHOOK_KEY": "webhook.key",
+        "SIGNING_KEY": "signing.key", "SIGNING_KEYS": "signing-keys.pem", "TOKEN_KEY": "token.key", "AUDIT_KEY": "audit.key",
+        "WEBHOOK_KEY": "webhook.key",
     ]
 
     private let folder: String
@@ -43,8 +44,9 @@ public actor Backups {
         let (key, wrapped) = try await vault.newDataKey(for: id)
         var sealed: [String: String] = [:]
         for (name, file) in Self.keyFiles {
-            guard let variable = VariableName(name) else { continue }
-            let secret = Secret(try Files.read("\(folder)/\(file)", limit: 4096))
+            // One that signs elsewhere has no key here.
+            guard let variable = VariableName(name), name != "SIGNING_KEY" || Files.exists("\(folder)/\(file)") else { continue }
+            let secret = Secret(try Files.read("\(folder)/\(file)", limit: 65_536))
             sealed[name] = Data(try key.seal(secret, name: variable, version: 1)).base64EncodedString()
         }
         let keys = SealedKeys(id: id.text, keyId: wrapped.keyId, wrapped: Data(wrapped.bytes).base64EncodedString(), keys: sealed)

@@ -3,12 +3,21 @@ import CasemateInvoke
 import CasemateModel
 import CasemateStore
 import CasemateVault
+import Synchronization
 
 /// Brings what the records say into the catalogue that calls read.
-struct CatalogLoader: Sendable {
+final class CatalogLoader: Sendable {
     let records: Records
     let catalog: Catalog
     let signer: RevisionSigner
+    /// Their counts outlive a reload.
+    private let splits = Mutex<[FunctionId: (stored: RevisionSplit, split: Split)]>([:])
+
+    init(records: Records, catalog: Catalog, signer: RevisionSigner) {
+        self.records = records
+        self.catalog = catalog
+        self.signer = signer
+    }
 
     func loadAll() async throws {
         for function in try await records.read({ try $0.functions() }) { try await reload(function.id) }
@@ -18,7 +27,7 @@ struct CatalogLoader: Sendable {
     /// - Parameter loadInMilliseconds: how long its handler took to load just now, if it was.
     func reload(_ id: FunctionId, loadInMilliseconds: Int? = nil) async throws {
         // Within a write: one after the other, so that none puts back what another has just replaced.
-        try await records.write { transaction in
+        try await records.write { [self] transaction in
             let found = try deployed(id, transaction, loadInMilliseconds)
             if let found { catalog.put(found) } else { catalog.remove(id) }
         }
@@ -26,7 +35,9 @@ struct CatalogLoader: Sendable {
 
     /// Some of the function's former values are gone: it goes on as it is, without them.
     func reloadFormerSecrets(of id: FunctionId) async throws {
-        try await records.write { transaction in catalog.put(formerSecrets: try transaction.formerSecrets(of: id).map(\.secret), of: id) }
+        try await records.write { [catalog] transaction in
+            catalog.put(formerSecrets: try transaction.formerSecrets(of: id).map(\.secret), of: id)
+        }
     }
 
     private func deployed(_ id: FunctionId, _ transaction: Transaction, _ loadInMilliseconds: Int?) throws -> Deployed? {
@@ -43,33 +54,55 @@ struct CatalogLoader: Sendable {
                 id: function.id, namespaceId: function.namespaceId, name: function.name, revision: revision,
                 spec: try revision.map { try CanonicalSpec.decode($0.specBytes) }, wrappedDataKey: function.wrappedDataKey,
                 secrets: secrets, formerSecrets: formerSecrets, loadInMilliseconds: loadInMilliseconds, granted: granted, policy: policy,
-                disabled: function.disabled, untrusted: untrusted, split: split, other: other)
+                disabled: function.disabled, untrusted: untrusted,
+                signerKey: revision.flatMap(signer.keyId) ?? "", split: split, other: other)
         }
         let active = try function.activeRevision.flatMap { try transaction.revision($0) }
         guard active != nil, let stored = try transaction.split(of: id), let other = try transaction.revision(stored.revision) else {
             return try made(active, split: nil)
         }
-        let split = Split(percent: stored.percent, returnAbove: stored.returnAbove) { calls, failed in
-            Task { try await takeBack(other, of: id, calls: calls, failed: failed) }
-        }
+        let split = split(stored, other, of: id)
         let tried = try made(other, split: split)
         // Its calls would be refused.
         guard tried.untrusted == nil else { return try made(active, split: nil) }
         return try made(active, split: split, other: tried)
     }
 
+    private func split(_ stored: RevisionSplit, _ other: Revision, of id: FunctionId) -> Split {
+        splits.withLock { splits in
+            if let known = splits[id], known.stored == stored { return known.split }
+            let made = Split(percent: stored.percent, returnAbove: stored.returnAbove) { [weak self] calls, failed in
+                Task { await self?.takeBackSurely(other, of: id, calls: calls, failed: failed) }
+            }
+            splits[id] = (stored, made)
+            return made
+        }
+    }
+
     /// Why no call may run `revision`; nil where calls may.
     private func refusal(of revision: Revision, _ policy: SupplyChainPolicy, _ transaction: Transaction) throws -> String? {
-        guard policy.requireSignature || policy.requireReview else { return nil }
+        guard policy.requireSignature || policy.requireReview || !revision.needsApproval.isEmpty else { return nil }
         let isReviewed = try transaction.approvals(of: revision.id).contains { signer.isValid($0, of: revision) }
+        // Whatever its row says of its state.
+        if !revision.needsApproval.isEmpty, !isReviewed { return "it waits for an approval" }
         return policy.refusal(of: revision, isReviewed: isReviewed)
+    }
+
+    /// In memory it has gone back already; what is stored must follow.
+    private func takeBackSurely(_ other: Revision, of id: FunctionId, calls: Int, failed: Int) async {
+        for _ in 0..<600 {
+            do { return try await takeBack(other, of: id, calls: calls, failed: failed) } catch {
+                try? await Task.sleep(for: .seconds(1))
+            }
+        }
     }
 
     /// Too many calls of a trial failed.
     private func takeBack(_ other: Revision, of id: FunctionId, calls: Int, failed: Int) async throws {
-        try await records.write { transaction in
+        try await records.write { [self] transaction in
             guard let function = try transaction.function(id), try transaction.split(of: id)?.revision == other.id else { return }
             try transaction.set(nil, of: id)
+            splits.withLock { $0[id] = nil }
             transaction.record(
                 AuditEvent(
                     .splitReturned, function.auditScope, outcome: .failed, actor: "server",

@@ -44,7 +44,7 @@ struct AgreementTests {
         for function in [hidden, open, foreign, function] { catalog.put(function) }
         let authenticated = try Authenticate(index: index, issuers: InvokeFixture.issuers, sessions: InvokeFixture.sessions)(
             InvokeFixture.incoming(function.name.description, .text(credential, inBearer: true)))
-        let authorize = Authorize(catalog: catalog, issuers: InvokeFixture.issuers, consents: consents, signer: "key")
+        let authorize = Authorize(catalog: catalog, issuers: InvokeFixture.issuers, consents: consents)
         return Result { () throws(Problem) in try authorize(authenticated).principal }
     }
 

@@ -64,7 +64,7 @@ struct AuthorizeTests {
             InvokeFixture.incoming(target, credential, depth: depth))
         do throws(Problem) {
             return .success(
-                try Authorize(catalog: catalog, issuers: InvokeFixture.issuers, consents: InvokeFixture.consents, signer: "")(authenticated)
+                try Authorize(catalog: catalog, issuers: InvokeFixture.issuers, consents: InvokeFixture.consents)(authenticated)
                     .function.id)
         } catch {
             return .failure(error)

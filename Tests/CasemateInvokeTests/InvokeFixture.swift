@@ -37,7 +37,7 @@ enum InvokeFixture {
             wrappedDataKey: WrappedKey(keyId: "file:1", bytes: []),
             secrets: stored.compactMap { VariableName($0) }.map {
                 SealedSecret(functionId: id, name: $0, version: 1, sealed: [], updated: Timestamp(milliseconds: 1))
-            }, policy: policy)
+            }, policy: policy, signerKey: "key")
     }
 
     /// A function of which only secrets exist.

@@ -12,7 +12,7 @@ struct RouteAndAdmitTests {
         let catalog = Catalog()
         catalog.put(function)
         let index = InvokeFixture.index([("admin", .administrator(KeyId()))])
-        return try Authorize(catalog: catalog, issuers: InvokeFixture.issuers, consents: InvokeFixture.consents, signer: "")(
+        return try Authorize(catalog: catalog, issuers: InvokeFixture.issuers, consents: InvokeFixture.consents)(
             try Authenticate(index: index, issuers: InvokeFixture.issuers, sessions: InvokeFixture.sessions)(
                 InvokeFixture.incoming(function.name.description, .text("admin"))))
     }

@@ -15,6 +15,9 @@ struct SupplyChainPolicyTests {
             findings: [],
             created: Timestamp(milliseconds: time), createdBy: "x")
         revision.signer = signer.map { DeploymentSigner(name: $0, key: "SHA256:\($0)") }
+        // It may be promoted, or granted something, long after.
+        revision.created = Timestamp(milliseconds: 1_000_000)
+        revision.signedAt = Timestamp(milliseconds: time)
         return revision
     }
 
@@ -53,6 +56,11 @@ struct SupplyChainPolicyTests {
         #expect(loosened { $0.requireSignature = false } == ["requireSignature"])
         #expect(loosened { $0.requireReview = false } == ["requireReview"])
         #expect(loosened { $0.production = false } == ["production"])
+        #expect(loosened { $0.promoteFrom = [] }.isEmpty)
+        let from = SupplyChainPolicy(promoteFrom: [NamespaceName("plant")!])
+        #expect(SupplyChainPolicy().loosened(from: from) == ["promoteFrom"])
+        #expect(SupplyChainPolicy(promoteFrom: [NamespaceName("other")!]).loosened(from: from) == ["promoteFrom"])
+        #expect(SupplyChainPolicy(promoteFrom: []).loosened(from: from).isEmpty)
         #expect(loosened { $0.requireApproval = [] } == ["requireApproval"])
         #expect(loosened { $0.requireApproval = [.dependencies] } == ["requireApproval"])
         #expect(loosened { $0.requireApproval = [.all] }.isEmpty)
@@ -100,6 +108,7 @@ struct SupplyChainPolicyTests {
         #expect(ApprovalKind.kinds(from: before, to: after, isLockChanged: false) == [.all])
         #expect(SupplyChainPolicy(requireApproval: [.egress]).needed([.all]).isEmpty)
         #expect(SupplyChainPolicy(requireApproval: [.all, .egress]).needed([.all]) == [.all])
+        #expect(SupplyChainPolicy(requireReview: true).needed([.all, .egress]) == [.all])
     }
 
     @Test("a new function is all that it may")

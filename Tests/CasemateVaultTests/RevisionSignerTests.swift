@@ -54,6 +54,18 @@ struct RevisionSignerTests {
             expectInvalid("no spec") { $0.specBytes = [] }
             expectInvalid("provenance") { $0.provenanceDigest = "q" }
             expectInvalid("no provenance") { $0.provenanceDigest = "" }
+            expectInvalid("id") { $0.id = RevisionId() }
+            expectInvalid("author") { $0.createdBy = "key:y" }
+            expectInvalid("author's identity") { $0.authorIdentity = "person:a:b" }
+            expectInvalid("who wrote it") { $0.codeAuthor = DeployAuthor(subject: "a", identity: "b") }
+            expectInvalid("when") { $0.created = Timestamp(milliseconds: 2) }
+            expectInvalid("what it was compared with") { $0.base = RevisionId() }
+            expectInvalid("why it waits") { $0.needsApproval = [.egress] }
+            expectInvalid("where it was promoted from") {
+                $0.origin = RevisionOrigin(function: FunctionName("a/b")!, revision: 1, digest: "sha256:x")
+            }
+            expectInvalid("the signer's name") { $0.signer?.name = "eve" }
+            expectInvalid("when it was signed for") { $0.signedAt = Timestamp(milliseconds: 3) }
             expectInvalid("whose signature") { $0.signer?.key = "SHA256:abd" }
             expectInvalid("nobody's signature") { $0.signer = nil }
             expectInvalid("no signature") { $0.signature = [] }
@@ -75,8 +87,8 @@ struct RevisionSignerTests {
     func unsigned() async throws {
         try await withSigned { signer, revision async throws in
             var other = revision
-            other.createdBy = "key:y"
             other.lock = "x"
+            other.isPinned = true
             other.state = .rejected
             #expect(signer.isValid(other))
         }

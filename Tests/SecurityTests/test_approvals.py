@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -291,8 +292,10 @@ def test_COG_27_under_require_review_nobody_calls_what_its_author_alone_has_seen
     refused()
     ours.review(function, 1)
     assert answers(server, function) == (1, 1) and server.call(function, body={}, key=None).status == 200
-    live(ours.author, function, answering(2), {"access": "public"})
-    refused()
+    outcome = waiting(ours.author, function, answering(2), {"access": "public"})
+    assert answers(server, function) == (1, 1), "what was reviewed serves on"
+    approved(ours.approver, function, outcome)
+    assert answers(server, function) == (2, 2)
     assert ours.author.api("POST", path(function, "rollback"), {"revision": 1}).status == 200
     assert answers(server, function) == (1, 1)
 
@@ -627,3 +630,56 @@ def test_COG_25_what_waits_was_shown_no_secret_when_it_was_loaded(server: Server
         if "loading" in record["details"].get("for", "") and record.get("function") == function
     ]
     assert after == [], "it was handed its secrets before anybody had approved where it may send them"
+
+
+@pytest.mark.case("D11")
+@pytest.mark.guarantee("COG-19")
+def test_D11_COG_19_an_account_that_is_gone_was_its_makers_all_the_same(server: Server) -> None:
+    ours = team(server, "all")
+    boss = account(server, ours.namespace, ("admin", ours.namespace))
+    puppet = boss.api("POST", f"/v1/namespaces/{ours.namespace}/service-accounts", {"name": "puppet"}).json()
+    grants = f"/v1/namespaces/{ours.namespace}/grants"
+    boss.api("POST", grants, {"subject": f"service-account:{ours.namespace}/puppet", "permission": "developer"})
+    key = boss.api("POST", f"/v1/namespaces/{ours.namespace}/service-accounts/puppet/keys", {"description": "x"}).json()
+    assert puppet and "key" in key, key
+    function = ours.function()
+    holder = replace(ours.author, key=key["key"])
+    outcome = waiting(holder, function, answering(1))
+    assert boss.api("DELETE", f"/v1/namespaces/{ours.namespace}/service-accounts/puppet").status == 204
+    told = problem(approve(boss, function, outcome["revision"], outcome["digest"]))
+    assert (told["status"], told["type"]) == (403, "/problems/self-approval"), told
+    approved(ours.approver, function, outcome)
+
+
+@pytest.mark.case("D11")
+@pytest.mark.guarantee("COG-25")
+def test_D11_COG_25_what_was_taken_back_is_not_granted_again_without_a_second_person(server: Server) -> None:
+    ours = team(server, "egress")
+    function = ours.function()
+    live(ours.author, function, answering(1))
+    writer = account(server, ours.namespace, ("policy:write", ours.namespace))
+    where = f"{path(function, 'egress')}/{HOST}"
+    first = writer.api("PUT", where).json()
+    assert first["needsApproval"] == ["egress"], first
+    approved(
+        ours.approver, function, {"revision": first["revision"], "digest": revision(server, function, 2)["digest"]}
+    )
+    assert writer.api("DELETE", where).json()["revision"] == 3, "the narrower one is live at once"
+    assert active(server, function) == 3 and answers(server, function)[0] == 1
+    again = writer.api("PUT", where).json()
+    assert again["needsApproval"] == ["egress"] and active(server, function) == 3, again
+
+
+@pytest.mark.case("D11")
+def test_D11_a_deployment_that_was_decided_by_older_rules_is_not_made(server: Server) -> None:
+    ours = team(server)
+    function = ours.function()
+    live(ours.author, function, answering(1))
+    slow = handler("import time\ntime.sleep(3)\ndef handle(data, secrets):\n    return 2\n")
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(deploy, ours.author, function, slow)
+        time.sleep(1.5)
+        set_rules(server, ours.namespace, requireApproval=["all"])
+        outcome = running.result()
+    assert outcome["status"] == "failed" and outcome["problemType"] == "/problems/conflict", outcome
+    assert active(server, function) == 1

@@ -345,7 +345,7 @@ def test_COG_17_an_envelope_that_was_changed_is_not_verified(server: Server, hel
     with Meddler(server, CHANGED[what]) as meddler:
         code, out, err = server.cli("provenance", hello, "--verify", environment=meddler.environment)
     assert code != 0 and "verified" not in out.split() and err, out + err
-    assert any(KEY in path for path in meddler.asked), "it asks for the key"
+    assert what == "no signature" or any(KEY in path for path in meddler.asked), "it asks for the key that is named"
 
 
 def always(envelope: Envelope) -> Callable[[Envelope], Envelope]:

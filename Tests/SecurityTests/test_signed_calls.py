@@ -136,7 +136,7 @@ def test_COG_27_a_signer_is_who_has_the_key_and_not_who_has_the_name(two: Two) -
 def test_COG_27_what_counts_is_whether_the_signer_was_valid_when_the_revision_was_made(
     two: Two, begins: float | None, ends: float | None, runs: bool
 ) -> None:
-    made = datetime.fromisoformat(active(two.server, two.function)["created"])
+    made = datetime.fromisoformat(active(two.server, two.function)["signedAt"])
     times = [
         None if seconds is None else (made + timedelta(seconds=seconds)).isoformat().replace("+00:00", "Z")
         for seconds in (begins, ends)

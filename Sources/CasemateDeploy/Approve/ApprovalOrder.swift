@@ -27,11 +27,13 @@ public struct ApprovalOrder: Sendable {
 
     /// - Throws: `.selfApproval` where author and approver may be one.
     func checkAuthor(of revision: Revision, _ transaction: Transaction) throws {
-        let author = DeployAuthor(subject: revision.createdBy, identity: revision.authorIdentity)
-        guard try !Kinship.areOne(author, approver, transaction) else {
-            throw Problem(
-                .selfApproval,
-                "revision \(number) of \(function.name) is your own, or of an account that is yours; somebody else has to look at it")
+        let maker = DeployAuthor(subject: revision.createdBy, identity: revision.authorIdentity)
+        for author in [maker] + (revision.codeAuthor.map { [$0] } ?? []) {
+            guard try !Kinship.areOne(author, approver, transaction) else {
+                throw Problem(
+                    .selfApproval,
+                    "revision \(number) of \(function.name) is your own, or of an account that is yours; somebody else has to look at it")
+            }
         }
     }
 }
@@ -39,50 +41,41 @@ public struct ApprovalOrder: Sendable {
 /// Whether two accounts may be one person's. It errs on the side of yes: nobody is kept from anything but from approving.
 enum Kinship {
     static func areOne(_ author: DeployAuthor, _ approver: DeployAuthor, _ transaction: Transaction) throws -> Bool {
-        if author.identity == approver.identity || author.subject == approver.subject { return true }
-        // Whom two identity providers call the same.
-        if let (author, approver) = both(person, author.identity, approver.identity), author == approver { return true }
-        if let (author, approver) = both(userName, author.subject, approver.subject), author.lowercased() == approver.lowercased() {
-            return true
+        let (ours, theirs) = (try everybody(author, transaction), try everybody(approver, transaction))
+        // Whoever keeps the server made the accounts of many: of two that they made, neither is theirs.
+        let made = ours.makers.filter { !$0.hasPrefix("key:") }
+        if made.contains(where: { maker in theirs.makers.contains { isSame(maker, $0) } }) { return true }
+        return ours.selves.contains { own in theirs.selves.union(theirs.makers).contains { isSame(own, $0) } }
+            || theirs.selves.contains { own in ours.makers.contains { isSame(own, $0) } }
+    }
+
+    /// An account by its names, and all who may act as it.
+    private static func everybody(_ account: DeployAuthor, _ transaction: Transaction) throws
+        -> (selves: Set<String>, makers: Set<String>)
+    {
+        let prefix = ServiceAccount.subjectPrefix
+        var (makers, next) = (Set<String>(), [account.identity])
+        while let identity = next.popLast() {
+            guard identity.hasPrefix(prefix), let id = AccountId(identity.dropFirst(prefix.count)) else { continue }
+            let new = try transaction.makers(of: id).subtracting(makers)
+            makers.formUnion(new)
+            next += new
         }
-        let makersOfAuthor = try makers(of: author.identity, transaction)
-        let makersOfApprover = try makers(of: approver.identity, transaction)
-        return makersOfAuthor.contains(approver.subject) || makersOfApprover.contains(author.subject)
+        return ([account.identity, account.subject], makers)
     }
 
-    private static func both(_ part: (String) -> String?, _ left: String, _ right: String) -> (String, String)? {
-        guard let left = part(left), let right = part(right) else { return nil }
-        return (left, right)
+    /// The same, or whom two identity providers call the same.
+    private static func isSame(_ left: String, _ right: String) -> Bool {
+        if left == right { return true }
+        if let left = third(left, "person:"), let right = third(right, "person:") { return left == right }
+        if let left = third(left, "user:"), let right = third(right, "user:") { return left.lowercased() == right.lowercased() }
+        return false
     }
 
-    /// The `sub` of `person:ISSUER:SUB`.
-    private static func person(_ identity: String) -> String? { third(identity, "person:") }
-
-    /// The name of `user:ISSUER:NAME`.
-    private static func userName(_ subject: String) -> String? { third(subject, "user:") }
-
+    /// The `sub` of `person:ISSUER:SUB`, the name of `user:ISSUER:NAME`.
     private static func third(_ text: String, _ prefix: String) -> String? {
         guard text.hasPrefix(prefix) else { return nil }
         let parts = text.split(separator: ":", maxSplits: 2, omittingEmptySubsequences: false)
         return parts.count == 3 ? String(parts[2]) : nil
-    }
-
-    /// Who knows a service account's secret, and whoever may act as one of those.
-    private static func makers(of identity: String, _ transaction: Transaction) throws -> Set<String> {
-        let prefix = ServiceAccount.subjectPrefix
-        guard identity.hasPrefix(prefix), let id = AccountId(identity.dropFirst(prefix.count)) else { return [] }
-        var (found, next) = (Set<String>(), [id])
-        while let id = next.popLast() {
-            let new = try transaction.makers(of: id).subtracting(found)
-            found.formUnion(new)
-            for subject in new where subject.hasPrefix(prefix) {
-                let parts = subject.dropFirst(prefix.count).split(separator: "/")
-                guard parts.count == 2, let name = NamespaceName(parts[0]), let label = AccountLabel(parts[1]),
-                    let namespace = try transaction.namespace(name), let account = try transaction.serviceAccount(label, in: namespace.id)
-                else { continue }
-                next.append(account.id)
-            }
-        }
-        return found
     }
 }

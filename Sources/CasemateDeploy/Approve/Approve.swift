@@ -29,39 +29,56 @@ struct Approve {
     /// - Throws: `.notFound`; `.selfApproval`; `.conflict` where it is another than the one that was looked at, or was compared with what is
     ///   not live any more.
     func callAsFunction(_ order: ApprovalOrder) async throws -> ApprovedRevision? {
-        let found = try await records.read { try order.revision($0) }
+        let found = try await records.read { try check(order, $0) }
         let approval = try await signer.signing(
             Approval(
-                revision: found.id, digest: RevisionSigner.digest(of: found), by: order.approver.subject, identity: order.approver.identity,
+                revision: found.id, digest: order.digest, by: order.approver.subject, identity: order.approver.identity,
                 comment: order.comment, created: .now))
         return try await records.write { transaction in
-            let revision = try order.revision(transaction)
-            guard signer.isValid(revision) else { throw Problem(.tampered, "the revision's signature is not valid") }
-            guard approval.digest == order.digest else {
-                throw Problem(
-                    .conflict, "revision \(revision.number) of \(order.function.name) is sha256:\(approval.digest), not what you looked at")
-            }
-            try order.checkAuthor(of: revision, transaction)
-            switch revision.state {
-            case .rejected: throw Problem(.conflict, "revision \(revision.number) was rejected; deploy again")
-            case .superseded: throw Problem(.conflict, "revision \(revision.number) waits no more: another was deployed since")
-            case .ready, .pendingApproval: break
-            }
+            // Once more: signing may have taken a while.
+            let revision = try check(order, transaction)
             guard revision.state == .pendingApproval else {
                 try transaction.give(approval, of: revision, order.function)
                 return nil
             }
-            let live = try transaction.function(order.function.id)?.activeRevision
-            guard live == revision.base else {
-                func name(_ id: RevisionId?) throws -> String {
-                    try id.flatMap { try transaction.revision($0) }.map { "revision \($0.number)" } ?? "nothing"
-                }
-                throw Problem(
-                    .conflict,
-                    "revision \(revision.number) was compared with \(try name(revision.base)), and \(try name(live)) is live now; deploy again, and look at that"
-                )
-            }
+            try checkBase(revision, order, transaction)
             return ApprovedRevision(revision, by: approval)
+        }
+    }
+
+    /// Whether `order` may be carried out.
+    private func check(_ order: ApprovalOrder, _ transaction: Transaction) throws -> Revision {
+        let revision = try order.revision(transaction)
+        guard signer.isValid(revision) else { throw Problem(.tampered, "the revision's signature is not valid") }
+        let digest = RevisionSigner.digest(of: revision)
+        guard digest == order.digest else {
+            throw Problem(.conflict, "revision \(revision.number) of \(order.function.name) is sha256:\(digest), not what you looked at")
+        }
+        try order.checkAuthor(of: revision, transaction)
+        switch revision.state {
+        case .rejected: throw Problem(.conflict, "revision \(revision.number) was rejected; deploy again")
+        case .superseded: throw Problem(.conflict, "revision \(revision.number) waits no more: another was deployed since")
+        case .ready, .pendingApproval: return revision
+        }
+    }
+
+    /// What was compared with something else than what is live, or was decided on by other rules, is not what was looked at.
+    private func checkBase(_ revision: Revision, _ order: ApprovalOrder, _ transaction: Transaction) throws {
+        let live = try transaction.function(order.function.id)?.activeRevision
+        guard live == revision.base else {
+            func name(_ id: RevisionId?) throws -> String {
+                try id.flatMap { try transaction.revision($0) }.map { "revision \($0.number)" } ?? "nothing"
+            }
+            throw Problem(
+                .conflict,
+                "revision \(revision.number) was compared with \(try name(revision.base)), and \(try name(live)) is live now; deploy again, and look at that"
+            )
+        }
+        let policy = try transaction.policy(of: order.function.namespaceId).supplyChain
+        guard !policy.production || revision.origin != nil, policy.refusal(of: revision, isReviewed: true) == nil else {
+            throw Problem(
+                .conflict,
+                "the policy of \(order.function.name.namespace) does not let revision \(revision.number) run any more; deploy again")
         }
     }
 

@@ -47,7 +47,9 @@ public struct PlannedFunction: Sendable {
         supplyChain = policy.supplyChain
         packages = policy.gate.packages
         manifestFile = permitted.manifestFile
-        dependencyPolicy = policy.gate.dependencies == .strict ? .strict : permitted.manifest.dependencyPolicy
+        // What is promoted was locked as it was.
+        let isStrict = policy.gate.dependencies == .strict && request.promoted == nil
+        dependencyPolicy = isStrict ? .strict : permitted.manifest.dependencyPolicy
         var manifest = permitted.manifest
         manifest.spec.grantedEgress = permitted.granted.isEmpty ? nil : permitted.granted
         manifest.spec.git = source.git
@@ -113,6 +115,14 @@ public struct PlannedFunction: Sendable {
         // A recognised signature was written into the spec by the deploy.
         wanted.signature = wanted.signature ?? spec.signature
         return spec == wanted
+    }
+
+    /// Whose signature counts for what is promoted, by the name that it has here; nil where nobody's does.
+    var promotedSigner: DeploymentSigner? {
+        guard let key = promoted?.revision.signer?.key, let listed = supplyChain.signers.first(where: { $0.fingerprint == key }) else {
+            return nil
+        }
+        return DeploymentSigner(name: listed.name, key: key)
     }
 
     /// Why somebody else has to approve it before it runs.
@@ -183,9 +193,15 @@ struct Plan {
         let signature = try Self.signature(of: function, name, policy.supplyChain, request)
         let references = function.spec.references ?? []
         try check(references, in: namespaceName, policy)
-        if request.promoted == nil { try Self.check(function.spec.packageSources, in: namespaceName, policy) }
+        try Self.check(function.spec.packageSources, in: namespaceName, policy)
         // What is live was fetched already.
-        if request.upgrades.isEmpty, request.promoted == nil { try Self.check(function.spec.git, in: namespaceName, policy) }
+        if request.upgrades.isEmpty { try Self.check(function.spec.git, in: namespaceName, policy) }
+        if let promoted = request.promoted, policy.gate.dependencies == .strict, promoted.revision.lock != nil,
+            function.dependencyPolicy != .strict
+        {
+            throw Problem(
+                .forbidden, "\(namespaceName) takes packages that the source locks itself, and those of \(promoted.function.name) were not")
+        }
         let elsewhere = Set(references.map(\.name))
         let missing = function.spec.secrets.filter { !secrets.contains($0) && !elsewhere.contains($0) }.map { secret in
             Diagnostic(
@@ -204,9 +220,19 @@ struct Plan {
         of function: FunctionManifest, _ name: FunctionName, _ policy: SupplyChainPolicy, _ request: DeployRequest
     ) throws(Problem) -> DeploymentSignature? {
         if let promoted = request.promoted {
-            guard policy.requireSignature, let why = policy.refusal(of: promoted.revision.signer, at: promoted.revision.created) else {
-                return nil
+            if let allowed = policy.promoteFrom, !allowed.contains(promoted.function.name.namespace) {
+                throw Problem(
+                    .forbidden,
+                    "\(name.namespace) takes nothing from \(promoted.function.name.namespace); its policy lists from where: supplyChain.promoteFrom"
+                )
             }
+            guard policy.requireSignature else { return nil }
+            // What was signed names its function.
+            guard promoted.function.name.function == name.function else {
+                throw Problem(
+                    .untrustedSignature, "what was signed is \(promoted.function.name.function), not \(name.function)", reason: "statement")
+            }
+            guard let why = policy.refusal(of: promoted.revision.signer, at: promoted.revision.signedAt) else { return nil }
             throw Problem(.untrustedSignature, "\(promoted.function.name) can't be promoted to \(name.namespace): \(why)", reason: "signer")
         }
         guard !policy.production else {

@@ -25,8 +25,20 @@ struct Publish {
                     try transaction.nextRevisionNumber(of: current.id) == signed.revision.number
                 else { throw Self.overtaken(signed.name) }
             }
+            // Minutes may have gone by since it was decided on.
+            guard let namespace = try transaction.namespace(signed.name.namespace),
+                try transaction.policy(of: namespace.id).supplyChain == signed.policy
+            else {
+                throw Problem(.conflict, "the policy of \(signed.name.namespace) was changed meanwhile; deploy again")
+            }
             // Whoever approves sees one that waits, compared with what is live.
-            try transaction.supersedePending(of: signed.revision.functionId)
+            if let pending = try transaction.pendingRevision(of: signed.revision.functionId),
+                let function = try transaction.function(signed.revision.functionId)
+            {
+                try transaction.supersedePending(of: signed.revision.functionId)
+                transaction.record(
+                    .approvalSuperseded, function.auditScope, ["revision": "\(pending.number)", "by": "\(signed.revision.number)"])
+            }
             try transaction.insert(signed.revision, signed.contents, signed.evidence)
             for approval in signed.approvals { try transaction.insert(approval) }
             guard signed.revision.state == .pendingApproval, let function = try transaction.function(signed.revision.functionId) else {

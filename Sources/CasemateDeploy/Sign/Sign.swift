@@ -13,13 +13,16 @@ public struct SignedRevision: Sendable {
     public let name: FunctionName
     /// The active revision that it was decided on; nil for a function that had none.
     public let before: RevisionId?
+    /// The namespace's rules that it was decided on.
+    let policy: SupplyChainPolicy
     /// Set when the function is new: what to insert with it.
     public let newFunction: Function?
 
     fileprivate init(
         revision: Revision, contents: BundleContents, evidence: RevisionEvidence, approvals: [Approval] = [], name: FunctionName,
-        newFunction: Function?
+        policy: SupplyChainPolicy, newFunction: Function?
     ) {
+        self.policy = policy
         self.revision = revision
         self.contents = contents
         self.evidence = evidence
@@ -27,19 +30,6 @@ public struct SignedRevision: Sendable {
         self.name = name
         before = revision.base
         self.newFunction = newFunction
-    }
-}
-
-/// Who deploys.
-public struct DeployAuthor: Sendable {
-    /// For people to read.
-    public var subject: String
-    /// Never another's.
-    public var identity: String
-
-    public init(subject: String, identity: String) {
-        self.subject = subject
-        self.identity = identity
     }
 }
 
@@ -80,7 +70,10 @@ struct Sign {
             created: now, createdBy: author.subject)
         revision.authorIdentity = author.identity
         revision.base = planned.existing?.activeRevision
-        revision.signer = planned.signature?.signer ?? planned.promoted?.revision.signer
+        revision.signer = planned.signature?.signer ?? planned.promotedSigner
+        revision.signedAt =
+            planned.signature.map { _ in started } ?? planned.promotedSigner.flatMap { _ in planned.promoted?.revision.signedAt }
+        revision.codeAuthor = planned.promoted.map { $0.revision.writtenBy }
         revision.origin = planned.promoted?.origin
         revision.needsApproval = planned.needsApproval(scanned.spec, lock: scanned.bundle.lock)
         let contents = BundleContents(components: scanned.components, sbom: scanned.sbom)
@@ -90,21 +83,24 @@ struct Sign {
         let signed = try await signer.signing(revision)
         return SignedRevision(
             revision: signed, contents: contents, evidence: evidence,
-            approvals: try await carry(planned.promoted?.approvals ?? [], to: signed, from: planned.promoted), name: name,
-            newFunction: fresh)
+            approvals: try await carry(planned.promoted?.approvals ?? [], to: signed, from: planned.promoted?.origin), name: name,
+            policy: planned.supplyChain, newFunction: fresh)
     }
 
     /// The active revision once more, with another spec: what it runs stays as it was built and scanned.
-    /// - Parameter kinds: what of the change somebody else might have to approve.
+    /// - Parameters:
+    ///   - needsApproval: what of the change somebody else has to approve.
+    ///   - isLess: it may do nothing that it might not before, so that who approved that approves this.
     /// - Throws: `.tampered` when the active revision itself is not as it was signed.
     func callAsFunction(
-        _ active: Revision, of function: Function, spec: FunctionSpec, needsApproval: [ApprovalKind], by author: DeployAuthor
+        _ active: Revision, of function: Function, spec: FunctionSpec, needsApproval: [ApprovalKind], isLess: Bool,
+        policy: SupplyChainPolicy, by author: DeployAuthor
     ) async throws -> SignedRevision {
         guard signer.isValid(active) else { throw Problem(.tampered, "the revision's signature is not valid") }
-        let (number, contents, known) = try await records.read { transaction in
+        let (number, contents, known, approvals) = try await records.read { transaction in
             (
                 try transaction.nextRevisionNumber(of: function.id), try transaction.contents(of: active.id),
-                try transaction.evidence(of: active.id)
+                try transaction.evidence(of: active.id), try transaction.approvals(of: active.id).filter { signer.isValid($0, of: active) }
             )
         }
         var revision = active
@@ -112,6 +108,7 @@ struct Sign {
         revision.number = number
         revision.specBytes = try CanonicalSpec.encode(spec)
         revision.created = .now
+        revision.codeAuthor = active.writtenBy
         revision.createdBy = author.subject
         revision.authorIdentity = author.identity
         revision.base = function.activeRevision
@@ -119,8 +116,12 @@ struct Sign {
         revision.needsApproval = needsApproval
         var evidence = known
         try await prove(&revision, &evidence, of: function.name, manifest: nil, contents, since: revision.created)
+        let signed = try await signer.signing(revision)
+        let origin = RevisionOrigin(function: function.name, revision: active.number, digest: active.digest)
         return SignedRevision(
-            revision: try await signer.signing(revision), contents: contents, evidence: evidence, name: function.name, newFunction: nil)
+            revision: signed, contents: contents, evidence: evidence,
+            approvals: isLess ? try await carry(approvals, to: signed, from: origin) : [], name: function.name, policy: policy,
+            newFunction: nil)
     }
 
     private func prove(
@@ -136,17 +137,22 @@ struct Sign {
         revision.state = revision.needsApproval.isEmpty ? .ready : .pendingApproval
     }
 
-    /// Approvals name a revision; those of what was promoted were given for the one before.
-    private func carry(_ approvals: [Approval], to revision: Revision, from promoted: PromotedRevision?) async throws -> [Approval] {
-        guard let promoted else { return [] }
+    /// Approvals name a revision; these were given for the one that it comes from.
+    private func carry(_ approvals: [Approval], to revision: Revision, from origin: RevisionOrigin?) async throws -> [Approval] {
+        guard let origin else { return [] }
         var carried: [Approval] = []
         for approval in approvals {
             var copy = approval
             copy.revision = revision.id
             copy.digest = revision.digest
-            copy.comment = "of \(promoted.function.name)#\(promoted.revision.number): \(approval.comment)"
+            copy.comment = String("of \(origin.function)#\(origin.revision): \(approval.comment)".prefix(1000))
             carried.append(try await signer.signing(copy))
         }
         return carried
     }
+}
+
+extension Revision {
+    /// Who wrote what it runs.
+    var writtenBy: DeployAuthor { codeAuthor ?? DeployAuthor(subject: createdBy, identity: authorIdentity) }
 }

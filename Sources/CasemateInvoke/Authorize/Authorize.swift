@@ -21,16 +21,30 @@ package struct Authorize {
     let catalog: Catalog
     let issuers: IssuerRegistry
     let consents: Consents
-    /// The key that revisions are signed with.
-    let signer: String
 
     /// - Throws: `.unauthenticated` without a credential, alike for private and unknown functions; `.notFound` for a function that the
     ///   holder may not know; `.forbidden` for one that it may know but not call.
     package func callAsFunction(_ authenticated: AuthenticatedCall) throws(Problem) -> AuthorizedCall {
         let active = catalog.function(named: authenticated.call.target)
-        let next = active?.forNextCall
-        // Who was asked about what is live is not asked again for a trial of what may come.
-        let function = next.map { hasAgreed(authenticated.principal, to: $0) ? $0 : active ?? $0 }
+        let authorized = try authorize(authenticated, active)
+        // Whose turn it is counts of those calls alone that run. Who may not call the other revision, or did not agree to it, stays here.
+        guard let other = active?.other, active?.split?.takesNext() == true, mayTry(other, authenticated),
+            let tried = try? authorize(authenticated, other)
+        else { return authorized }
+        return tried
+    }
+
+    /// Who was asked about what is live is not asked again for a trial of what may come.
+    private func mayTry(_ other: Deployed, _ authenticated: AuthenticatedCall) -> Bool {
+        guard let revision = other.revision else { return false }
+        func hasAgreed(_ identity: String) -> Bool { consents.given(by: identity, to: revision.id) != nil }
+        // For whom it acts is told by the nonce alone, later.
+        if authenticated.call.nonce != nil { return false }
+        if case .session(let session) = authenticated.principal, let person = session.person { return hasAgreed(person) }
+        return !authenticated.principal.isSignedIn || hasAgreed(authenticated.principal.identity)
+    }
+
+    private func authorize(_ authenticated: AuthenticatedCall, _ function: Deployed?) throws(Problem) -> AuthorizedCall {
         // Whom the callee lists, also where anyone else may call it: the way between functions is closed unless both ends are named.
         if case .function(let id, let name) = authenticated.principal {
             // One that is deleted may still run, and another may have its name by now.
@@ -112,11 +126,6 @@ package struct Authorize {
         return AuthorizedCall(authenticated, function)
     }
 
-    private func hasAgreed(_ principal: Principal, to function: Deployed) -> Bool {
-        guard principal.isSignedIn, let revision = function.revision else { return true }
-        return consents.given(by: principal.identity, to: revision.id) != nil
-    }
-
     /// Whoever can be asked has been, for what runs now: it may act for them. For machines their namespace's policy has answered.
     /// - Throws: `.consentRequired` naming the revision; `.forbidden`.
     func checkAgreement(of principal: Principal, with function: Deployed) throws(Problem) {
@@ -127,7 +136,7 @@ package struct Authorize {
                 reason: "\(revision.number)")
         }
         if principal.isMachine, !function.policy.machines.isEmpty,
-            let why = function.policy.machines.refusal(of: function.spec?.capabilities ?? [], signer: signer)
+            let why = function.policy.machines.refusal(of: function.spec?.capabilities ?? [], signer: function.signerKey)
         {
             throw Problem(.forbidden, "machines may not call \(function.name): \(why)")
         }

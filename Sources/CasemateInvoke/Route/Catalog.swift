@@ -28,6 +28,8 @@ package final class Deployed: Sendable {
     package let rate: RateLimits?
     /// Why no call of it runs; nil where they do.
     package let disabled: String?
+    /// The id of the server's key that signed the revision.
+    package let signerKey: String
     /// Why no call may run this revision; nil where calls may.
     package let untrusted: String?
     /// Of which a part of the calls runs another revision, or which is that other; nil where all run the active one.
@@ -39,11 +41,13 @@ package final class Deployed: Sendable {
         id: FunctionId, namespaceId: NamespaceId, name: FunctionName, revision: Revision?, spec: FunctionSpec?, wrappedDataKey: WrappedKey,
         secrets: [SealedSecret], formerSecrets: [SealedSecret] = [], generation: UInt64 = 0, loadInMilliseconds: Int? = nil,
         granted: Set<AllowedHost> = [],
-        policy: NamespacePolicy = NamespacePolicy(), disabled: String? = nil, untrusted: String? = nil, split: Split? = nil,
+        policy: NamespacePolicy = NamespacePolicy(), disabled: String? = nil, untrusted: String? = nil, signerKey: String = "",
+        split: Split? = nil,
         other: Deployed? = nil
     ) {
         self.disabled = disabled
         self.untrusted = untrusted
+        self.signerKey = signerKey
         self.split = split
         self.other = other
         self.id = id
@@ -63,9 +67,6 @@ package final class Deployed: Sendable {
         rate = capped.isEmpty ? nil : capped
         reachable = spec?.reachable(granted: granted) ?? []
     }
-
-    /// With the revision that runs the next call.
-    package var forNextCall: Deployed { if let other, let split, split.takesNext() { other } else { self } }
 
     private let granted: Set<AllowedHost>
     /// Of its namespace, as it is now.
@@ -88,7 +89,7 @@ package final class Deployed: Sendable {
             wrappedDataKey: wrappedDataKey ?? self.wrappedDataKey, secrets: secrets,
             formerSecrets: formerSecrets ?? self.formerSecrets, generation: generation, loadInMilliseconds: loadInMilliseconds,
             granted: granted,
-            policy: policy, disabled: disabled, untrusted: untrusted, split: split,
+            policy: policy, disabled: disabled, untrusted: untrusted, signerKey: signerKey, split: split,
             other: other?.inGeneration(generation, wrappedDataKey: wrappedDataKey, formerSecrets: formerSecrets))
     }
 }

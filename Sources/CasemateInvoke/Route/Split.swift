@@ -18,6 +18,8 @@ package final class Split: Sendable {
 
     /// So many calls say something.
     package static let fewest = 20
+    /// Of so many half is forgotten: what was well yesterday does not hide what fails today.
+    private static let most = 1000
 
     /// - Parameter onReturn: told once, when too many have failed.
     package init(percent: Int, returnAbove: Int?, onReturn: @Sendable @escaping (_ calls: Int, _ failed: Int) -> Void) {
@@ -43,6 +45,7 @@ package final class Split: Sendable {
             guard !state.hasReturned else { return nil }
             state.calls += 1
             state.failed += failed ? 1 : 0
+            if state.calls > Self.most { (state.calls, state.failed) = (state.calls / 2, state.failed / 2) }
             guard let returnAbove, state.calls >= Self.fewest, state.failed * 100 > returnAbove * state.calls else { return nil }
             state.hasReturned = true
             return (state.calls, state.failed)

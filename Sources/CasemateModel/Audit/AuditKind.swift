@@ -65,6 +65,8 @@ extension AuditKind {
     public static let approvalGiven = Self("approval.given", "somebody approved a revision")
     public static let approvalRefused = Self("approval.refused", "somebody tried to approve what is their own")
     public static let approvalRejected = Self("approval.rejected", "somebody rejected a revision")
+    public static let approvalSuperseded = Self(
+        "approval.superseded", "a revision waits for an approval no more: a newer one takes its place")
     public static let functionPromoted = Self("function.promoted", "a revision of another namespace was promoted to this one")
     public static let revisionPinned = Self("revision.pinned", "a revision is kept, however old")
     public static let revisionUnpinned = Self("revision.unpinned", "a revision is not kept for good any more")
@@ -125,7 +127,8 @@ extension AuditKind {
         vaultRotationStarted, vaultRotated, vaultSealed, vaultUnsealed, vaultUnavailable, vaultRecovered,
         sourceUploaded, sourceFetched, sourceRead, logsRead, functionDeployed, deployRefused, functionRolledBack, functionDeleted,
         revisionTampered,
-        approvalRequested, approvalGiven, approvalRefused, approvalRejected, functionPromoted, revisionPinned, revisionUnpinned,
+        approvalRequested, approvalGiven, approvalRefused, approvalRejected, approvalSuperseded, functionPromoted, revisionPinned,
+        revisionUnpinned,
         revisionDeleted, splitSet, splitEnded, splitReturned,
         functionDisabled, functionEnabled, functionVulnerable, findingWaived, waiverRemoved, advisoriesImported,
         namespaceCreated, namespaceDeleted, policyChanged, egressAllowed, egressRevoked, egressDenied, sandboxKilled, sandboxAttempted,

@@ -65,8 +65,12 @@ public struct Revision: Sendable, Equatable {
     public var provenanceDigest = ""
     /// Who deployed it, as nobody else is called; empty where that is not recorded.
     public var authorIdentity = ""
+    /// Who wrote what it runs, where another than whoever made this revision of it; else nil.
+    public var codeAuthor: DeployAuthor?
     /// Whose signature it was deployed with; nil for nobody's.
     public var signer: DeploymentSigner?
+    /// When that signature was shown; it counts from then on. Nil without one.
+    public var signedAt: Timestamp?
     public var state = RevisionState.ready
     /// Why it needs an approval, or needed one.
     public var needsApproval: [ApprovalKind] = []

@@ -2,15 +2,15 @@ extension SupplyChainPolicy {
     /// Why no call may run `revision`; nil where calls may.
     /// - Parameter isReviewed: somebody else than its author approved it as it is.
     public func refusal(of revision: Revision, isReviewed: Bool) -> String? {
-        if requireSignature, let why = refusal(of: revision.signer, at: revision.created) { return why }
+        if requireSignature, let why = refusal(of: revision.signer, at: revision.signedAt) { return why }
         if requireReview, !isReviewed { return "nobody but its author has approved it, and the namespace's policy asks for that" }
         return nil
     }
 
     /// Why a signature of `signer`'s does not count; nil where it does. Whoever's time has ended since has signed all the same.
     /// - Parameter time: when it was shown.
-    public func refusal(of signer: DeploymentSigner?, at time: Timestamp) -> String? {
-        guard let signer else { return "it was deployed without a signature, and the namespace's policy asks for one" }
+    public func refusal(of signer: DeploymentSigner?, at time: Timestamp?) -> String? {
+        guard let signer, let time else { return "it was deployed without a signature, and the namespace's policy asks for one" }
         guard let listed = signers.first(where: { $0.fingerprint == signer.key }) else {
             return "the key of \(signer.name) that it was signed with is not among the namespace's signers"
         }
@@ -18,8 +18,10 @@ extension SupplyChainPolicy {
     }
 
     /// Those of `kinds` that somebody else has to approve here, in the order in which they are declared.
+    /// Where nothing unreviewed may be called, everything waits: what serves goes on until then.
     public func needed(_ kinds: Set<ApprovalKind>) -> [ApprovalKind] {
-        ApprovalKind.allCases.filter { requireApproval.contains($0) && kinds.contains($0) }
+        let requireApproval = requireReview ? self.requireApproval.union([.all]) : self.requireApproval
+        return ApprovalKind.allCases.filter { requireApproval.contains($0) && kinds.contains($0) }
     }
 }
 

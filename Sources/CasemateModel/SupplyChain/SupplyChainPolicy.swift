@@ -10,11 +10,14 @@ public struct SupplyChainPolicy: Hashable, Sendable, Codable {
     public var requireReview: Bool
     /// Takes only what was promoted from elsewhere.
     public var production: Bool
+    /// Namespaces whose approvals count here; nil for any.
+    public var promoteFrom: [NamespaceName]?
 
     public init(
         requireSignature: Bool = false, signers: [Signer] = [], requireApproval: Set<ApprovalKind> = [], requireReview: Bool = false,
-        production: Bool = false
+        production: Bool = false, promoteFrom: [NamespaceName]? = nil
     ) {
+        self.promoteFrom = promoteFrom
         self.requireSignature = requireSignature
         self.signers = signers
         self.requireApproval = requireApproval
@@ -64,6 +67,7 @@ public struct SupplyChainPolicy: Hashable, Sendable, Codable {
         if !requireApproval.contains(.all), !before.requireApproval.isSubset(of: requireApproval) { loosened.append("requireApproval") }
         if before.requireReview, !requireReview { loosened.append("requireReview") }
         if before.production, !production { loosened.append("production") }
+        if let known = before.promoteFrom, promoteFrom.map({ !$0.allSatisfy(known.contains) }) ?? true { loosened.append("promoteFrom") }
         return loosened
     }
 
@@ -74,6 +78,8 @@ public struct SupplyChainPolicy: Hashable, Sendable, Codable {
         return flag("requireSignature", before.requireSignature, requireSignature)
             + flag("requireReview", before.requireReview, requireReview) + flag("production", before.production, production)
             + (before.requireApproval == requireApproval ? [] : ["supplyChain.requireApproval=\(names(requireApproval))"])
+            + (before.promoteFrom == promoteFrom
+                ? [] : ["supplyChain.promoteFrom=\(promoteFrom.map { $0.map(\.text).joined(separator: "+") } ?? "any")"])
             + signers.filter { !before.signers.contains($0) }.map { "+supplyChain.signers:\($0.name) \($0.fingerprint)" }
             + before.signers.filter { !signers.contains($0) }.map { "-supplyChain.signers:\($0.name) \($0.fingerprint)" }
     }

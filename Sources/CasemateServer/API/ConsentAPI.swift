@@ -82,7 +82,7 @@ extension APIServices {
         let sees = { (right: Right) in principal.isSignedIn || rights.contains(right) }
         return TrustSheet(
             function: function.name.description, revision: revision.number, revisionId: revision.id.text, author: revision.createdBy,
-            deployed: revision.created.rfc3339, bundleDigest: revision.bundleDigest, signer: signer.keyId,
+            deployed: revision.created.rfc3339, bundleDigest: revision.bundleDigest, signer: signer.keyId(of: revision) ?? "",
             signedBy: revision.signer, approvedBy: approvedBy,
             findings: sees(.functionRead) ? revision.findings : nil,
             access: spec.access.rawValue, capabilities: (spec.capabilities ?? []).map(\.description), identity: spec.audiences ?? [],

@@ -9,9 +9,10 @@ struct NewSupplyChainPolicy: Decodable {
     var requireApproval: [String]?
     var requireReview: Bool?
     var production: Bool?
+    var promoteFrom: [NamespaceName]?
 
     private enum CodingKeys: String, CodingKey, CaseIterable {
-        case requireSignature, signers, requireApproval, requireReview, production
+        case requireSignature, signers, requireApproval, requireReview, production, promoteFrom
     }
 
     private static let most = 100
@@ -28,6 +29,7 @@ struct NewSupplyChainPolicy: Decodable {
         requireApproval = try container.decodeIfPresent([String].self, forKey: .requireApproval)
         requireReview = try container.decodeIfPresent(Bool.self, forKey: .requireReview)
         production = try container.decodeIfPresent(Bool.self, forKey: .production)
+        promoteFrom = try container.decodeIfPresent([NamespaceName].self, forKey: .promoteFrom)
     }
 
     /// - Throws: `.invalidRequest` naming the field.
@@ -35,6 +37,10 @@ struct NewSupplyChainPolicy: Decodable {
         get throws(Problem) {
             var policy = SupplyChainPolicy(
                 requireSignature: requireSignature ?? false, requireReview: requireReview ?? false, production: production ?? false)
+            guard (promoteFrom ?? []).count <= Self.most else {
+                throw Problem(.invalidRequest, "supplyChain.promoteFrom has at most \(Self.most) entries")
+            }
+            policy.promoteFrom = promoteFrom.map { Set($0).sorted() }
             guard (signers ?? []).count <= Self.most else {
                 throw Problem(.invalidRequest, "supplyChain.signers has at most \(Self.most) entries")
             }
@@ -104,6 +110,7 @@ struct SupplyChainView: Encodable, Sendable {
     var requireApproval: [String]
     var requireReview: Bool
     var production: Bool
+    var promoteFrom: [NamespaceName]?
 
     init(_ policy: SupplyChainPolicy) {
         requireSignature = policy.requireSignature
@@ -113,5 +120,6 @@ struct SupplyChainView: Encodable, Sendable {
         requireApproval = policy.requireApproval.map(\.rawValue).sorted()
         requireReview = policy.requireReview
         production = policy.production
+        promoteFrom = policy.promoteFrom
     }
 }

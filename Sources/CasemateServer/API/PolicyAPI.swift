@@ -51,6 +51,10 @@ extension APIServices {
         if let loosened = policy.supplyChain.loosened(from: before.supplyChain).first {
             try request.require(.deployApprove, on: .namespace(namespace.id), for: "to loosen supplyChain.\(loosened)")
         }
+        // What is not kept is gone for good.
+        if policy.keepRevisions < before.keepRevisions {
+            try request.require(.deployApprove, on: .namespace(namespace.id), for: "to keep fewer revisions")
+        }
         // What the server can get with its own credentials is not a namespace's to hand out.
         if let pattern = policy.secretSources.first(where: { !before.secretSources.contains($0) }) {
             try request.require(.platformAdmin, on: .platform, for: "to let functions have \(pattern)")

@@ -8,15 +8,19 @@ import HTTPTypes
 /// Revisions: who approved them, what they differ in, which of them run and which are kept.
 extension APIServices {
     private static var path: String { "/v1/namespaces/{namespace}/functions/{function}" }
+    private static var mostPinned: Int { 20 }
     private static var revision: String { path + "/revisions/{revision}" }
 
     var revisionRoutes: [APIRoute] {
         [
             APIRoute(.get, "/v1/keys/signing", needs: .credential) { request in
-                try request.allowQuery([])
-                return .json(SigningKeyView(signer.verifying))
+                try request.allowQuery(["keyId"])
+                guard let id = request.query["keyId"] else { return .json(SigningKeyView(signer.verifying)) }
+                guard let key = signer.key(id) else { throw Problem(.notFound, "no such key ever signed here") }
+                return .json(SigningKeyView(key))
             },
             APIRoute(.get, Self.path + "/provenance", needs: .right(.functionRead)) { try await provenance($0) },
+            APIRoute(.get, Self.path + "/statement", needs: .right(.functionRead)) { try await statement($0) },
             APIRoute(.get, Self.path + "/diff", needs: .right(.functionRead)) { try await diff($0) },
             APIRoute(.get, "/v1/namespaces/{namespace}/approvals", needs: .within(.functionRead)) { try await pending($0) },
             APIRoute(.post, Self.revision + "/approval", needs: .right(.deployApprove)) { request in
@@ -77,6 +81,17 @@ extension APIServices {
             throw Problem(.tampered, "the provenance of revision \(revision.number) is not what was signed")
         }
         return .bytes(envelope, contentType: "application/vnd.dsse+json")
+    }
+
+    private func statement(_ request: APIRequest) async throws -> APIResponse {
+        try request.allowQuery(["revision"])
+        let function = try await function(try request.functionName())
+        let revision = try await revision(request.query["revision"], of: function)
+        let evidence = try await records.read { try $0.evidence(of: revision.id) }
+        guard let statement = evidence.statement, let signature = evidence.signature else {
+            throw Problem(.notFound, "revision \(revision.number) was deployed without a signature")
+        }
+        return .json(StatementView(statement: statement, signature: signature, signedBy: revision.signer))
     }
 
     private func diff(_ request: APIRequest) async throws -> APIResponse {
@@ -171,7 +186,12 @@ extension APIServices {
     private func setPinned(_ isPinned: Bool, _ request: APIRequest) async throws -> APIResponse {
         let (function, revision) = try await revision(request)
         let pinned = try await records.write { transaction in
+            try request.require(.functionDeploy, on: function.resource, for: "to pin a revision of \(function.name)")
             guard var stored = try transaction.revision(revision.id) else { throw Problem(.notFound, "the revision is gone") }
+            let others = try transaction.revisions(of: function.id).filter { $0.isPinned && $0.id != stored.id }
+            guard !isPinned || others.count < Self.mostPinned else {
+                throw Problem(.conflict, "\(function.name) has \(Self.mostPinned) pinned revisions already; unpin one")
+            }
             if stored.isPinned != isPinned {
                 try transaction.setPinned(isPinned, stored.id)
                 transaction.record(
@@ -207,6 +227,7 @@ extension APIServices {
     private func endSplit(_ request: APIRequest) async throws -> APIResponse {
         let function = try await function(try request.functionName())
         try await records.write { transaction in
+            try request.require(.functionDeploy, on: function.resource, for: "to end the split of \(function.name)")
             guard try transaction.split(of: function.id) != nil else {
                 throw Problem(.notFound, "the active revision of \(function.name) runs all its calls")
             }

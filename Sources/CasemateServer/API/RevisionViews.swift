@@ -22,6 +22,8 @@ struct RevisionView: Encodable, Sendable {
     var needsApproval: [ApprovalKind]
     var approvals: [ApprovalView]
     var signedBy: DeploymentSigner?
+    /// When that signature was shown: it has to have been valid then.
+    var signedAt: String?
     var promotedFrom: RevisionOrigin?
     var isPinned: Bool
     var lock: String?
@@ -39,6 +41,7 @@ struct RevisionView: Encodable, Sendable {
         needsApproval = revision.needsApproval
         self.approvals = approvals.map { ApprovalView(by: $0.by, at: $0.created.rfc3339, comment: $0.comment) }
         signedBy = revision.signer
+        signedAt = revision.signedAt?.rfc3339
         promotedFrom = revision.origin
         isPinned = revision.isPinned
         lock = revision.lock
@@ -98,4 +101,12 @@ struct SigningKeyView: Encodable, Sendable {
         algorithm = key.algorithm
         publicKey = key.pem
     }
+}
+
+/// What whoever deployed a revision put their signature under.
+struct StatementView: Encodable, Sendable {
+    var statement: String
+    /// SSHSIG, armored.
+    var signature: String
+    var signedBy: DeploymentSigner?
 }

@@ -38,11 +38,13 @@ extension ServerSettings {
     /// - Throws: `KeyProviderError` where KMS can't be had, and could never be before.
     public func signer(folder: String, mayCreate: Bool, aws: CredentialSource) async throws -> RevisionSigner {
         let path = folder + "/signing.key"
-        guard signingKey != "file", case .kms(let address) = try AWSAddress(signingKey) else {
-            return RevisionSigner(try FileRevisionKey(path: path, mayCreate: mayCreate))
-        }
-        let former = Files.exists(path) ? [try FileRevisionKey(path: path, mayCreate: false).verifying] : []
-        return RevisionSigner(try await KMSRevisionKey(address, credentials: aws, known: folder + "/signing.pem"), former: former)
+        let key: any RevisionKey =
+            if signingKey != "file", case .kms(let address) = try AWSAddress(signingKey) {
+                try await KMSRevisionKey(address, credentials: aws, known: folder + "/signing.pem")
+            } else {
+                try FileRevisionKey(path: path, mayCreate: mayCreate)
+            }
+        return RevisionSigner(key, former: try SigningKeyList(path: folder + "/signing-keys.pem", adding: key.verifying).keys)
     }
 
     /// The vault with the providers of the setting `kek`.

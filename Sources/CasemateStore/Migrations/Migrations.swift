@@ -226,7 +226,9 @@ enum Migrations {
                     ALTER TABLE revisions ADD COLUMN provenance_digest TEXT NOT NULL DEFAULT '';
                     ALTER TABLE revisions ADD COLUMN provenance BLOB;
                     ALTER TABLE revisions ADD COLUMN author_identity TEXT NOT NULL DEFAULT '';
+                    ALTER TABLE revisions ADD COLUMN code_author TEXT;
                     ALTER TABLE revisions ADD COLUMN signer TEXT;
+                    ALTER TABLE revisions ADD COLUMN signed_at INTEGER;
                     ALTER TABLE revisions ADD COLUMN statement TEXT;
                     ALTER TABLE revisions ADD COLUMN statement_signature TEXT;
                     ALTER TABLE revisions ADD COLUMN state TEXT NOT NULL DEFAULT 'ready';
@@ -234,7 +236,12 @@ enum Migrations {
                     ALTER TABLE revisions ADD COLUMN base TEXT;
                     ALTER TABLE revisions ADD COLUMN origin TEXT;
                     ALTER TABLE revisions ADD COLUMN is_pinned INTEGER NOT NULL DEFAULT 0;
-                    ALTER TABLE service_accounts ADD COLUMN secret_by TEXT NOT NULL DEFAULT '';
+                    CREATE TABLE account_makers (
+                        account_id TEXT NOT NULL, maker TEXT NOT NULL, PRIMARY KEY (account_id, maker)
+                    ) STRICT, WITHOUT ROWID;
+                    INSERT OR IGNORE INTO account_makers SELECT id, created_by FROM service_accounts;
+                    INSERT OR IGNORE INTO account_makers SELECT account_id, created_by FROM account_credentials WHERE kind = 'key';
+                    INSERT OR IGNORE INTO account_makers SELECT account_id, created_by FROM federations;
                     CREATE INDEX revisions_source ON revisions (source_digest);
                     CREATE INDEX revisions_state ON revisions (state) WHERE state = 'pendingApproval';
                     CREATE TABLE approvals (

@@ -45,24 +45,42 @@ extension Transaction {
                 account.id.text, account.namespaceId.text, account.label.text, Data(account.secretHash), account.secretPrefix,
                 account.created.milliseconds, account.createdBy,
             ])
+        try noteMaker(account.createdBy, of: account.id)
     }
 
     /// The account's old client secret, and every access token it led to, end with this.
     /// - Parameter maker: the subject of whoever is told it.
     public func setClientSecret(hash: [UInt8], prefix: String, of account: AccountId, by maker: String) throws {
         try db.execute(
-            sql: "UPDATE service_accounts SET secret_hash = ?, secret_prefix = ?, secret_by = ? WHERE id = ?",
-            arguments: [Data(hash), prefix, maker, account.text])
+            sql: "UPDATE service_accounts SET secret_hash = ?, secret_prefix = ? WHERE id = ?",
+            arguments: [Data(hash), prefix, account.text])
+        try noteMaker(maker, of: account)
         try deleteAccessTokens(of: account)
     }
 
-    /// Subjects of those who were told a credential of the account's: whoever made it, its client secret anew, or one of its keys.
+    /// That whoever `maker` names may act as the account. It stays when the account, its key or its secret is gone: what was done with it
+    /// stays, too.
+    func noteMaker(_ maker: String, of account: AccountId) throws {
+        guard !maker.isEmpty else { return }
+        var makers = [maker]
+        // Another may have its name some day.
+        if maker.hasPrefix(ServiceAccount.subjectPrefix) {
+            let parts = maker.dropFirst(ServiceAccount.subjectPrefix.count).split(separator: "/")
+            if parts.count == 2, let name = NamespaceName(parts[0]), let label = AccountLabel(parts[1]),
+                let namespace = try namespace(name), let made = try serviceAccount(label, in: namespace.id)
+            {
+                makers = [ServiceAccount.subjectPrefix + made.id.text]
+            }
+        }
+        for maker in makers {
+            try db.execute(
+                sql: "INSERT OR IGNORE INTO account_makers (account_id, maker) VALUES (?, ?)", arguments: [account.text, maker])
+        }
+    }
+
+    /// Who made the account, or was ever told a credential of it: subjects, and identities of service accounts.
     public func makers(of account: AccountId) throws -> Set<String> {
-        let sql = """
-            SELECT created_by FROM service_accounts WHERE id = ?1 UNION SELECT secret_by FROM service_accounts WHERE id = ?1
-            UNION SELECT created_by FROM account_credentials WHERE account_id = ?1 AND kind = 'key'
-            """
-        return Set(try String.fetchAll(db, sql: sql, arguments: [account.text])).subtracting([""])
+        Set(try String.fetchAll(db, sql: "SELECT maker FROM account_makers WHERE account_id = ?", arguments: [account.text]))
     }
 
     func deleteAccessTokens(of account: AccountId) throws {

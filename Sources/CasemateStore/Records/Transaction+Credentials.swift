@@ -41,6 +41,7 @@ extension Transaction {
                     id.text, kind.rawValue, account.text, Data(credential.hash), credential.prefix, credential.description,
                     credential.created.milliseconds, expires.milliseconds, credential.createdBy,
                 ])
+            if kind == .key { try noteMaker(credential.createdBy, of: account) }
         case .person: throw Problem(.internalError, "a sign-in is stored with what it was made for")
         }
     }

@@ -18,6 +18,7 @@ extension Transaction {
                 federation.id.text, federation.account.text, federation.issuer.text, try encoder.encode(federation.claims),
                 federation.created.milliseconds, federation.createdBy,
             ])
+        try noteMaker(federation.createdBy, of: federation.account)
     }
 
     /// With the access tokens of the account: which of them it led to is not known. False where there is none.

@@ -6,7 +6,7 @@ extension Transaction {
     /// Without what its bundle holds and what proves where it comes from, which is long.
     static let selectRevision = """
         SELECT id, function_id, number, bundle_digest, source_digest, spec, lock, findings, signature, created, created_by, digest,
-            provenance_digest, author_identity, signer, state, needs_approval, base, origin, is_pinned FROM revisions
+            provenance_digest, author_identity, code_author, signer, signed_at, state, needs_approval, base, origin, is_pinned FROM revisions
         """
     private static let selectFunction =
         "SELECT f.*, n.name AS namespace FROM functions f JOIN namespaces n ON n.id = f.namespace_id"
@@ -95,16 +95,17 @@ extension Transaction {
         try db.execute(
             sql: """
                 INSERT INTO revisions (id, function_id, number, bundle_digest, source_digest, spec, lock, findings, signature, created,
-                    created_by, components, sbom, digest, provenance_digest, provenance, author_identity, signer, statement,
-                    statement_signature, state, needs_approval, base, origin, is_pinned)
-                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                    created_by, components, sbom, digest, provenance_digest, provenance, author_identity, code_author, signer, signed_at,
+                    statement, statement_signature, state, needs_approval, base, origin, is_pinned)
+                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
                 """,
             arguments: [
                 revision.id.text, revision.functionId.text, revision.number, revision.bundleDigest, revision.sourceDigest,
                 Data(revision.specBytes), revision.lock, try JSONEncoder().encode(revision.findings), Data(revision.signature),
                 revision.created.milliseconds, revision.createdBy, try contents.components.map { try JSONEncoder().encode($0) },
                 contents.sbom.map { Data($0) }, revision.digest, revision.provenanceDigest, evidence.provenance.map { Data($0) },
-                revision.authorIdentity, try Self.json(revision.signer), evidence.statement, evidence.signature,
+                revision.authorIdentity, try Self.json(revision.codeAuthor), try Self.json(revision.signer),
+                revision.signedAt?.milliseconds, evidence.statement, evidence.signature,
                 revision.state.rawValue, revision.needsApproval.map(\.rawValue).joined(separator: ","), revision.base?.text,
                 try Self.json(revision.origin), revision.isPinned,
             ])
@@ -166,6 +167,8 @@ extension Revision {
         provenanceDigest = row["provenance_digest"]
         authorIdentity = row["author_identity"]
         signer = try (row["signer"] as String?).map { try JSONDecoder().decode(DeploymentSigner.self, from: Data($0.utf8)) }
+        codeAuthor = try (row["code_author"] as String?).map { try JSONDecoder().decode(DeployAuthor.self, from: Data($0.utf8)) }
+        signedAt = (row["signed_at"] as Int64?).map(Timestamp.init(milliseconds:))
         needsApproval = (row["needs_approval"] as String).split(separator: ",").compactMap { ApprovalKind(rawValue: String($0)) }
         base = (row["base"] as String?).flatMap { RevisionId($0) }
         origin = try (row["origin"] as String?).map { try JSONDecoder().decode(RevisionOrigin.self, from: Data($0.utf8)) }

@@ -29,6 +29,15 @@ public struct RevisionSigner: Sendable {
             && isValid(revision.signature, over: Self.payload(revision))
     }
 
+    /// The id of the key that signed `revision`; nil where none of ours did.
+    public func keyId(of revision: Revision) -> String? {
+        let payload = Self.payload(revision)
+        return ([verifying] + former).first { $0.isValid(revision.signature, over: payload) }?.id
+    }
+
+    /// One of those that ever signed here.
+    public func key(_ id: String) -> VerifyingKey? { ([verifying] + former).first { $0.id == id } }
+
     public func signing(_ approval: Approval) async throws -> Approval {
         var signed = approval
         signed.signature = try await key.sign(approval.payload)
@@ -62,10 +71,21 @@ public struct RevisionSigner: Sendable {
         guard !revision.provenanceDigest.isEmpty else {
             return Array("casemate/revision/1\n\(revision.functionId)\n\(revision.bundleDigest)\n\(spec)\n\(revision.number)".utf8)
         }
-        let parts = [
-            "\(revision.functionId)", "\(revision.number)", revision.bundleDigest, spec, revision.sourceDigest, revision.provenanceDigest,
-            revision.signer?.key ?? "-",
+        // Names that people choose come with their length.
+        func sized(_ text: String) -> String { "\(text.utf8.count) \(text)" }
+        func author(_ author: DeployAuthor) -> [String] { [sized(author.identity), sized(author.subject)] }
+        let what = [
+            "\(revision.id)", "\(revision.functionId)", "\(revision.number)", revision.bundleDigest, spec, revision.sourceDigest,
+            revision.provenanceDigest,
         ]
+        let needs = revision.needsApproval.map(\.rawValue).joined(separator: ",")
+        let base = revision.base.map { "\($0)" } ?? "-"
+        let how: [String] = ["\(revision.created.milliseconds)", base, needs, revision.origin?.digest ?? "-"]
+        let name = revision.signer.map { sized($0.name) } ?? "-"
+        let signedAt = revision.signedAt.map { "\($0.milliseconds)" } ?? "-"
+        let signer: [String] = [revision.signer?.key ?? "-", name, signedAt]
+        let maker = author(DeployAuthor(subject: revision.createdBy, identity: revision.authorIdentity))
+        let parts = what + how + signer + maker + (revision.codeAuthor.map(author) ?? ["-"])
         return Array("casemate/revision/2\n\(parts.joined(separator: "\n"))".utf8)
     }
 }

@@ -67,6 +67,15 @@ struct ReviewOptions: ParsableArguments {
         var comment: String?
     }
 
+    private struct Pending: Decodable {
+        struct Item: Decodable {
+            var function: String
+            var revision: Int
+            var changes: RevisionDiffItem?
+        }
+        var pending: [Item]
+    }
+
     /// Names what was looked at.
     /// - Throws: `CommandFailure` where nobody can be asked, and where they say no.
     func body(_ client: APIClient, question: String) async throws -> Body {
@@ -83,6 +92,9 @@ struct ReviewOptions: ParsableArguments {
         if let active = function.activeRevision, active != revision.number {
             let path = "\(revision.function.apiPath)/diff?from=\(active)&to=\(revision.number)"
             try await client.json(.GET, path, as: RevisionDiffItem.self).show()
+        } else if function.activeRevision == nil {
+            let all = try await client.json(.GET, "/v1/namespaces/\(revision.function.namespace)/approvals", as: Pending.self)
+            all.pending.first { $0.function == revision.function.description && $0.revision == revision.number }?.changes?.show()
         }
         FindingText.show(found.findings ?? [], of: revision.function.description)
         FileHandle.standardError.write(Data("\n\(question) [y/N] ".utf8))

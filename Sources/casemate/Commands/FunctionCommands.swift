@@ -10,7 +10,8 @@ struct FunctionCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "function", abstract: "List, show, delete and roll back functions, and see their revisions.",
         subcommands: [
-            List.self, Show.self, Delete.self, Rollback.self, SplitCalls.self, Diff.self, Pin.self, Unpin.self, Source.self, Disable.self,
+            List.self, Show.self, Delete.self, Rollback.self, SplitCalls.self, Diff.self, Statement.self, Pin.self, Unpin.self, Source.self,
+            Disable.self,
             Enable.self,
         ])
 

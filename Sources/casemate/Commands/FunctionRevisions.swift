@@ -54,6 +54,32 @@ extension FunctionCommand {
         }
     }
 
+    struct Statement: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Print what whoever deployed a revision put their signature under.",
+            discussion: """
+                casemate function statement plant/hello > statement
+                casemate function statement plant/hello --signature > statement.sig
+                ssh-keygen -Y verify -f allowed_signers -I ada -n casemate -s statement.sig < statement
+                """)
+        @Argument(help: "NAMESPACE/FUNCTION") var function: FunctionName
+        @Option(help: "Its number; default: the active one.") var revision: Int?
+        @Flag(help: "Print the signature.") var signature = false
+        @OptionGroup var output: OutputOptions
+
+        private struct Item: Decodable { var statement, signature: String }
+
+        func run() async throws {
+            try await APIClient.with { client in
+                let path = function.apiPath + "/statement" + (revision.map { "?revision=\($0)" } ?? "")
+                let bytes = try await client.jsonBytes(.GET, path)
+                if output.json { return Terminal.write(bytes + [10]) }
+                let item = try JSONDecoder().decode(Item.self, from: Data(bytes))
+                Terminal.write(Array((signature ? item.signature : item.statement).utf8))
+            }
+        }
+    }
+
     struct Pin: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "Keep a revision, however old it gets.",

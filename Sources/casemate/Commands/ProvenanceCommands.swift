@@ -37,8 +37,11 @@ struct ProvenanceCommand: AsyncParsableCommand {
         try await APIClient.with { client in
             let bytes = try await client.jsonBytes(.GET, function.apiPath + "/provenance" + (revision.map { "?revision=\($0)" } ?? ""))
             guard verify else { return Terminal.write(bytes + [10]) }
-            let key = try await client.json(.GET, "/v1/keys/signing", as: SigningKeyItem.self)
             let envelope = try JSONDecoder().decode(DSSEEnvelope.self, from: Data(bytes))
+            guard let id = envelope.signatures.first?.keyid, id.allSatisfy(\.isHexDigit) else {
+                throw CommandFailure("the provenance of \(function) names no key")
+            }
+            let key = try await client.json(.GET, "/v1/keys/signing?keyId=\(id)", as: SigningKeyItem.self)
             guard let payload = Data(base64Encoded: envelope.payload), let verifying = VerifyingKey(pem: key.publicKey),
                 envelope.signatures.contains(where: { signature in
                     Data(base64Encoded: signature.sig).map {

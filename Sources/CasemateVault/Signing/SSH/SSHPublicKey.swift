@@ -72,9 +72,9 @@ private enum Key {
         case "ecdsa-sha2-nistp521":
             plain = Self.point(&reader, "nistp521").flatMap { try? .p521(P521.Signing.PublicKey(x963Representation: $0)) }
         case "ssh-rsa":
-            guard let exponent = reader.positive(), let modulus = reader.positive(), (256...2048).contains(modulus.count) else {
-                return nil
-            }
+            guard let exponent = reader.positive(), let modulus = reader.positive(), (256...2048).contains(modulus.count),
+                modulus.count > 256 || modulus[0] >= 0x80
+            else { return nil }
             plain = (try? _RSA.Signing.PublicKey(n: modulus, e: exponent)).map { .rsa($0, bytes: modulus.count) }
         default: return nil
         }
