@@ -42,6 +42,13 @@ struct APIClient: Sendable {
         }
     }
 
+    /// The same server, with the credential of somebody who has just signed in.
+    func signedIn(with key: String) -> APIClient {
+        var configuration = configuration
+        configuration.key = key
+        return APIClient(configuration: configuration, client: client)
+    }
+
     struct Answer: Sendable {
         var status: Int
         var headers: HTTPHeaders
@@ -82,6 +89,11 @@ struct APIClient: Sendable {
         var headers = headers
         if !configuration.key.isEmpty { headers.replaceOrAdd(name: "Authorization", value: "Bearer \(configuration.key)") }
         return try await execute(method, url, body: body, headers: headers, timeout: timeout, limit: limit)
+    }
+
+    /// A request to another server: it is shown nothing but `headers`.
+    func foreign(_ method: HTTPMethod, _ url: String, headers: HTTPHeaders) async throws -> Answer {
+        try await execute(method, url, body: nil, headers: headers, timeout: .seconds(30), limit: 1 << 20)
     }
 
     /// A form for a token endpoint, which holds its credential itself (RFC 6749 §3.2).
