@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -228,3 +229,24 @@ def refused_as_own(who: Caller, server: Server, function: str, outcome: dict[str
     assert (answer.status, told["type"]) == (403, "/problems/self-approval"), told
     assert revision(server, function, number) == before
     assert before["state"] == "pendingApproval" and before["approvals"] == [], before
+
+
+def back(who: Caller, function: str, number: int | None = None) -> Answer:
+    """Goes back to a revision; to the one before without a number."""
+    answer: Answer = who.api("POST", path(function, "rollback"), {} if number is None else {"revision": number})
+    return answer
+
+
+def on_disk(server: Server, digest: str) -> bool:
+    """Whether a file or folder of the server's data has this digest in its name."""
+    hexadecimal = digest.removeprefix("sha256:")
+    return any(
+        hexadecimal in name for _, folders, files in os.walk(server.data) for name in itertools.chain(folders, files)
+    )
+
+
+def is_there(server: Server, function: str, number: int) -> None:
+    """Both what it runs and what that was made of."""
+    shown = revision(server, function, number)
+    assert on_disk(server, shown["bundleDigest"]) and on_disk(server, shown["sourceDigest"]), shown
+    assert server.api("GET", path(function, f"source?revision={number}")).status == 200
