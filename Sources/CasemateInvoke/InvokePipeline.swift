@@ -213,6 +213,7 @@ package final class InvokePipeline {
                 try authorize.checkAgreement(of: caller, with: instances.function)
             }
             services.counters.calls.increment()
+            routed.authorized.turn?.take()
             instances.run(
                 RunningCall(
                     admitted: admitted, session: session(for: caller, instances), responder: responder,

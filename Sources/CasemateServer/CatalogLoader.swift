@@ -44,9 +44,9 @@ final class CatalogLoader: Sendable {
         guard let function = try transaction.function(id) else { return nil }
         let policy = try transaction.policy(of: function.namespaceId)
         let (secrets, formerSecrets) = (try transaction.secrets(of: id), try transaction.formerSecrets(of: id).map(\.secret))
-        let granted = Set(try transaction.grantedEgress(of: function.name.function, in: function.namespaceId))
         func made(_ revision: Revision?, split: Split?, other: Deployed? = nil) throws -> Deployed {
             var revision = revision
+            let granted = try transaction.grantedEgress(to: revision, of: function)
             let untrusted = try revision.flatMap { try refusal(of: $0, policy.supplyChain, transaction) }
             // For people: no call needs them in memory.
             revision?.findings = []
@@ -82,10 +82,14 @@ final class CatalogLoader: Sendable {
     /// Why no call may run `revision`; nil where calls may.
     private func refusal(of revision: Revision, _ policy: SupplyChainPolicy, _ transaction: Transaction) throws -> String? {
         guard policy.requireSignature || policy.requireReview || !revision.needsApproval.isEmpty else { return nil }
-        let isReviewed = try transaction.approvals(of: revision.id).contains { signer.isValid($0, of: revision) }
-        // Whatever its row says of its state.
-        if !revision.needsApproval.isEmpty, !isReviewed { return "it waits for an approval" }
-        return policy.refusal(of: revision, isReviewed: isReviewed)
+        // What was tampered with is told when it is to start, as that.
+        guard signer.isValid(revision) else { return nil }
+        let approvals = try transaction.approvals(of: revision.id).filter { signer.isValid($0, of: revision) }
+        // Whatever its row says of its state. What was promoted brings older approvals, which say nothing of what has to be approved here.
+        if !revision.needsApproval.isEmpty, !approvals.contains(where: { $0.created >= revision.created }) {
+            return "it waits for an approval"
+        }
+        return policy.refusal(of: revision, isReviewed: !approvals.isEmpty)
     }
 
     /// In memory it has gone back already; what is stored must follow.

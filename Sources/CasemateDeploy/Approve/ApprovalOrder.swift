@@ -35,6 +35,20 @@ public struct ApprovalOrder: Sendable {
                     "revision \(number) of \(function.name) is your own, or of an account that is yours; somebody else has to look at it")
             }
         }
+        for grant in try newGrants(in: revision, transaction) {
+            guard try !Kinship.areOne(grant.author, approver, transaction) else {
+                throw Problem(
+                    .selfApproval,
+                    "revision \(number) of \(function.name) may reach \(grant.host), which you granted; somebody else has to look at it")
+            }
+        }
+    }
+
+    /// Whoever deploys next deploys what others have granted, too.
+    private func newGrants(in revision: Revision, _ transaction: Transaction) throws -> [EgressGrant] {
+        let before = try revision.base.flatMap { try transaction.revision($0) }.map { try CanonicalSpec.decode($0.specBytes) }
+        let new = Set(try CanonicalSpec.decode(revision.specBytes).grantedEgress ?? []).subtracting(before?.grantedEgress ?? [])
+        return try transaction.egressGrants(of: function.name.function, in: function.namespaceId).filter { new.contains($0.host) }
     }
 }
 

@@ -130,11 +130,18 @@ public struct PlannedFunction: Sendable {
     ///   - spec: as it will be signed, opened.
     ///   - lock: of what was built.
     func needsApproval(_ spec: FunctionSpec, lock: String?) -> [ApprovalKind] {
-        // What is promoted to production was approved where it comes from: that is what it is for. Elsewhere, and for another function,
-        // its approval says nothing.
-        if let promoted, supplyChain.production, promoted.function.name.function == name.function { return [] }
+        if countsApprovals {
+            // What was granted here was not in what was approved there.
+            return Set(spec.grantedEgress ?? []).isSubset(of: activeSpec?.grantedEgress ?? []) ? [] : [.egress]
+        }
         return supplyChain.needed(
             ApprovalKind.kinds(from: activeSpec, to: spec, isLockChanged: Lock.isOther(active?.lock, lock)))
+    }
+
+    /// What is promoted to production was approved where it comes from: that is what it is for. Elsewhere, and for another function, its
+    /// approval says nothing.
+    var countsApprovals: Bool {
+        supplyChain.production && promoted.map { $0.function.name.function == name.function } ?? false
     }
 }
 

@@ -83,7 +83,8 @@ struct Sign {
         let signed = try await signer.signing(revision)
         return SignedRevision(
             revision: signed, contents: contents, evidence: evidence,
-            approvals: try await carry(planned.promoted?.approvals ?? [], to: signed, from: planned.promoted?.origin), name: name,
+            approvals: planned.countsApprovals
+                ? try await carry(planned.promoted?.approvals ?? [], to: signed, from: planned.promoted?.origin) : [], name: name,
             policy: planned.supplyChain, newFunction: fresh)
     }
 

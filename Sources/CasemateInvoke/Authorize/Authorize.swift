@@ -7,6 +7,8 @@ package struct AuthorizedCall {
     package let principal: Principal
     package let token: [UInt8]?
     package let function: Deployed
+    /// Of a function whose calls are split.
+    package fileprivate(set) var turn: Split.Turn?
 
     fileprivate init(_ authenticated: AuthenticatedCall, _ function: Deployed, as principal: Principal? = nil) {
         call = authenticated.call
@@ -26,12 +28,15 @@ package struct Authorize {
     ///   holder may not know; `.forbidden` for one that it may know but not call.
     package func callAsFunction(_ authenticated: AuthenticatedCall) throws(Problem) -> AuthorizedCall {
         let active = catalog.function(named: authenticated.call.target)
-        let authorized = try authorize(authenticated, active)
-        // Whose turn it is counts of those calls alone that run. Who may not call the other revision, or did not agree to it, stays here.
-        guard let other = active?.other, active?.split?.takesNext() == true, mayTry(other, authenticated),
+        var authorized = try authorize(authenticated, active)
+        // Who may not call the other revision, or did not agree to it, stays here and takes no turn.
+        guard let other = active?.other, let split = active?.split, mayTry(other, authenticated),
             let tried = try? authorize(authenticated, other)
         else { return authorized }
-        return tried
+        let turn = split.turn()
+        if turn.isOthers { authorized = tried }
+        authorized.turn = turn
+        return authorized
     }
 
     /// Who was asked about what is live is not asked again for a trial of what may come.

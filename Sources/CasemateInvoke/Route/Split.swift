@@ -28,6 +28,28 @@ package final class Split: Sendable {
         self.onReturn = onReturn
     }
 
+    /// One call's turn, which is given back where the call does not come to run.
+    package final class Turn: Sendable {
+        /// Whether the other revision runs the call.
+        package let isOthers: Bool
+        private let split: Split
+        private let isTaken = Atomic(false)
+
+        fileprivate init(_ split: Split) {
+            self.split = split
+            isOthers = split.takesNext()
+        }
+
+        deinit { if !isTaken.load(ordering: .relaxed) { split.giveBack(isOthers) } }
+
+        /// The call runs.
+        package func take() { isTaken.store(true, ordering: .relaxed) }
+    }
+
+    package func turn() -> Turn { Turn(self) }
+
+    private func giveBack(_ isOthers: Bool) { state.withLock { $0.share += isOthers ? 100 - percent : -percent } }
+
     /// Whether the other revision runs the next call. Not by chance: of any hundred in a row it is exactly its share.
     package func takesNext() -> Bool {
         state.withLock { state in

@@ -21,7 +21,8 @@ extension APIServices {
                 let function = try await records.read { try $0.function(name) }
                 try Self.mayList([host], request.principal.rights, on: function?.resource ?? .namespace(namespace.id))
                 let principal = request.principal
-                let grant = EgressGrant(host: host, created: .now, createdBy: principal.subject)
+                let grant = EgressGrant(
+                    host: host, created: .now, author: DeployAuthor(subject: principal.subject, identity: principal.identity))
                 try await records.write { transaction in
                     let rights = request.principal.rights
                     let isEverywhere = rights.has(.policyWrite, on: .namespace(namespace.id))
@@ -101,7 +102,7 @@ extension APIServices {
         guard function != nil || !grants.isEmpty else { throw Problem.unknown(name) }
         let listed = try active.map { try CanonicalSpec.decode($0.specBytes) }?.egress ?? []
         var allowed = listed.map { EgressView.Allowed($0, source: "manifest") }
-        allowed += grants.map { EgressView.Allowed($0.host, source: "grant", createdBy: $0.createdBy) }
+        allowed += grants.map { EgressView.Allowed($0.host, source: "grant", createdBy: $0.author.subject) }
         allowed += policy.egress.allow.map { EgressView.Allowed($0, source: "namespace") }
         var view = EgressView(
             function: name.description, revision: active?.number, development: policy.development, allowed: allowed, used: [], refused: [])

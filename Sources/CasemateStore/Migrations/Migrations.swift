@@ -242,6 +242,7 @@ enum Migrations {
                     INSERT OR IGNORE INTO account_makers SELECT id, created_by FROM service_accounts;
                     INSERT OR IGNORE INTO account_makers SELECT account_id, created_by FROM account_credentials WHERE kind = 'key';
                     INSERT OR IGNORE INTO account_makers SELECT account_id, created_by FROM federations;
+                    ALTER TABLE egress_grants ADD COLUMN author_identity TEXT NOT NULL DEFAULT '';
                     CREATE INDEX revisions_source ON revisions (source_digest);
                     CREATE INDEX revisions_state ON revisions (state) WHERE state = 'pendingApproval';
                     CREATE TABLE approvals (

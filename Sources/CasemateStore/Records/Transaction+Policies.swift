@@ -7,12 +7,12 @@ import GRDB
 public struct EgressGrant: Hashable, Sendable {
     public let host: AllowedHost
     public let created: Timestamp
-    public let createdBy: String
+    public let author: DeployAuthor
 
-    public init(host: AllowedHost, created: Timestamp, createdBy: String) {
+    public init(host: AllowedHost, created: Timestamp, author: DeployAuthor) {
         self.host = host
         self.created = created
-        self.createdBy = createdBy
+        self.author = author
     }
 }
 
@@ -50,7 +50,8 @@ extension Transaction {
             db, sql: "SELECT * FROM egress_grants WHERE namespace_id = ? AND function = ?", arguments: [namespace.text, name.text]
         ).map { row in
             guard let host = AllowedHost(row["target"] as String) else { throw RecordsError.damaged }
-            return EgressGrant(host: host, created: Timestamp(milliseconds: row["created"]), createdBy: row["created_by"])
+            let author = DeployAuthor(subject: row["created_by"], identity: row["author_identity"])
+            return EgressGrant(host: host, created: Timestamp(milliseconds: row["created"]), author: author)
         }.sorted { $0.host < $1.host }
     }
 
@@ -59,17 +60,31 @@ extension Transaction {
         Array(Set(try egressGrants(of: name, in: namespace).map(\.host) + policy(of: namespace).egress.allow)).sorted()
     }
 
+    /// What counts of that for `revision`.
+    ///
+    /// Where grants have to be approved, one made after it does not: what was taken back, and is asked for again, would be in force by
+    /// going back to what had it before.
+    public func grantedEgress(to revision: Revision?, of function: Function) throws -> Set<AllowedHost> {
+        let (name, policy) = (function.name.function, try policy(of: function.namespaceId))
+        guard let revision, policy.supplyChain.production || !policy.supplyChain.needed([.egress]).isEmpty else {
+            return Set(try grantedEgress(of: name, in: function.namespaceId))
+        }
+        let earlier = try egressGrants(of: name, in: function.namespaceId).filter { $0.created <= revision.created }
+        return Set(earlier.map(\.host) + policy.egress.allow)
+    }
+
     /// Keeps the older one when there is one.
     /// - Parameter function: set where the grant is for this function alone, not for another that has its name later.
     public func insert(_ grant: EgressGrant, of name: FunctionLabel, in namespace: NamespaceId, onlyFor function: FunctionId? = nil) throws
     {
         try db.execute(
             sql: """
-                INSERT OR IGNORE INTO egress_grants (namespace_id, function, target, created, created_by, function_id)
-                VALUES (?, ?, ?, ?, ?, ?)
+                INSERT OR IGNORE INTO egress_grants (namespace_id, function, target, created, created_by, author_identity, function_id)
+                VALUES (?, ?, ?, ?, ?, ?, ?)
                 """,
             arguments: [
-                namespace.text, name.text, grant.host.description, grant.created.milliseconds, grant.createdBy, function?.text,
+                namespace.text, name.text, grant.host.description, grant.created.milliseconds, grant.author.subject, grant.author.identity,
+                function?.text,
             ])
     }
 

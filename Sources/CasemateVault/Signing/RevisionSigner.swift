@@ -80,7 +80,8 @@ public struct RevisionSigner: Sendable {
         ]
         let needs = revision.needsApproval.map(\.rawValue).joined(separator: ",")
         let base = revision.base.map { "\($0)" } ?? "-"
-        let how: [String] = ["\(revision.created.milliseconds)", base, needs, revision.origin?.digest ?? "-"]
+        let origin = revision.origin.map { "\($0.function)#\($0.revision) \($0.digest)" } ?? "-"
+        let how: [String] = ["\(revision.created.milliseconds)", base, needs, origin]
         let name = revision.signer.map { sized($0.name) } ?? "-"
         let signedAt = revision.signedAt.map { "\($0.milliseconds)" } ?? "-"
         let signer: [String] = [revision.signer?.key ?? "-", name, signedAt]
