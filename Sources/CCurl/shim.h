@@ -26,6 +26,14 @@ static inline CURLcode cc_set_writer(CURL *curl, curl_write_callback writer) {
     return curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, writer);
 }
 
+static inline CURLcode cc_set_reader(CURL *curl, curl_read_callback reader) {
+    return curl_easy_setopt(curl, CURLOPT_READFUNCTION, reader);
+}
+
+static inline CURLcode cc_set_seeker(CURL *curl, curl_seek_callback seeker) {
+    return curl_easy_setopt(curl, CURLOPT_SEEKFUNCTION, seeker);
+}
+
 static inline CURLcode cc_set_progress(CURL *curl, curl_xferinfo_callback progress) {
     return curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, progress);
 }

@@ -66,6 +66,34 @@ struct SigningTests {
         }
     }
 
+    @Test("files and deletions are signed; what is not the bytes that were said is refused")
+    func streamed() async throws {
+        let bucket = S3Bucket("plant-1.x")!
+        try await withOracle { endpoint in
+            for source in [CredentialSource.test("AKIDPLAIN", Self.secret), .test("AKIDTOKEN", Self.secret, token: Self.token)] {
+                let s3 = try S3(region: .test, endpoint: endpoint, credentials: source)
+                let key = S3Key("a/b")!
+                for count in [0, 1, 70_000, 3 << 20] {
+                    try await withFile([UInt8](repeating: 7, count: count)) { file, hash in
+                        for condition in [nil, "*"] {
+                            try await s3.put(
+                                bucket: bucket, key: key, file: file, sizeInBytes: count, sha256: hash, ifNoneMatch: condition)
+                        }
+                        let other = PayloadHash.of(SensitiveBytes([1, 2, 3]))
+                        let error = await awsError {
+                            try await s3.put(bucket: bucket, key: key, file: file, sizeInBytes: count, sha256: other)
+                        }
+                        #expect(error == .refused(code: "XAmzContentSHA256Mismatch", status: 403))
+                    }
+                }
+                try await s3.delete(bucket: bucket, key: key)
+                let sink = KeptObject()
+                try await s3.get(bucket: bucket, key: key, most: 1 << 20, into: sink)
+                #expect(try JSONDecoder().decode(Seen.self, from: Data(sink.bytes)).seen["method"] == "GET")
+            }
+        }
+    }
+
     @Test("after a body on the same connection, a request without one is signed as such")
     func stale() async throws {
         try await withOracle { endpoint in

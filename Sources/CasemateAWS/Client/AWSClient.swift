@@ -12,7 +12,7 @@ final class AWSClient: Sendable {
     /// The first attempt and two more.
     static let mostAttempts = 3
 
-    /// - Parameter timeout: for a whole request, with every attempt and the pauses between.
+    /// - Parameter timeout: for a whole request, with every attempt and the pauses between, where the request says nothing else.
     init(region: Region, endpoint: Endpoint, credentials: CredentialSource, transport: CurlTransport, timeout: Duration) {
         self.region = region
         self.endpoint = endpoint
@@ -24,7 +24,7 @@ final class AWSClient: Sendable {
     /// - Returns: an answer with a status of 200 to 299.
     /// - Throws: `AWSError`, or `CancellationError`.
     func send(_ request: SignedRequest) async throws -> Answer {
-        let deadline = ContinuousClock.now + timeout
+        let deadline = ContinuousClock.now + (request.timeout ?? timeout)
         var last: AWSError?
         for attempt in 1...Self.mostAttempts {
             // Before the circuit, so that credentials that can't be read are not held against the service.

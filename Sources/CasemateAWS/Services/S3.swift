@@ -7,7 +7,7 @@ public struct S3: Sendable {
         public let contentType: String?
         public let sizeInBytes: Int?
 
-        fileprivate init(_ answer: Answer) {
+        init(_ answer: Answer) {
             etag = answer.headers[.etag]
             contentType = answer.headers[.contentType]
             sizeInBytes = answer.headers[.contentLength].flatMap { Int($0) }
@@ -52,6 +52,12 @@ public struct S3: Sendable {
         return (answer.body.withBytes { Array($0) }, ObjectInfo(answer))
     }
 
+    /// What is not there is as good as deleted.
+    /// - Throws: `AWSError`, or `CancellationError`. Source: S3 API reference, DeleteObject.
+    public func delete(bucket: S3Bucket, key: S3Key) async throws {
+        _ = try await client.send(try request(.delete, bucket, key))
+    }
+
     /// - Throws: `AWSError`: `HTTP404` when there is none, for the answer has no body that could say more. Or `CancellationError`.
     ///   Source: S3 API reference, HeadObject.
     public func head(bucket: S3Bucket, key: S3Key) async throws -> ObjectInfo {
@@ -61,14 +67,16 @@ public struct S3: Sendable {
     /// At AWS the bucket is a label of the host, unless its name has dots; elsewhere it is the path's first segment.
     func request(
         _ method: SignedRequest.Method, _ bucket: S3Bucket, _ key: S3Key?, query: [String: String] = [:],
-        headers: [SignedRequest.Header: String] = [:], body: SensitiveBytes? = nil
+        headers: [SignedRequest.Header: String] = [:], body: SensitiveBytes? = nil, file: FileBody? = nil
     ) throws(AWSError) -> SignedRequest {
         let isInHost = client.endpoint.isAWS && bucket.isHostLabel
         var headers = headers
-        headers[.contentSHA256] = PayloadHash.of(body)
-        return try SignedRequest(
+        headers[.contentSHA256] = file?.sha256 ?? PayloadHash.of(body)
+        var request = try SignedRequest(
             method, isInHost ? client.endpoint.prefixed(by: bucket.name) : client.endpoint,
             path: (isInHost ? "/" : "/\(bucket)" + (key == nil ? "" : "/")) + (key?.text ?? ""),
             query: query, headers: headers, body: body, region: client.region, service: "s3")
+        request.file = file
+        return request
     }
 }

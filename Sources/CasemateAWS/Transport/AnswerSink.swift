@@ -5,13 +5,26 @@ import Glibc
 final class AnswerSink {
     let limit: Int
     private let transfer: Transfer
+    private let curl: UnsafeMutableRawPointer
     private var buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 4096, alignment: 1)
     private var count = 0
+    /// Of an object that went on to its sink.
+    private var passed = 0
     private(set) var isTooLarge = false
+    /// The request's sink did not take what came.
+    private(set) var isRefused = false
+    /// Whether what comes is what was asked for, and not a refusal's text. Asked when the head is there.
+    private lazy var isObject: Bool = {
+        var status = 0
+        cc_get_long(curl, CURLINFO_RESPONSE_CODE, &status)
+        return (200..<300).contains(status)
+    }()
 
-    init(limit: Int, transfer: Transfer) {
-        self.limit = limit
+    /// - Parameter curl: the handle that the answer comes from.
+    init(transfer: Transfer, curl: UnsafeMutableRawPointer) {
+        limit = transfer.request.mostAnswerInBytes
         self.transfer = transfer
+        self.curl = curl
     }
 
     deinit { Self.free(buffer) }
@@ -20,6 +33,25 @@ final class AnswerSink {
     var isUnwanted: Bool { transfer.hasEnded }
 
     func append(_ bytes: UnsafeRawBufferPointer) -> Bool {
+        guard let object = transfer.request.sink else { return keep(bytes, upTo: limit) }
+        return isObject ? pass(bytes, to: object) : keep(bytes, upTo: 1 << 20)
+    }
+
+    private func pass(_ bytes: UnsafeRawBufferPointer, to object: any ObjectSink) -> Bool {
+        guard bytes.count <= limit - passed else {
+            isTooLarge = true
+            return false
+        }
+        passed += bytes.count
+        // Whoever went away may have given the sink to another attempt.
+        guard !isUnwanted, object.append(bytes) else {
+            isRefused = true
+            return false
+        }
+        return true
+    }
+
+    private func keep(_ bytes: UnsafeRawBufferPointer, upTo limit: Int) -> Bool {
         guard bytes.count <= limit - count else {
             isTooLarge = true
             return false

@@ -20,7 +20,8 @@ final class CurlHandle {
     func perform(_ transfer: Transfer) -> Result<Answer, TransportFailure> {
         let request = transfer.request
         guard let left = transfer.start() else { return .failure(.waitedInVain) }
-        let sink = AnswerSink(limit: request.mostAnswerInBytes, transfer: transfer)
+        let sink = AnswerSink(transfer: transfer, curl: curl)
+        let reader = request.file.map { FileBodyReader($0) }
         var headers: UnsafeMutablePointer<curl_slist>?
         defer {
             // Everything but connections, TLS sessions and names looked up: the handle points to nothing of ours any more, and the hash
@@ -29,11 +30,12 @@ final class CurlHandle {
             cc_free_headers(headers)
         }
         guard append(request, transfer.credentials, to: &headers) else { return .failure(.overloaded("no memory")) }
-        let code = withExtendedLifetime((sink, transfer)) {
-            let ready = setOptions(request, transfer.credentials, sink: sink, headers: headers, left: left)
+        guard request.sink?.begin() ?? true else { return .failure(.notKept) }
+        let code = withExtendedLifetime((sink, reader, transfer)) {
+            let ready = setOptions(request, transfer.credentials, sink: sink, reader: reader, headers: headers, left: left)
             return ready == CURLE_OK ? curl_easy_perform(curl) : ready
         }
-        guard code == CURLE_OK else { return .failure(failure(code, sink)) }
+        guard code == CURLE_OK else { return .failure(failure(code, sink, reader)) }
         var status = 0
         cc_get_long(curl, CURLINFO_RESPONSE_CODE, &status)
         return .success(Answer(status: status, headers: answerHeaders(), body: sink.finish()))
@@ -62,8 +64,8 @@ final class CurlHandle {
 
     /// - Returns: the first code that is not CURLE_OK.
     private func setOptions(
-        _ request: SignedRequest, _ credentials: AWSCredentials, sink: AnswerSink, headers: UnsafeMutablePointer<curl_slist>?,
-        left: Duration
+        _ request: SignedRequest, _ credentials: AWSCredentials, sink: AnswerSink, reader: FileBodyReader?,
+        headers: UnsafeMutablePointer<curl_slist>?, left: Duration
     ) -> CURLcode {
         var first = CURLE_OK
         func check(_ code: CURLcode) { if first == CURLE_OK { first = code } }
@@ -85,6 +87,11 @@ final class CurlHandle {
         check(cc_set_long(curl, CURLOPT_NOSIGNAL, 1))
         check(cc_set_long(curl, CURLOPT_CONNECTTIMEOUT_MS, min(settings.connectTimeout.inMilliseconds, leftInMilliseconds)))
         check(cc_set_long(curl, CURLOPT_TIMEOUT_MS, leftInMilliseconds))
+        if request.isStreamed {
+            // It may take minutes; what stands still meanwhile is given up. In bytes a second, and seconds.
+            check(cc_set_long(curl, CURLOPT_LOW_SPEED_LIMIT, 1024))
+            check(cc_set_long(curl, CURLOPT_LOW_SPEED_TIME, 20))
+        }
         // Else the end of a transfer waits for a name that is still looked up, past every limit.
         check(cc_set_long(curl, CURLOPT_QUICK_EXIT, 1))
 
@@ -106,8 +113,23 @@ final class CurlHandle {
         switch request.method {
         case .get: check(cc_set_long(curl, CURLOPT_HTTPGET, 1))
         case .head: check(cc_set_long(curl, CURLOPT_NOBODY, 1))
+        case .delete:
+            check(cc_set_long(curl, CURLOPT_HTTPGET, 1))
+            check(cc_set_text(curl, CURLOPT_CUSTOMREQUEST, request.method.rawValue))
         case .put, .post:
-            // PUT too: a body that libcurl reads bit by bit is signed as if it were empty.
+            if let reader {
+                // Signed with the hash in its headers, for libcurl signs a body that it reads bit by bit as if it were empty.
+                check(cc_set_long(curl, CURLOPT_UPLOAD, 1))
+                check(cc_set_size(curl, CURLOPT_INFILESIZE_LARGE, curl_off_t(reader.sizeInBytes)))
+                let box = Unmanaged.passUnretained(reader).toOpaque()
+                check(cc_set_reader(curl, bodyWanted))
+                check(cc_set_pointer(curl, CURLOPT_READDATA, box))
+                // A kept connection may turn out to be closed when the body is half sent.
+                check(cc_set_seeker(curl, bodyWantedFrom))
+                check(cc_set_pointer(curl, CURLOPT_SEEKDATA, box))
+                break
+            }
+            // PUT too, for the same reason.
             check(cc_set_long(curl, CURLOPT_POST, 1))
             let body = request.body
             check(cc_set_size(curl, CURLOPT_POSTFIELDSIZE_LARGE, curl_off_t(body?.count ?? 0)))
@@ -141,7 +163,7 @@ final class CurlHandle {
         return found
     }
 
-    private func failure(_ code: CURLcode, _ sink: AnswerSink) -> TransportFailure {
+    private func failure(_ code: CURLcode, _ sink: AnswerSink, _ reader: FileBodyReader?) -> TransportFailure {
         switch code {
         case CURLE_COULDNT_RESOLVE_HOST: return .notReached("the host's name does not resolve")
         case CURLE_COULDNT_RESOLVE_PROXY: return .notReached("the proxy's name does not resolve")
@@ -154,6 +176,8 @@ final class CurlHandle {
             cc_get_size(curl, CURLINFO_PRETRANSFER_TIME_T, &sentAt)
             return sentAt == 0 ? .notReached("no connection in time") : .timedOut
         case CURLE_WRITE_ERROR where sink.isTooLarge: return .tooLarge(limit: sink.limit)
+        case CURLE_WRITE_ERROR where sink.isRefused: return .notKept
+        case CURLE_ABORTED_BY_CALLBACK where reader?.hasFailed == true: return .overloaded("the file that is sent can't be read")
         case CURLE_UNSUPPORTED_PROTOCOL, CURLE_WEIRD_SERVER_REPLY: return .notHTTP
         case CURLE_GOT_NOTHING: return .broken("the connection was closed without an answer")
         case CURLE_PARTIAL_FILE: return .broken("the connection was closed in the middle of the answer")

@@ -4,7 +4,7 @@
 /// only be written in that form: the path has unreserved characters and slashes, the query is encoded and sorted here, and the headers
 /// are of a closed set.
 struct SignedRequest: Sendable {
-    enum Method: String, Sendable { case get = "GET", head = "HEAD", put = "PUT", post = "POST" }
+    enum Method: String, Sendable { case get = "GET", head = "HEAD", put = "PUT", post = "POST", delete = "DELETE" }
 
     /// In small letters. No name is the beginning of another one: libcurl sorts whole lines, and ':' comes after '-' and the digits.
     enum Header: String, CaseIterable, Sendable {
@@ -30,6 +30,12 @@ struct SignedRequest: Sendable {
     var mostAnswerInBytes = 1 << 20
     /// Whether doing it twice is the same as once.
     var mayBeRepeated = true
+    /// What a PUT sends, in the place of `body`.
+    var file: FileBody?
+    /// Where an object goes in the place of the answer's body. What is no object, such as a refusal's text, stands there all the same.
+    var sink: (any ObjectSink)?
+    /// For the whole call; nil for the client's own.
+    var timeout: Duration?
 
     /// - Throws: `.malformed` for a path or a header that could be signed otherwise than it is sent.
     init(
@@ -57,6 +63,9 @@ struct SignedRequest: Sendable {
         self.region = region
         self.service = service
     }
+
+    /// Whether an object passes through: that may take long, if only it goes on.
+    var isStreamed: Bool { file != nil || sink != nil }
 
     var url: String { "\(endpoint)\(path)\(query.isEmpty ? "" : "?\(query)")" }
 

@@ -14,6 +14,7 @@ enum TransportFailure: Error, Equatable {
     /// Too many wait, or this machine can't.
     case overloaded(String)
 
+    static let notKept = TransportFailure.overloaded("what came could not be kept")
     static let waitedInVain = TransportFailure.overloaded("every thread was busy until the deadline")
 }
 

@@ -51,13 +51,20 @@ def main() -> None:
     }
 
     if "--auth" in sys.argv:
-        policy = json.dumps(
-            {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "kms:*", "Resource": "*"}]}
-        )
-        for name in ("may", "maynot"):
+        # "archives" may do with one prefix what docs/operating.md says is enough; "owner" may do all with the bucket.
+        objects = ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"]
+        policies: dict[str, tuple[Any, str] | None] = {
+            "may": ("kms:*", "*"),
+            "maynot": None,
+            "archives": (objects, "arn:aws:s3:::casemate-test/archives/plant/*"),
+            "owner": ("s3:*", "*"),
+        }
+        for name, policy in policies.items():
             iam.create_user(UserName=name)
-            if name == "may":
-                iam.put_user_policy(UserName=name, PolicyName="kms", PolicyDocument=policy)
+            if policy:
+                statement = {"Effect": "Allow", "Action": policy[0], "Resource": policy[1]}
+                document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+                iam.put_user_policy(UserName=name, PolicyName="rights", PolicyDocument=document)
             access = iam.create_access_key(UserName=name)["AccessKey"]
             found[name] = [access["AccessKeyId"], access["SecretAccessKey"]]
         reset = urllib.request.Request(f"{url}/moto-api/reset-auth", data=b"0", headers={"Content-Type": "text/plain"})

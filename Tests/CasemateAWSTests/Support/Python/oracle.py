@@ -155,7 +155,7 @@ class Oracle(http.server.BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(content)
 
-    do_GET = do_HEAD = do_PUT = do_POST = answer
+    do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = answer
 
     def log_message(self, *_: object) -> None:
         pass
