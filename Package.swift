@@ -171,7 +171,7 @@ let package = Package(
         .testTarget(name: "CasemateLinuxTests", dependencies: ["CasemateLinux"], swiftSettings: ours),
         .testTarget(name: "CasemateWardenTests", dependencies: ["CasemateLinux", "CasemateWire", "CasemateWarden"], swiftSettings: ours),
         .testTarget(name: "CasemateAWSTests", dependencies: ["CasemateAWS"], exclude: ["Support/Python"], swiftSettings: ours),
-        .testTarget(name: "CasemateStoreTests", dependencies: ["CasemateModel", "CasemateStore"], swiftSettings: ours),
+        .testTarget(name: "CasemateStoreTests", dependencies: ["CasemateModel", "CasemateLinux", "CasemateStore"], swiftSettings: ours),
         .testTarget(
             name: "CasemateVaultTests",
             dependencies: [
@@ -204,7 +204,7 @@ let package = Package(
         .testTarget(
             name: "CasemateServerTests",
             dependencies: [
-                "CasemateModel", "CasemateStore", "CasemateVault", "CasemateIdentity", "CasemateSandbox", "CasemateInvoke",
+                "CasemateModel", "CasemateAWS", "CasemateStore", "CasemateVault", "CasemateIdentity", "CasemateSandbox", "CasemateInvoke",
                 "CasemateDeploy", "CasemateServer", .product(name: "Yams", package: "Yams"),
                 .product(name: "HTTPTypes", package: "swift-http-types"), .product(name: "Logging", package: "swift-log"),
             ],

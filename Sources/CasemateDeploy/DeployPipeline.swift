@@ -214,7 +214,7 @@ public final class DeployPipeline: Sendable {
                     let signed = try await sign(
                         scanned, by: DeployAuthor(subject: request.subject, identity: request.identity), since: started)
                     enter("publish")
-                    try plan.stillAllows(planned, request)
+                    try await plan.stillAllows(planned, request)
                     let published = try await publish(signed)
                     enter("activate")
                     if let approved = approve(published) {
@@ -369,7 +369,7 @@ public final class DeployPipeline: Sendable {
         guard sourcesInFlight.withLock({ $0[source] == nil }), (try? await records.read { try $0.isSourceUsed(source) }) == false else {
             return
         }
-        artifacts.remove(source)
+        await artifacts.remove(source)
     }
 
     /// Removes bundles and sources of revisions that are gone, where no other revision has them.

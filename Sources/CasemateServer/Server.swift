@@ -55,7 +55,8 @@ public struct Server: Sendable {
         let dispatcher = Mutex<AlertDispatcher?>(nil)
         let signer = try await settings.signer(folder: folder, mayCreate: try await isEmpty(records), aws: aws)
         let tokenSigner = try TokenSigner(path: folder + "/token.key")
-        let artifacts = try ArtifactStore(folder: folder + "/artifacts")
+        let artifacts = try makeArtifacts(folder + "/artifacts", audit, aws, owner: checkpoints.chain)
+        try await artifacts.begin()
         let logs = try LogStore(
             folder: folder + "/logs",
             limits: .init(keptFor: .seconds(settings.logRetentionInDays * 86_400), bytesPerFunction: settings.logBytesPerFunction))
@@ -169,9 +170,8 @@ public struct Server: Sendable {
                 logs.expire()
                 await destroyFormerSecrets(records, loader)
                 for function in (try? await records.read({ try $0.functions() })) ?? [] { try? await deploy.collect(function.id) }
-                for digest in artifacts.settled where (try? await records.read { try $0.isSourceUsed(digest) }) == false {
-                    artifacts.remove(digest)
-                }
+                await removeUnused(artifacts, records)
+                await artifacts.moveToBucket()
                 try? await Task.sleep(for: .seconds(3600))
             }
         }
@@ -207,6 +207,31 @@ public struct Server: Sendable {
         }
         for function in functions { try? await loader.reloadFormerSecrets(of: function) }
         try? await records.compact()
+    }
+
+    /// Archives that no revision came of. A bucket that does not answer is not asked for each of them.
+    private func removeUnused(_ artifacts: ArtifactStore, _ records: Records) async {
+        for digest in artifacts.settled where (try? await records.read { try $0.isSourceUsed(digest) }) == false {
+            guard await artifacts.remove(digest) else { return }
+        }
+    }
+
+    private func makeArtifacts(_ folder: String, _ audit: AuditLog, _ aws: CredentialSource, owner: String) throws -> ArtifactStore {
+        let tell: @Sendable (ArtifactNotice) -> Void = { [logger] notice in
+            switch notice {
+            case .quarantined(let digest, let place):
+                logger.critical(
+                    "an archive is not what its digest says; it was put into quarantine",
+                    metadata: ["digest": "\(digest)", "place": "\(place.rawValue)"])
+                let details = ["digest": digest, "place": place.rawValue]
+                audit.note(AuditEvent(.artifactQuarantined, outcome: .failed, actor: "server", details))
+            case .failed(let what, let why): logger.warning("\(what)", metadata: ["reason": "\(why)"])
+            }
+        }
+        guard let place = settings.artifacts else { return try ArtifactStore(folder: folder, tell: tell) }
+        let bucket = try ArtifactObjects(place, endpoint: try settings.awsEndpoint.map { try Endpoint($0) }, credentials: aws)
+        return try ArtifactStore(
+            folder: folder, bucket: bucket, owner: owner, cacheInBytes: settings.artifactCacheInBytes, tell: tell)
     }
 
     private func makeVault(_ records: Records, _ audit: AuditLog, _ folder: String, _ aws: CredentialSource) async throws -> Vault {

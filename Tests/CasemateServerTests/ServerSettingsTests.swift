@@ -1,3 +1,4 @@
+import CasemateAWS
 import CasemateModel
 import Testing
 
@@ -117,6 +118,29 @@ struct ServerSettingsTests {
             let effective = try SettingsTable.resolve(
                 flags: ["index-url": "https://index.example.org:70000/simple"], environment: [:], file: [:])
             guard (try? ServerSettings(effective)) == nil else { throw Problem(.internalError, "taken") }
+        }
+    }
+
+    @Test("archives lie in the data folder, or beneath a prefix of a bucket")
+    func artifacts() throws {
+        #expect(try settings([:]).artifacts == nil)
+        #expect(try settings(["artifacts": "s3://our-bucket/casemate/a?region=eu-west-1"]).artifacts?.prefix?.text == "casemate/a")
+        let long = String(repeating: "p", count: 1000)
+        for wrong in [
+            "s3://our-bucket?region=eu-west-1", "s3://our-bucket/?region=eu-west-1", "s3://our-bucket/p", "s3://b/p?region=eu-west-1",
+            "s3://our-bucket/p?region=eu-west-1&acl=public", "/srv/artifacts", "https://our-bucket.s3.amazonaws.com/p",
+            "aws-kms://eu-west-1/alias/a", "s3://our-bucket/\(long)?region=eu-west-1",
+        ] { expectFault("artifacts", ["artifacts": wrong]) }
+    }
+
+    @Test("sizes are bytes, or have a unit")
+    func sizes() throws {
+        #expect(try settings([:]).artifactCacheInBytes == 2 << 30)
+        for (text, bytes) in [("0", 0), ("1000", 1000), ("64KiB", 64 << 10), ("512MiB", 512 << 20), ("3GiB", 3 << 30)] {
+            #expect(try settings(["artifact-cache-size": text]).artifactCacheInBytes == bytes)
+        }
+        for wrong in ["", "-1", "2GB", "2 GiB", "1.5GiB", "many", "99999999GiB", "99999999999999999999"] {
+            expectFault("artifact-cache-size", ["artifact-cache-size": wrong])
         }
     }
 

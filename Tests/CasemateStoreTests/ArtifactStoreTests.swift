@@ -1,3 +1,4 @@
+import CasemateLinux
 import CasemateModel
 import Foundation
 import Testing
@@ -18,9 +19,9 @@ struct ArtifactStoreTests {
             #expect(digest == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad")
             #expect(try names(in: folder + "/artifacts") == [digest])
             #expect(try contents("\(folder)/artifacts/\(digest)") == Array("abc".utf8))
-            #expect(store.open(digest) != nil)
-            store.remove(digest)
-            #expect(store.open(digest) == nil)
+            #expect(try await store.open(digest) != nil)
+            await store.remove(digest)
+            #expect(try await store.open(digest) == nil)
             #expect(try names(in: folder + "/artifacts") == [])
         }
     }
@@ -57,11 +58,11 @@ struct ArtifactStoreTests {
     @Test("opening the store removes what an interrupted upload left, and no archive")
     func interrupted() async throws {
         try await withFolder { folder async throws in
-            let digest = String(repeating: "a", count: 64)
-            for name in [".upload-123", digest] { try Data([1]).write(to: URL(fileURLWithPath: "\(folder)/\(name)")) }
+            let digest = try await ArtifactStore(folder: folder).add([1])
+            for name in [".upload-123", ".fetch-123"] { try Data([1]).write(to: URL(fileURLWithPath: "\(folder)/\(name)")) }
             let store = try ArtifactStore(folder: folder)
             #expect(try names(in: folder) == [digest])
-            #expect(store.open(digest) != nil)
+            #expect(try await store.open(digest) != nil)
         }
     }
 
@@ -77,8 +78,8 @@ struct ArtifactStoreTests {
         try await withFolder { folder async throws in
             let store = try ArtifactStore(folder: folder + "/artifacts")
             try Data([1]).write(to: URL(fileURLWithPath: folder + "/artifacts/secret"))
-            #expect(store.open(name) == nil)
-            store.remove(name)
+            #expect(try await store.open(name) == nil)
+            await store.remove(name)
             #expect(try names(in: folder + "/artifacts") == ["secret"])
         }
     }
@@ -90,7 +91,26 @@ struct ArtifactStoreTests {
             let digest = String(repeating: "b", count: 64)
             try Data([1]).write(to: URL(fileURLWithPath: folder + "/outside"))
             try FileManager.default.createSymbolicLink(atPath: "\(folder)/artifacts/\(digest)", withDestinationPath: folder + "/outside")
-            #expect(store.open(digest) == nil)
+            #expect(try await store.open(digest) == nil)
+        }
+    }
+
+    @Test("what is looked at once gets no name, and is gone with its descriptor")
+    func taken() async throws {
+        try await withFolder { folder async throws in
+            let store = try ArtifactStore(folder: folder)
+            let file: Descriptor
+            do {
+                let upload = try store.upload(by: nil)
+                try upload.write([1, 2, 3])
+                let taken = try upload.taken()
+                #expect(ArtifactStore.isDigest(taken.digest))
+                file = taken.archive
+            }
+            #expect(try names(in: folder) == [])
+            #expect(try Files.read(file.raw, limit: 10, naming: "it") == [1, 2, 3])
+            #expect(write(file.raw, "x", 1) == -1)
+            file.staysOpen()
         }
     }
 

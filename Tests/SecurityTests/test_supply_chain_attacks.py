@@ -290,8 +290,8 @@ def granting(server: Server) -> Granting:
 def test_D11_AZR_13_a_grant_in_production_waits_for_a_second_person(server: Server, granting: Granting) -> None:
     function = granting.function
     assert granting.promote()["status"] == "deployed"
-    who: Caller
-    for number, who, host in ((2, server, HOST), (3, granting.writer, OTHER_HOST)):
+    another = account(server, granting.prod, *((right, granting.prod) for right in ("policy:write", "deploy:approve")))
+    for number, who, host in ((2, another, HOST), (3, granting.writer, OTHER_HOST)):
         told = granting.grant(who, host)
         assert told["needsApproval"] == ["egress"] and told["revision"] == number, told
         assert active(server, function) == 1 and states(server, function)[number] == "pendingApproval"

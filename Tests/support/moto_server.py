@@ -8,7 +8,7 @@ import os
 import socket
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,8 @@ REGION = "eu-west-1"
 _RUNNER = REPOSITORY / "Tests/CasemateAWSTests/Support/Python/moto_runner.py"
 _CALL = """
 import boto3, json, sys
-service, operation, arguments, url, region = json.loads(sys.stdin.read())
-client = boto3.client(service, region_name=region, endpoint_url=url, aws_access_key_id="testing", aws_secret_access_key="testing")
+service, operation, arguments, url, region, (user, key) = json.loads(sys.stdin.read())
+client = boto3.client(service, region_name=region, endpoint_url=url, aws_access_key_id=user, aws_secret_access_key=key)
 answer = getattr(client, operation)(**arguments)
 body = answer.pop("Body", None)
 if body is not None:
@@ -89,9 +89,11 @@ class Moto:
         """By way of the gate."""
         return f"http://127.0.0.1:{self.gate.port}"
 
-    def __call__(self, service: str, operation: str, **arguments: Any) -> dict[str, Any]:
-        """One operation, as an operator does it with boto3."""
-        given = json.dumps([service, operation, arguments, f"http://127.0.0.1:{self.facts['port']}", REGION])
+    def __call__(
+        self, service: str, operation: str, by: Sequence[str] = ("testing", "testing"), **arguments: Any
+    ) -> dict[str, Any]:
+        """One operation, as an operator does it with boto3; `by` is the access key's id and its secret."""
+        given = json.dumps([service, operation, arguments, f"http://127.0.0.1:{self.facts['port']}", REGION, list(by)])
         done = subprocess.run(
             [PYTHON, "-c", _CALL], input=given, text=True, capture_output=True, timeout=60, check=True
         )

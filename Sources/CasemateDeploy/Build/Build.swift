@@ -79,7 +79,7 @@ struct Build {
             guard let bundle = Bundle(planned: planned, promoted) else { throw Problem(.tampered, "the revision names no bundle") }
             return bundle
         }
-        guard let archive = artifacts.open(planned.sourceDigest) else {
+        guard let archive = try await artifacts.open(planned.sourceDigest) else {
             throw Problem(.invalidRequest, "the uploaded source is gone; deploy again")
         }
         let indexes = try await BuildIndexes(index, planned, opener)

@@ -10,7 +10,7 @@ import Foundation
 struct RepositoryFetch {
     static let limits = SandboxLimits(memoryInBytes: 2 << 30, cpuInMillicores: 2000, pids: 64, tmpInBytes: 1 << 30)
     static let seconds = 120
-    static let maximumArchive = 100 << 20
+    static let maximumArchive = ArtifactStore.largestInBytes
     /// Its sandbox is made from the root file system of this runtime, with the tools for it.
     static let profile = "python3.11"
 

@@ -1,9 +1,9 @@
 /// Sizes, durations and shares of a processor as a manifest writes them. Whole numbers with a unit; no sums such as `1h30m`.
-enum Quantity {
+public enum Quantity {
     // MARK: Sizes
 
     /// `256MiB` → bytes; KiB, MiB and GiB only, since MB has two meanings. nil when it isn't a size; too large ones end at `UInt64.max`.
-    static func sizeInBytes(_ text: String) -> UInt64? {
+    public static func sizeInBytes(_ text: String) -> UInt64? {
         guard let (number, unit, spaced) = split(text), !spaced, let shift = ["KiB": 10, "MiB": 20, "GiB": 30][unit] else { return nil }
         let (bytes, overflow) = number.multipliedReportingOverflow(by: 1 << UInt64(shift))
         return overflow ? .max : bytes

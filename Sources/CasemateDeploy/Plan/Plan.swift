@@ -306,10 +306,11 @@ struct Plan {
     }
 
     /// Once more, before what was built comes into force: that may be minutes later.
-    func stillAllows(_ planned: PlannedFunction, _ request: DeployRequest) throws(Problem) {
+    func stillAllows(_ planned: PlannedFunction, _ request: DeployRequest) async throws {
         try Self.authorize(
             planned.manifest, planned.name, request.rights(), on: planned.existing?.resource ?? .namespace(planned.namespace.id))
-        guard planned.promoted != nil || artifacts.open(planned.sourceDigest) != nil else {
+        guard planned.promoted == nil else { return }
+        guard try await artifacts.open(planned.sourceDigest) != nil else {
             throw Problem(.conflict, "the source was removed while it was built; deploy again")
         }
     }

@@ -8,7 +8,8 @@ public final class Checkpoints: Sendable {
     private let log: AuditLog
     private let signer: CheckpointSigner
     private let places: [any CheckpointPlace]
-    private let chain: String
+    /// The log's identity, which it has from its first record on: the server's as well.
+    public let chain: String
     private let state: Mutex<State>
     /// Told of what could not be written where.
     private let failed: @Sendable (String, any Error) -> Void

@@ -54,6 +54,8 @@ extension AuditKind {
     public static let sourceUploaded = Self("source.uploaded", "a function's source was uploaded")
     public static let sourceFetched = Self("source.fetched", "a function's source was fetched from a repository")
     public static let sourceRead = Self("source.read", "a function's source was downloaded")
+    public static let artifactQuarantined = Self(
+        "artifact.quarantined", "an archive of a source is not what its digest says, and was set aside")
     public static let logsRead = Self("logs.read", "a function's log was read")
     public static let functionDeployed = Self("function.deployed", "a revision of a function was made active")
     public static let deployRefused = Self("function.deploy-refused", "a deployment was refused")
@@ -125,7 +127,8 @@ extension AuditKind {
         secretSet, secretDeleted, secretRolledBack, secretVerified, secretUsed, secretUnavailable, secretRedacted, secretBlocked,
         secretAllowed,
         vaultRotationStarted, vaultRotated, vaultSealed, vaultUnsealed, vaultUnavailable, vaultRecovered,
-        sourceUploaded, sourceFetched, sourceRead, logsRead, functionDeployed, deployRefused, functionRolledBack, functionDeleted,
+        sourceUploaded, sourceFetched, sourceRead, artifactQuarantined, logsRead, functionDeployed, deployRefused, functionRolledBack,
+        functionDeleted,
         revisionTampered,
         approvalRequested, approvalGiven, approvalRefused, approvalRejected, approvalSuperseded, functionPromoted, revisionPinned,
         revisionUnpinned,

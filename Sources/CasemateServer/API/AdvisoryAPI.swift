@@ -21,7 +21,7 @@ extension APIServices {
     }
 
     private func importAdvisories(_ request: APIRequest) async throws -> APIResponse {
-        let upload = try artifacts.upload(by: request.principal.identity)
+        let upload = try artifacts.upload(by: nil)
         var size = 0
         for try await part in request.request.body {
             size += part.readableBytes
@@ -31,14 +31,9 @@ extension APIServices {
             try upload.write(Array(part.readableBytesView))
         }
         guard size > 0 else { throw Problem(.invalidRequest, "the archive is empty") }
-        let digest = try await upload.finish()
-        guard let archive = artifacts.open(digest) else { throw Problem(.unavailable, "the archive is gone; try again") }
-        let result: AdvisoryImport.Result
-        do { result = try await advisories(archive) } catch {
-            await forget(digest)
-            throw error
-        }
-        await forget(digest)
+        // It is read once, and kept nowhere.
+        let (digest, archive) = try upload.taken()
+        let result = try await advisories(archive)
         try await request.stillMay()
         let about = AdvisoryDatabase(
             records: result.advisories.count, newest: result.newest, imported: .now, importedBy: request.principal.subject, digest: digest)
@@ -52,13 +47,6 @@ extension APIServices {
         var status = AdvisoryStatus(about)
         (status.withdrawn, status.skipped, status.affectedFunctions) = (result.withdrawn, result.skipped, affected)
         return .json(status)
-    }
-}
-
-extension APIServices {
-    /// It may be a function's source as well: whoever imports chooses what they send.
-    fileprivate func forget(_ digest: String) async {
-        if (try? await records.read { try $0.isSourceUsed(digest) }) == false { artifacts.remove(digest) }
     }
 }
 

@@ -8,7 +8,7 @@ import NIOCore
 
 extension APIServices {
     /// In bytes.
-    static let largestArchive = 100 << 20
+    static let largestArchive = ArtifactStore.largestInBytes
 
     var deploymentRoutes: [APIRoute] {
         [

@@ -71,7 +71,7 @@ extension APIServices {
                 else {
                     throw Problem(.notFound, number.map { "\(name) has no revision \($0)" } ?? "\(name) has not been deployed yet")
                 }
-                guard let archive = artifacts.open(revision.sourceDigest) else {
+                guard let archive = try await artifacts.open(revision.sourceDigest) else {
                     throw Problem(.notFound, "the source of revision \(revision.number) is not here any more")
                 }
                 try await audited(AuditEvent(.sourceRead, function.auditScope, ["revision": "\(revision.number)"]))

@@ -24,7 +24,7 @@ extension APIServices {
                     metrics: metrics, gauges: gauges, counters: counters, functions: catalog.catalog.count,
                     egress: egress.network.totals.values, isWardenConnected: warden.isConnected,
                     audit: (audit.written, audit.isWritable), isVaultOpen: !vault.isSealed && vault.fault == nil,
-                    gate: try await records.read { try GateGauges($0) })
+                    gate: try await records.read { try GateGauges($0) }, quarantined: artifacts.quarantined)
                 return .text(text.rendered, contentType: "text/plain; version=0.0.4; charset=utf-8")
             },
             APIRoute(.get, "/v1/server", needs: .credential) { _ in

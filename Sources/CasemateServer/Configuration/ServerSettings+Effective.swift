@@ -1,4 +1,5 @@
 import CasemateDeploy
+import CasemateIdentity
 import CasemateInvoke
 import CasemateLinux
 import CasemateAWS
@@ -22,6 +23,13 @@ extension ServerSettings {
                 throw fault(key, "must be a number from \(range.lowerBound) to \(range.upperBound)")
             }
             return number
+        }
+        func size(_ key: String, _ range: ClosedRange<Int>) throws(Problem) -> Int {
+            let text = effective.text(key)
+            guard let bytes = Int(text) ?? Quantity.sizeInBytes(text).map({ Int(clamping: $0) }), range.contains(bytes) else {
+                throw fault(key, "must be a size from \(range.lowerBound) to \(range.upperBound) bytes, like 2GiB")
+            }
+            return bytes
         }
         func endpoint(_ key: String) throws(Problem) -> Endpoint {
             guard let endpoint = Endpoint(effective.text(key)) else { throw fault(key, "must be HOST:PORT, like 127.0.0.1:8080") }
@@ -124,6 +132,16 @@ extension ServerSettings {
             }
         }
         auditCheckpointSeconds = try number("audit-checkpoint-seconds", 1...86_400)
+        artifacts = nil
+        if let text = optional("artifacts") {
+            let form = "must be s3://BUCKET/PREFIX?region=REGION; without it archives lie in the data folder"
+            guard text.hasPrefix("s3://") else { throw fault("artifacts", form) }
+            let address: AWSAddress
+            do throws(AWSAddressError) { address = try AWSAddress(text) } catch { throw fault("artifacts", "\(error)") }
+            guard case .s3(let place) = address, ArtifactObjects.mayLie(in: place) else { throw fault("artifacts", form) }
+            artifacts = place
+        }
+        artifactCacheInBytes = try size("artifact-cache-size", 0...1 << 50)
         securityContact = optional("security-contact")
         securityExpires = optional("security-expires")
     }

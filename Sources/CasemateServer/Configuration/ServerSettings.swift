@@ -1,3 +1,4 @@
+import CasemateAWS
 import CasemateModel
 
 /// Everything that can be set about a server, with its value. What each means stands in `SettingsTable`.
@@ -41,6 +42,10 @@ public struct ServerSettings: Sendable, Equatable {
     public var secretFiles: String?
     public var auditCheckpoints: [String]
     public var auditCheckpointSeconds: Int
+    /// Where archives of sources lie; nil for the data folder.
+    public var artifacts: S3Address?
+    /// Of those, how much is kept on this machine where they lie elsewhere.
+    public var artifactCacheInBytes: Int
     public var securityContact: String?
     public var securityExpires: String?
 

@@ -50,13 +50,18 @@ public enum SettingsTable {
             key: "aws-credentials", fallback: "", help: "file of AWS credentials; default: AWS_ACCESS_KEY_ID and so on, as up finds them"),
         Setting(key: "aws-profile", fallback: "default", help: "which of that file's profiles"),
         Setting(key: "aws-region", fallback: "", help: "region of aws-sm:// references that name none"),
-        Setting(key: "aws-endpoint", fallback: "", help: "URL of Secrets Manager, where it is not AWS's own"),
+        Setting(
+            key: "aws-endpoint", fallback: "", help: "URL of Secrets Manager, and of the bucket of artifacts, where it is not AWS's own"),
         Setting(
             key: "kek-environment", fallback: "",
             help: "NAME=VALUE, comma between: variables for the library of a security module (SOFTHSM2_CONF)"),
         Setting(key: "secret-files", fallback: "", help: "folder below which secrets of file:// references are"),
         Setting(key: "audit-checkpoints", fallback: "", help: "second places for the audit log's checkpoints, comma between"),
         Setting(key: "audit-checkpoint-seconds", fallback: "60", help: "how often a checkpoint is written, if anything was recorded"),
+        Setting(
+            key: "artifacts", fallback: "",
+            help: "where archives of sources lie: s3://BUCKET/PREFIX?region=REGION; default: the data folder"),
+        Setting(key: "artifact-cache-size", fallback: "2GiB", help: "how much of them is kept on this machine, where they lie in a bucket"),
         Setting(key: "security-contact", fallback: "", help: "mailto: or https: for /.well-known/security.txt"),
         Setting(key: "security-expires", fallback: "", help: "RFC 3339 date for it; default: a year from the start"),
     ]

@@ -1,5 +1,6 @@
 import CasemateInvoke
 import CasemateSandbox
+import CasemateStore
 import Foundation
 import Glibc
 
@@ -16,6 +17,8 @@ struct MetricsText {
     let audit: (written: Int, isWritable: Bool)
     let isVaultOpen: Bool
     let gate: GateGauges
+    /// Archives that were set aside, by where they lay.
+    let quarantined: [ArtifactNotice.Place: Int]
 
     var rendered: String {
         var out = Page()
@@ -65,6 +68,9 @@ struct MetricsText {
         out.gauge("casemate_warden_connected", "1 while the warden answers.", isWardenConnected ? 1 : 0)
         out.counter("casemate_audit_records_total", "Records written to the audit log since the start.", audit.written)
         out.gauge("casemate_audit_writable", "1 while the audit log can be written.", audit.isWritable ? 1 : 0)
+        out.counter(
+            "casemate_artifacts_quarantined_total", "Archives that were not what their digest says, by where they lay.",
+            Dictionary(uniqueKeysWithValues: ArtifactNotice.Place.allCases.map { ($0.rawValue, quarantined[$0] ?? 0) }), label: "place")
         out.gauge("casemate_vault_open", "1 while the vault is not sealed and its key can be had, as far as is known.", isVaultOpen ? 1 : 0)
         out.gauge("process_resident_memory_bytes", "Resident memory of the server's process.", Self.residentBytes)
         out.gauge("process_open_fds", "Open descriptors of the server's process.", Self.openDescriptors)

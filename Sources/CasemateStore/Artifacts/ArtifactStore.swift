@@ -1,18 +1,52 @@
 import CasemateLinux
 import CasemateModel
-import Crypto
 import Glibc
-import Synchronization
 
-/// Uploaded archives, by their SHA-256. A file appears under its name only when it is complete and on disk.
+/// Uploaded archives, by their SHA-256: in a folder, or in a bucket with those in the folder that were used last.
+///
+/// A file appears under its name only when it is complete and on disk. What does not have its digest any more is set aside, and nobody gets
+/// it: a file of ours is read through before it is used, unless it was and has not changed since; what comes from a bucket on its way.
 public final class ArtifactStore: Sendable {
-    private let folder: String
-    private let uploads = Uploads()
+    /// In bytes. A larger file is no archive.
+    public static let largestInBytes = 100 << 20
 
-    public init(folder: String) throws {
-        self.folder = folder
-        try Files.makeDirectories(folder, mode: 0o700)
-        for name in Files.names(in: folder) where name.hasPrefix(".upload-") { unlink(folder + "/" + name) }
+    let folder: ArtifactFolder
+    let uploads = RecentUploads()
+    private let notices: ArtifactNotices
+    /// Nil where the folder is all there is.
+    private let bucket: BucketSide?
+
+    /// All archives in a folder, in which nothing is ever let go.
+    public init(folder: String, tell: @Sendable @escaping (ArtifactNotice) -> Void = { _ in }) throws {
+        // Of a time with a bucket: what is there is not known any more.
+        Files.removeTree(Self.marksFolder(of: folder))
+        self.folder = try ArtifactFolder(folder, cache: nil)
+        notices = ArtifactNotices(tell)
+        bucket = nil
+    }
+
+    /// Archives in a bucket.
+    /// - Parameters:
+    ///   - folder: for those that were used last, `cacheInBytes` of them.
+    ///   - owner: this server's identity, for ever.
+    ///   - clock: for tests.
+    public init(
+        folder: String, bucket: any ArtifactBucket, owner: String, cacheInBytes: Int,
+        clock: @Sendable @escaping () -> ContinuousClock.Instant = { .now },
+        tell: @Sendable @escaping (ArtifactNotice) -> Void = { _ in }
+    ) throws {
+        let marks = try BucketMarks(folder: Self.marksFolder(of: folder))
+        self.folder = try ArtifactFolder(folder, cache: .init(limitInBytes: cacheInBytes, marks: marks))
+        notices = ArtifactNotices(tell)
+        self.bucket = BucketSide(bucket, owner: owner, folder: self.folder, marks: marks, notices: notices, clock: clock)
+    }
+
+    /// Where a server notes which archives its bucket has, as files of their names.
+    public static func marksFolder(of folder: String) -> String { folder + ".put" }
+
+    /// Whether a file in the folder is none yet.
+    public static func isUnfinished(_ name: String) -> Bool {
+        UnfinishedArchive.Origin.allCases.contains { name.hasPrefix($0.rawValue) }
     }
 
     /// 64 lower-case hexadecimal digits.
@@ -20,98 +54,100 @@ public final class ArtifactStore: Sendable {
         text.utf8.count == 64 && text.utf8.allSatisfy { (48...57).contains($0) || (97...102).contains($0) }
     }
 
-    /// An upload under way; what is not finished leaves nothing.
-    public final class Upload {
-        private let folder: String
-        private let uploads: Uploads
-        private let subject: String?
-        private let path: String
-        private let fd: Int32
-        private var hash = SHA256()
-        private var finished = false
-
-        fileprivate init(folder: String, uploads: Uploads, by subject: String?) throws {
-            self.folder = folder
-            self.uploads = uploads
-            self.subject = subject
-            path = "\(folder)/.upload-\(Id<ArtifactStore>().text)"
-            fd = Glibc.open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
-            guard fd >= 0 else { throw SystemError.last("storing an upload") }
-        }
-
-        deinit {
-            close(fd)
-            if !finished { unlink(path) }
-        }
-
-        public func write(_ bytes: [UInt8]) throws {
-            hash.update(data: bytes)
-            try Files.writeAll(fd, bytes, naming: "an upload")
-        }
-
-        /// Makes it durable.
-        /// - Parameter record: is given the digest; where it throws, nothing is stored.
-        /// - Returns: the digest, by which the archive is there from now on.
-        public func finish(_ record: (String) async throws -> Void = { _ in }) async throws -> String {
-            let digest = hash.finalize().map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
-            guard fsync(fd) == 0 else { throw SystemError.last("storing an upload") }
-            try await record(digest)
-            guard rename(path, folder + "/" + digest) == 0 else { throw SystemError.last("storing an upload") }
-            finished = true
-            if let subject { uploads.note(digest, by: subject) }
-            return digest
+    /// Makes sure that no other server has the bucket's place. One that does not answer is asked again before anything is changed there.
+    /// - Throws: `.taken`; `.refused` where that can't be found out.
+    public func begin() async throws(ArtifactBucketError) {
+        do throws(ArtifactBucketError) { try await bucket?.claim() } catch {
+            guard case .unavailable = error else { throw error }
+            notices.failed(
+                "the bucket of artifacts can't be used now: what is on this machine can, and nothing can be uploaded", error)
         }
     }
 
-    /// - Parameter subject: who may deploy it by its digest; nil for nobody.
-    public func upload(by subject: String?) throws -> Upload { try Upload(folder: folder, uploads: uploads, by: subject) }
-
-    /// Whether `subject` uploaded the archive since the server started. A digest is no secret: whoever may not read another's source must
-    /// not get it by deploying its digest.
-    public func isUploaded(_ digest: String, by subject: String) -> Bool { uploads.contains(digest, by: subject) }
-
     /// An open descriptor of the archive, or nil when there is none.
-    public func open(_ digest: String) -> Descriptor? {
+    /// - Throws: `.unavailable` when it is not what its digest says, or can't be had now.
+    public func open(_ digest: String) async throws -> Descriptor? {
         guard Self.isDigest(digest) else { return nil }
-        let fd = Glibc.open(folder + "/" + digest, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)
-        return fd < 0 ? nil : Descriptor(fd)
+        var wasTampered = false
+        switch try await folder.open(digest) {
+        case .file(let file): return file
+        case .tampered(let file):
+            wasTampered = true
+            if folder.setAside(digest, file) { notices.quarantined(digest, bucket == nil ? .folder : .cache) }
+        case .missing: break
+        }
+        switch await bucket?.fetch(digest) {
+        case .file(let file): return try UnfinishedArchive.readable(file)
+        case .tampered: throw Problem.archiveTampered
+        case .failed(let error):
+            notices.failed("an archive could not be had from the bucket", error)
+            throw Problem.archiveUnreachable
+        case .missing, nil:
+            // What is in quarantine was here, which is another answer than that there was none.
+            guard !wasTampered, !folder.quarantine.has(digest) else { throw Problem.archiveTampered }
+            return nil
+        }
     }
 
     /// Archives older than an hour: those of deployments that never came to an end are among them.
     public var settled: [String] {
-        var now = timespec()
-        clock_gettime(CLOCK_REALTIME, &now)
-        return Files.names(in: folder).filter { name in
-            var found = stat()
-            return Self.isDigest(name) && stat(folder + "/" + name, &found) == 0 && now.tv_sec - found.st_mtim.tv_sec > 3600
+        let times = folder.times.merging(bucket?.marks.times ?? [:]) { max($0, $1) }
+        let limit = FileIdentity.now - 3600 * 1_000_000_000
+        return times.filter { $0.value < limit }.keys.sorted()
+    }
+
+    /// Removes an archive. What the bucket does not remove now is among `settled` later.
+    /// - Returns: whether it is gone.
+    @discardableResult
+    public func remove(_ digest: String) async -> Bool {
+        guard Self.isDigest(digest) else { return true }
+        guard let bucket else {
+            folder.remove(digest)
+            return true
+        }
+        do throws(ArtifactBucketError) {
+            try await bucket.remove(digest)
+            return true
+        } catch {
+            notices.failed("an archive could not be removed from the bucket", error)
+            return false
         }
     }
 
-    public func remove(_ digest: String) {
-        guard Self.isDigest(digest) else { return }
-        unlink(folder + "/" + digest)
+    /// Puts into the bucket what lies in the folder alone, since there was no bucket when it came. Stops when that does not answer.
+    public func moveToBucket() async {
+        guard let bucket else { return }
+        for digest in folder.digests where !bucket.marks.isStored(digest) {
+            do {
+                switch try await folder.open(digest) {
+                case .missing: continue
+                case .tampered(let file): if folder.setAside(digest, file) { notices.quarantined(digest, .cache) }
+                case .file(let file): try await bucket.put(digest, from: file, sizeInBytes: try Files.size(of: file))
+                }
+            } catch {
+                notices.failed("an archive could not be put into the bucket", error)
+                return
+            }
+        }
+        folder.makeRoom()
     }
-}
 
-/// Who uploaded what, not long ago.
-private final class Uploads: Sendable {
-    private struct Key: Hashable {
-        var digest: String
-        var subject: String
-    }
+    /// How many were set aside since the start, by where they lay.
+    public var quarantined: [ArtifactNotice.Place: Int] { notices.quarantined }
 
-    private static let kept = Duration.seconds(6 * 3600)
-    private let seen: Mutex<[Key: ContinuousClock.Instant]> = Mutex([:])
-
-    func note(_ digest: String, by subject: String) {
-        let now = ContinuousClock.now
-        seen.withLock { seen in
-            seen = seen.filter { now - $0.value < Self.kept }
-            seen[Key(digest: digest, subject: subject)] = now
+    /// - Throws: `.unavailable` while it is not known whose the bucket's place is.
+    func mayStore() async throws(Problem) {
+        do throws(ArtifactBucketError) { try await bucket?.claim() } catch {
+            notices.failed("nothing can be put into the bucket of archives", error)
+            throw .archiveNotStored
         }
     }
 
-    func contains(_ digest: String, by subject: String) -> Bool {
-        seen.withLock { seen in seen[Key(digest: digest, subject: subject)].map { ContinuousClock.now - $0 < Self.kept } ?? false }
+    func keep(_ archive: UnfinishedArchive, as digest: String, sizeInBytes: Int) async throws {
+        do throws(ArtifactBucketError) { try await bucket?.put(digest, from: archive.file, sizeInBytes: sizeInBytes) } catch {
+            notices.failed("an archive could not be put into the bucket", error)
+            throw Problem.archiveNotStored
+        }
+        try folder.place(archive, as: digest, sizeInBytes: sizeInBytes)
     }
 }

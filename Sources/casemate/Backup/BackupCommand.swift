@@ -2,6 +2,7 @@ import ArgumentParser
 import CasemateLinux
 import CasemateModel
 import CasemateServer
+import CasemateStore
 import Crypto
 import Foundation
 import Glibc
@@ -82,11 +83,14 @@ struct BackupSources {
         let copy = "\(data)/server/\(Backups.folderName)"
         try add("server/casemate.db", at: copy + "/casemate.db")
         try add("server/keys.json", at: copy + "/keys.json")
-        for folder in ["server/audit", "server/artifacts", "warden/bundles"] { try walk("\(data)/\(folder)", as: folder) }
+        // What the bucket has is kept there.
+        let stored = Set(Files.names(in: ArtifactStore.marksFolder(of: data + "/server/artifacts")))
+        try walk("\(data)/server/artifacts", as: "server/artifacts") { stored.contains($0) || ArtifactStore.isUnfinished($0) }
+        for folder in ["server/audit", "warden/bundles"] { try walk("\(data)/\(folder)", as: folder) }
     }
 
-    private mutating func walk(_ path: String, as name: String) throws {
-        for child in Files.names(in: path) where child != "." && child != ".." && !child.hasPrefix(".upload-") {
+    private mutating func walk(_ path: String, as name: String, leaving isLeft: (String) -> Bool = { _ in false }) throws {
+        for child in Files.names(in: path) where child != "." && child != ".." && !isLeft(child) {
             let (inside, full) = ("\(name)/\(child)", "\(path)/\(child)")
             guard let found = FileStatus(full) else { continue }
             switch found.kind {

@@ -71,7 +71,7 @@ struct ServerOptions: ParsableArguments {
     var awsProfile: String?
     @Option(help: "Region of aws-sm:// references that name none.")
     var awsRegion: String?
-    @Option(help: "URL of Secrets Manager, where it is not AWS's own.")
+    @Option(help: "URL of Secrets Manager, and of the bucket of artifacts, where it is not AWS's own.")
     var awsEndpoint: String?
     @Option(help: "NAME=VALUE, comma between: variables for the library of a security module.")
     var kekEnvironment: String?
@@ -83,6 +83,10 @@ struct ServerOptions: ParsableArguments {
     var auditCheckpoints: String?
     @Option(help: "How often a checkpoint is written, if anything was recorded, in seconds (60).")
     var auditCheckpointSeconds: Int?
+    @Option(help: "Where archives of sources lie: s3://BUCKET/PREFIX?region=REGION (the data folder).")
+    var artifacts: String?
+    @Option(help: "How much of them is kept on this machine, where they lie in a bucket: bytes, or like 512MiB (2GiB).")
+    var artifactCacheSize: String?
     @Option(help: "mailto: or https: for /.well-known/security.txt.")
     var securityContact: String?
     @Option(help: "RFC 3339 date for it; default a year from the start.")
@@ -107,6 +111,7 @@ struct ServerOptions: ParsableArguments {
             ("aws-endpoint", awsEndpoint), ("kek-environment", kekEnvironment), ("secret-files", secretFiles.map(Self.absolute)),
             ("audit-checkpoints", auditCheckpoints),
             ("audit-checkpoint-seconds", auditCheckpointSeconds.map(String.init)),
+            ("artifacts", artifacts), ("artifact-cache-size", artifactCacheSize),
             ("security-contact", securityContact), ("security-expires", securityExpires),
         ]
         return Dictionary(uniqueKeysWithValues: given.compactMap { entry in entry.1.map { (entry.0, $0) } })
