@@ -21,7 +21,7 @@ public final class DeployPipeline: Sendable {
     private let approve: Approve
     private let activate: Activate
     private let promotion: Promotion
-    private let records: Records
+    let records: Records
     private let artifacts: ArtifactStore
     private let warden: WardenClient
     private let logger: Logger
@@ -263,18 +263,19 @@ public final class DeployPipeline: Sendable {
     /// Makes a revision of what is active with the grants as they are now, if they differ from those it has; calls see it on return.
     /// - Returns: the new revision, which may have to be approved; nil where nothing had to change.
     public func applyGrants(to function: Function, by author: DeployAuthor) async throws -> Revision? {
-        let (active, pending, granted, policy) = try await records.read { transaction in
-            (
-                try function.activeRevision.flatMap { try transaction.revision($0) },
-                try transaction.pendingRevision(of: function.id),
+        let (active, inForce, pending, granted, policy) = try await records.read { transaction in
+            let active = try function.activeRevision.flatMap { try transaction.revision($0) }
+            return (
+                active, try transaction.grantedEgress(to: active, of: function), try transaction.pendingRevision(of: function.id),
                 try transaction.grantedEgress(of: function.name.function, in: function.namespaceId),
                 try transaction.policy(of: function.namespaceId).supplyChain
             )
         }
         guard let active else { return nil }
-        let before = try CanonicalSpec.decode(active.specBytes)
-        var spec = before
-        guard spec.grantedEgress ?? [] != granted else { return nil }
+        var spec = try CanonicalSpec.decode(active.specBytes)
+        // What was gone back to may name what is not granted to it any more.
+        let before = spec.inForce(inForce)
+        guard spec.grantedEgress ?? [] != granted || before.grantedEgress ?? [] != granted else { return nil }
         spec.grantedEgress = granted.isEmpty ? nil : granted
         // What was taken back is out of force already; nobody has to agree to that, and to have it again is a change like any other.
         let isLess = Set(granted).isSubset(of: before.grantedEgress ?? [])
@@ -365,11 +366,15 @@ public final class DeployPipeline: Sendable {
         _ = try? await warden.order(.removeBundle(bundle))
     }
 
-    private func removeUnused(source: String) async {
-        guard sourcesInFlight.withLock({ $0[source] == nil }), (try? await records.read { try $0.isSourceUsed(source) }) == false else {
-            return
+    /// - Returns: whether that could be done, or did not have to be.
+    @discardableResult
+    public func removeUnused(source: String, if mayGo: @Sendable @escaping () -> Bool = { true }) async -> Bool {
+        @Sendable func isUnused() async -> Bool {
+            guard sourcesInFlight.withLock({ $0[source] == nil }), mayGo() else { return false }
+            return (try? await records.read { try $0.isSourceUsed(source) }) == false
         }
-        await artifacts.remove(source)
+        guard await isUnused() else { return true }
+        return await artifacts.remove(source, if: isUnused)
     }
 
     /// Removes bundles and sources of revisions that are gone, where no other revision has them.

@@ -1,4 +1,5 @@
 import CasemateModel
+import CasemateStore
 import Foundation
 
 /// What is another in one revision than in another.
@@ -89,7 +90,11 @@ public struct RevisionDiff: Sendable, Encodable {
 extension DeployPipeline {
     /// - Throws: `VaultError` where plain values can't be opened to be compared.
     public func diff(_ before: Revision?, _ after: Revision, of function: Function, showsSecrets: Bool) async throws -> RevisionDiff {
-        let old: FunctionSpec? = if let before { try await opened(before, of: function) } else { nil }
+        var old: FunctionSpec? = if let before { try await opened(before, of: function) } else { nil }
+        // What is live may name hosts that count only with the other.
+        if let before, before.id == function.activeRevision {
+            old = old?.inForce(try await records.read { try $0.grantedEgress(to: before, of: function) })
+        }
         let new = try await opened(after, of: function)
         return try RevisionDiff(before, after, specs: (old, new), showsSecrets: showsSecrets)
     }

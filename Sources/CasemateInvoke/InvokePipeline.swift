@@ -177,7 +177,7 @@ package final class InvokePipeline {
     }
 
     private func runRecorded(_ routed: RoutedCall, body: RequestBody, responder: any CallResponder) {
-        if let known = known(routed.routing) { return run(routed, on: known, body: body, responder: responder) }
+        if let known = known(routed.routing), known.function.mayRun { return run(routed, on: known, body: body, responder: responder) }
         let routing: Routing
         do throws(Problem) { routing = try latest(routed.routing) } catch { return refuse(error, routed, responder) }
         open(routing) { [self] found in
@@ -406,7 +406,7 @@ package final class InvokePipeline {
         let function = catalog.function(id)
         retire(id) { $0.function.generation != function?.generation }
         if function == nil { replaced[id] = nil }
-        guard let function, let routing = Routing(function) else { return }
+        guard let function, let routing = Routing(function), (try? Route.mayRun(routing)) != nil else { return }
         // Before the first call: what is to be kept up, and what was heavy to load.
         if (routing.spec.scale.min ?? 0) > 0 { return keepUp(id) }
         if services.frozen.isEnabled, (function.loadInMilliseconds ?? 0) >= FunctionInstances.heavyLoadInMilliseconds {
@@ -415,7 +415,7 @@ package final class InvokePipeline {
     }
 
     private func keepUp(_ id: FunctionId) {
-        guard let function = catalog.function(id), let routing = Routing(function) else { return }
+        guard let function = catalog.function(id), let routing = Routing(function), (try? Route.mayRun(routing)) != nil else { return }
         open(routing) { _ in }
     }
 

@@ -72,7 +72,7 @@ final class CatalogLoader: Sendable {
         splits.withLock { splits in
             if let known = splits[id], known.stored == stored { return known.split }
             let made = Split(percent: stored.percent, returnAbove: stored.returnAbove) { [weak self] calls, failed in
-                Task { await self?.takeBackSurely(other, of: id, calls: calls, failed: failed) }
+                Task { await self?.takeBackSurely(stored, other, of: id, calls: calls, failed: failed) }
             }
             splits[id] = (stored, made)
             return made
@@ -93,18 +93,18 @@ final class CatalogLoader: Sendable {
     }
 
     /// In memory it has gone back already; what is stored must follow.
-    private func takeBackSurely(_ other: Revision, of id: FunctionId, calls: Int, failed: Int) async {
+    private func takeBackSurely(_ split: RevisionSplit, _ other: Revision, of id: FunctionId, calls: Int, failed: Int) async {
         for _ in 0..<600 {
-            do { return try await takeBack(other, of: id, calls: calls, failed: failed) } catch {
+            do { return try await takeBack(split, other, of: id, calls: calls, failed: failed) } catch {
                 try? await Task.sleep(for: .seconds(1))
             }
         }
     }
 
     /// Too many calls of a trial failed.
-    private func takeBack(_ other: Revision, of id: FunctionId, calls: Int, failed: Int) async throws {
+    private func takeBack(_ split: RevisionSplit, _ other: Revision, of id: FunctionId, calls: Int, failed: Int) async throws {
         try await records.write { [self] transaction in
-            guard let function = try transaction.function(id), try transaction.split(of: id)?.revision == other.id else { return }
+            guard let function = try transaction.function(id), try transaction.split(of: id) == split else { return }
             try transaction.set(nil, of: id)
             splits.withLock { $0[id] = nil }
             transaction.record(

@@ -170,7 +170,7 @@ public struct Server: Sendable {
                 logs.expire()
                 await destroyFormerSecrets(records, loader)
                 for function in (try? await records.read({ try $0.functions() })) ?? [] { try? await deploy.collect(function.id) }
-                await removeUnused(artifacts, records)
+                await removeUnused(artifacts, deploy)
                 await artifacts.moveToBucket()
                 try? await Task.sleep(for: .seconds(3600))
             }
@@ -210,9 +210,9 @@ public struct Server: Sendable {
     }
 
     /// Archives that no revision came of. A bucket that does not answer is not asked for each of them.
-    private func removeUnused(_ artifacts: ArtifactStore, _ records: Records) async {
-        for digest in artifacts.settled where (try? await records.read { try $0.isSourceUsed(digest) }) == false {
-            guard await artifacts.remove(digest) else { return }
+    private func removeUnused(_ artifacts: ArtifactStore, _ deploy: DeployPipeline) async {
+        for digest in artifacts.settled {
+            guard await deploy.removeUnused(source: digest, if: { artifacts.isSettled(digest) }) else { return }
         }
     }
 
@@ -231,7 +231,7 @@ public struct Server: Sendable {
         guard let place = settings.artifacts else { return try ArtifactStore(folder: folder, tell: tell) }
         let bucket = try ArtifactObjects(place, endpoint: try settings.awsEndpoint.map { try Endpoint($0) }, credentials: aws)
         return try ArtifactStore(
-            folder: folder, bucket: bucket, owner: owner, cacheInBytes: settings.artifactCacheInBytes, tell: tell)
+            folder: folder, bucket: bucket, place: bucket.place, owner: owner, cacheInBytes: settings.artifactCacheInBytes, tell: tell)
     }
 
     private func makeVault(_ records: Records, _ audit: AuditLog, _ folder: String, _ aws: CredentialSource) async throws -> Vault {

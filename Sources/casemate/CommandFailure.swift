@@ -5,6 +5,8 @@ import Foundation
 struct CommandFailure: Error {
     var message: String
     var code: Int32 = 1
+    /// The server may have done what it was asked: no answer came.
+    var isUncertain = false
 
     /// What the server answered: refusals before anything ran are 2, the rest 1.
     init(_ problem: Problem) {
@@ -17,6 +19,13 @@ struct CommandFailure: Error {
     init(_ message: String, code: Int32 = 1) {
         self.message = message
         self.code = code
+    }
+
+    /// Without an answer.
+    static func uncertain(_ message: String) -> CommandFailure {
+        var failure = CommandFailure(message, code: 2)
+        failure.isUncertain = true
+        return failure
     }
 
     func exit() -> Never {

@@ -15,9 +15,10 @@ struct ArtifactBucketTests {
         let told = Told()
         let clock = Clock()
 
-        func store(owner: String = "server-1", cacheInBytes: Int = 1 << 30) throws -> ArtifactStore {
+        func store(owner: String = "server-1", place: String = "", cacheInBytes: Int = 1 << 30) throws -> ArtifactStore {
             try ArtifactStore(
-                folder: folder + "/artifacts", bucket: bucket, owner: owner, cacheInBytes: cacheInBytes, clock: { [clock] in clock.now },
+                folder: folder + "/artifacts", bucket: bucket, place: place, owner: owner, cacheInBytes: cacheInBytes,
+                clock: { [clock] in clock.now },
                 tell: { [told] in told.add($0) })
         }
 
@@ -58,7 +59,7 @@ struct ArtifactBucketTests {
             #expect(place.bucket.now.objects.isEmpty)
             #expect(try place.cached == [])
             #expect(try await store.open(digest) == nil)
-            #expect(try names(in: place.folder + "/artifacts.put") == [])
+            #expect(try names(in: place.folder + "/artifacts.put") == [".place"])
         }
     }
 
@@ -274,6 +275,33 @@ struct ArtifactBucketTests {
             let puts = place.bucket.now.puts
             await store.moveToBucket()
             #expect(place.bucket.now.puts == puts)
+        }
+    }
+
+    @Test("what one bucket has another has not: nothing goes until it is there")
+    func anotherPlace() async throws {
+        try await withPlace { place in
+            let digest = try await place.store(place: "one").add([UInt8](repeating: 1, count: 100))
+            // As empty as another one.
+            place.bucket.change { $0.objects = [:] }
+            let store = try place.store(place: "another", cacheInBytes: 50)
+            _ = try await store.add([UInt8](repeating: 2, count: 100))
+            #expect(try place.cached.contains(digest), "the only copy is let go")
+            await store.moveToBucket()
+            #expect(place.bucket.now.objects[digest] != nil)
+            #expect(try await store.contents(of: digest)?.count == 100)
+        }
+    }
+
+    @Test("what is removed is asked about when its turn has come")
+    func stillUnused() async throws {
+        try await withPlace { place in
+            let store = try place.store()
+            let digest = try await store.add([1, 2, 3])
+            #expect(await store.remove(digest, if: { false }))
+            #expect(try await store.contents(of: digest) == [1, 2, 3])
+            #expect(place.bucket.now.objects[digest] != nil)
+            #expect(!store.isSettled(digest))
         }
     }
 

@@ -81,7 +81,11 @@ struct SupplyChainRecordsTests {
                 try $0.insert(approval)
             }
             #expect(try await records.read { try $0.approvals(of: revision.id) } == [approval])
-            await #expect(throws: (any Error).self) { try await records.write { try $0.insert(approval) } }
+            // Given anew it takes the place of the one that came along.
+            var later = approval
+            (later.created, later.comment) = (Timestamp(milliseconds: 10), "again")
+            try await records.write { [later] in try $0.insert(later) }
+            #expect(try await records.read { try $0.approvals(of: revision.id) } == [later])
             try await records.write { try $0.deleteRevision(revision.id) }
             #expect(try await records.read { try $0.approvals(of: revision.id) }.isEmpty)
         }

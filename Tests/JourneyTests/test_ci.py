@@ -102,6 +102,10 @@ class Ran:
         assert root.tag == "testsuites"
         return {case.attrib["name"]: case.find("failure") is not None for case in root.iter("testcase")}
 
+    def skipped(self) -> list[str]:
+        root = ElementTree.parse(self.junit).getroot()  # nosec B314  # of our own report
+        return [case.attrib["name"] for case in root.iter("testcase") if case.find("skipped") is not None]
+
     def rules(self) -> list[str]:
         log = json.loads(self.sarif.read_text())
         assert log["version"] == "2.1.0"
@@ -201,6 +205,7 @@ def test_COG_19_what_waits_for_an_approval_ends_with_3_or_waits_for_it(
     token = {"CASEMATE_SERVICE_ACCOUNT": ci.client_id, "CASEMATE_ID_TOKEN": provider.token(**RUN)}
     ran = Ran(pipelines, folder, tmp_path, **token)
     assert ran.code == 3 and "casemate approve waits/one#1" in ran.out, ran.out + ran.err
+    assert ran.skipped() == ["deployment"] and not ran.cases()["deployment"], "what waits is not well yet"
 
     def answer(kind: str, number: int) -> None:
         time.sleep(3)
@@ -228,6 +233,7 @@ WRONG = {
     "no token": (("--service-account", "3f0c1a52-5b1e-4c43-9b0b-0a4a4b1f4a11"), {}),
     "no client id": (("--service-account", "ci"), {"CASEMATE_ID_TOKEN": "x.y.z"}),
     "no time": (("--wait", "soon"), {}),
+    "only to be printed": (("--print-statement",), {"CASEMATE_KEY": "x"}),
     "no folder": (("--wait", "1m"), {"path": "/nonexistent"}),
 }
 

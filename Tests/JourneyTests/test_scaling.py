@@ -64,6 +64,22 @@ def test_scale_min_is_kept_up_before_the_first_call_and_after_a_crash(server: Se
     assert wait_until(lambda: len(set(server.sandboxes()) - before) <= 8, 10)
 
 
+def test_what_is_disabled_is_not_kept_up_either(server: Server) -> None:
+    server.namespace("scaling")
+    source = handler("def handle(data):\n    return 1\n")
+    server.deploy("scaling", "off", source, {"scale": {"min": 1}, "secrets": ["KEY"]})
+    server.secret("scaling/off", "KEY", "a-value-of-some-length")
+    assert wait_until(lambda: server.call("scaling/off", body={}).status == 200, 10)
+    assert server.cli("function", "disable", "scaling/off")[0] == 0
+    started = server.status()["coldStarts"]
+    # Each change of a function brings up what is to be kept.
+    server.secret("scaling/off", "KEY", "another-value-of-it")
+    time.sleep(1.5)
+    assert server.call("scaling/off", body={}).status >= 400 and server.status()["coldStarts"] == started
+    assert server.cli("function", "enable", "scaling/off")[0] == 0
+    assert wait_until(lambda: server.status()["coldStarts"] > started, 10), "without a call"
+
+
 def test_instances_above_the_minimum_end_when_nobody_calls_and_the_next_call_starts_one(server: Server) -> None:
     source = handler("import uuid\nME = str(uuid.uuid4())\ndef handle(data):\n    return ME\n")
     server.deploy("scaling", "idle", source, {"scale": {"max": 1, "idle": "1s"}})

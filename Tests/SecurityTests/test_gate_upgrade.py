@@ -25,6 +25,7 @@ from gate_answers import (
 )
 from package_index import PackageWorld, Release
 from source_packages import needing
+from supply_chain import approve, live
 
 numbers = itertools.count(1)
 
@@ -220,6 +221,24 @@ def test_COG_18_an_upgrade_keeps_all_else_of_the_function(shop: Server, packages
     code, out, err = shop.cli("function", "rollback", one.function)
     assert code == 0, out + err
     assert one.versions() == {one.names[0]: "1.0"}
+
+
+@pytest.mark.case("D11")
+@pytest.mark.guarantee("COG-18", "COG-19")
+def test_D11_COG_19_what_is_upgraded_is_still_its_author_s(shop: Server, packages: PackageWorld) -> None:
+    one = Locked(shop, packages, "numbat")
+    author, bot, other = (account(shop, "locked", (role, "locked")) for role in ("developer", "developer", "approver"))
+    author.grant("deploy:approve", "locked")
+    live(author, one.function, one.source())
+    one.release("2.0")
+    code, out, err = bot.cli("deps", "upgrade", one.function)
+    assert code == 0, out + err
+    shown = shop.cli_json("function", "show", one.function)["revisions"]
+    newest = max(shown, key=lambda revision: int(revision["number"]))
+    assert newest["createdBy"] == bot.subject and newest["isActive"], newest
+    told = problem(approve(author, one.function, newest["number"], newest["digest"]))
+    assert (told["status"], told["type"]) == (403, "/problems/self-approval"), told
+    assert approve(other, one.function, newest["number"], newest["digest"]).status == 200
 
 
 @pytest.mark.guarantee("COG-18")

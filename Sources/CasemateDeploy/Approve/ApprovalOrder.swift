@@ -46,9 +46,14 @@ public struct ApprovalOrder: Sendable {
 
     /// Whoever deploys next deploys what others have granted, too.
     private func newGrants(in revision: Revision, _ transaction: Transaction) throws -> [EgressGrant] {
-        let before = try revision.base.flatMap { try transaction.revision($0) }.map { try CanonicalSpec.decode($0.specBytes) }
+        let before = try revision.base.flatMap { try transaction.revision($0) }.map { base in
+            try CanonicalSpec.decode(base.specBytes).inForce(try transaction.grantedEgress(to: base, of: function))
+        }
         let new = Set(try CanonicalSpec.decode(revision.specBytes).grantedEgress ?? []).subtracting(before?.grantedEgress ?? [])
-        return try transaction.egressGrants(of: function.name.function, in: function.namespaceId).filter { new.contains($0.host) }
+        let all =
+            try transaction.egressGrants(of: function.name.function, in: function.namespaceId)
+            + transaction.allowedEgress(in: function.namespaceId)
+        return all.filter { new.contains($0.host) }
     }
 }
 

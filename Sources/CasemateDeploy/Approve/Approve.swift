@@ -33,7 +33,7 @@ struct Approve {
         let approval = try await signer.signing(
             Approval(
                 revision: found.id, digest: order.digest, by: order.approver.subject, identity: order.approver.identity,
-                comment: order.comment, created: .now))
+                comment: order.comment, created: max(.now, found.created)))
         return try await records.write { transaction in
             // Once more: signing may have taken a while.
             let revision = try check(order, transaction)
@@ -98,7 +98,9 @@ struct Approve {
 extension Transaction {
     /// Once from each, and on record.
     func give(_ approval: Approval, of revision: Revision, _ function: Function) throws {
-        guard try !approvals(of: revision.id).contains(where: { $0.identity == approval.identity }) else { return }
+        // One that came along from where it was promoted is another.
+        let known = try approvals(of: revision.id).contains { $0.identity == approval.identity && $0.created >= revision.created }
+        guard !known else { return }
         try insert(approval)
         var details = ["revision": "\(revision.number)", "digest": approval.digest]
         if !approval.comment.isEmpty { details["comment"] = approval.comment }

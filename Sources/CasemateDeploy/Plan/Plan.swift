@@ -181,11 +181,12 @@ struct Plan {
     ///   functions may not have.
     func permit(_ function: FunctionManifest, in namespaceName: NamespaceName, request: DeployRequest) async throws -> PermittedFunction {
         let name = FunctionName(namespace: namespaceName, function: function.label)
-        let (namespace, existing, active, pending, secrets, granted, policy, waivers) = try await records.read { transaction in
+        let (namespace, existing, active, inForce, pending, secrets, granted, policy, waivers) = try await records.read { transaction in
             let existing = try transaction.function(name)
             let namespace = try transaction.namespace(namespaceName)
+            let active = try existing?.activeRevision.flatMap { try transaction.revision($0) }
             return (
-                namespace, existing, try existing?.activeRevision.flatMap { try transaction.revision($0) },
+                namespace, existing, active, try existing.map { try transaction.grantedEgress(to: active, of: $0) } ?? [],
                 try existing.flatMap { try transaction.pendingRevision(of: $0.id) },
                 try existing.map { try transaction.secrets(of: $0.id).map(\.name) } ?? [],
                 try namespace.map { try transaction.grantedEgress(of: name.function, in: $0.id) } ?? [],
@@ -217,7 +218,7 @@ struct Plan {
         }
         return PermittedFunction(
             manifest: function, namespace: namespace, name: name, existing: existing, active: active,
-            activeSpec: try await spec(of: existing, active), manifestFile: request.manifestFile, signature: signature,
+            activeSpec: try await spec(of: existing, active)?.inForce(inForce), manifestFile: request.manifestFile, signature: signature,
             pending: pending, pendingSpec: try await spec(of: existing, pending),
             granted: granted, policy: policy, waivers: waivers, warnings: missing)
     }

@@ -73,7 +73,8 @@ struct Sign {
         revision.signer = planned.signature?.signer ?? planned.promotedSigner
         revision.signedAt =
             planned.signature.map { _ in started } ?? planned.promotedSigner.flatMap { _ in planned.promoted?.revision.signedAt }
-        revision.codeAuthor = planned.promoted.map { $0.revision.writtenBy }
+        // An upgrade builds what is live once more.
+        revision.codeAuthor = planned.promoted?.revision.writtenBy ?? (planned.upgrades.isEmpty ? nil : planned.active?.writtenBy)
         revision.origin = planned.promoted?.origin
         revision.needsApproval = planned.needsApproval(scanned.spec, lock: scanned.bundle.lock)
         let contents = BundleContents(components: scanned.components, sbom: scanned.sbom)

@@ -5,6 +5,8 @@ import CasemateStore
 /// Archives as objects beneath a prefix of a bucket: `PREFIX/sha256/DIGEST`, and `PREFIX/owner` with the identity of their server. A key needs
 /// GetObject, PutObject and DeleteObject on `PREFIX/*`, and nothing else.
 public struct ArtifactObjects: ArtifactBucket {
+    /// Where that is: another endpoint, bucket or prefix is another place.
+    public let place: String
     private let address: S3Address
     private let s3: S3
 
@@ -12,6 +14,7 @@ public struct ArtifactObjects: ArtifactBucket {
     /// - Throws: when AWS has no such region, and there is no endpoint.
     public init(_ address: S3Address, endpoint: Endpoint?, credentials: CredentialSource) throws(AWSAddressError) {
         self.address = address
+        place = "\((address.endpoint ?? endpoint).map(\.description) ?? "aws") \(address.bucket)/\(address.prefix?.text ?? "")"
         s3 = try S3(region: address.region, endpoint: address.endpoint ?? endpoint, credentials: credentials)
     }
 

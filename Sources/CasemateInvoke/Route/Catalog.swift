@@ -68,6 +68,8 @@ package final class Deployed: Sendable {
         reachable = spec?.reachable(granted: granted) ?? []
     }
 
+    var mayRun: Bool { untrusted == nil && disabled == nil }
+
     private let granted: Set<AllowedHost>
     /// Of its namespace, as it is now.
     package let policy: NamespacePolicy

@@ -56,6 +56,14 @@ public struct FunctionSpec: Hashable, Sendable, Codable {
         Array(Set((egress ?? []) + (grantedEgress ?? []).filter(granted.contains))).sorted()
     }
 
+    /// As it counts where `granted` is what counts of the grants.
+    public func inForce(_ granted: Set<AllowedHost>) -> FunctionSpec {
+        var copy = self
+        let counting = (grantedEgress ?? []).filter(granted.contains)
+        copy.grantedEgress = counting.isEmpty ? nil : counting
+        return copy
+    }
+
     /// Whether the function gets the value of `secret` itself.
     public func isHandedOver(_ secret: VariableName) -> Bool { !(injected ?? []).contains { $0.name == secret } }
 

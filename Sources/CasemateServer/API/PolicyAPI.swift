@@ -93,7 +93,8 @@ extension APIServices {
             try await records.write { transaction in
                 let before = try transaction.policy(of: namespace.id)
                 try Self.mayReplace(before, by: policy, of: namespace, request)
-                try transaction.set(policy, of: namespace.id)
+                try transaction.set(
+                    policy, of: namespace.id, by: DeployAuthor(subject: principal.subject, identity: principal.identity))
                 transaction.record(.policyChanged, namespace.auditScope, AuditEvent.listed("changed", Self.changes(before, policy)))
                 policies.set(policy, of: namespace.id)
             }

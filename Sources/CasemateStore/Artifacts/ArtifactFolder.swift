@@ -48,7 +48,7 @@ final class ArtifactFolder: Sendable {
 
     /// Opens what lies under a digest. It is read through first, unless it was and has not changed since.
     func open(_ digest: String) async throws(SystemError) -> Found {
-        let fd = Glibc.open("\(path)/\(digest)", O_RDONLY | O_CLOEXEC | O_NOFOLLOW)
+        let fd = Glibc.open("\(path)/\(digest)", O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)
         guard fd >= 0 else {
             // A link is none of ours.
             guard errno == ENOENT || errno == ELOOP else { throw .last("opening an archive") }
@@ -102,9 +102,11 @@ final class ArtifactFolder: Sendable {
     /// Digests, and when each came.
     var times: [String: Int] {
         var found: [String: Int] = [:]
-        for digest in digests { found[digest] = FileIdentity(path: "\(path)/\(digest)")?.modified }
+        for digest in digests { found[digest] = time(of: digest) }
         return found
     }
+
+    func time(of digest: String) -> Int? { FileIdentity(path: "\(path)/\(digest)")?.modified }
 
     private func forget(_ digest: String) {
         verified.withLock { $0.forget(digest) }

@@ -28,14 +28,15 @@ public final class ArtifactStore: Sendable {
     /// Archives in a bucket.
     /// - Parameters:
     ///   - folder: for those that were used last, `cacheInBytes` of them.
+    ///   - place: what tells the bucket and what is in it from any other.
     ///   - owner: this server's identity, for ever.
     ///   - clock: for tests.
     public init(
-        folder: String, bucket: any ArtifactBucket, owner: String, cacheInBytes: Int,
+        folder: String, bucket: any ArtifactBucket, place: String = "", owner: String, cacheInBytes: Int,
         clock: @Sendable @escaping () -> ContinuousClock.Instant = { .now },
         tell: @Sendable @escaping (ArtifactNotice) -> Void = { _ in }
     ) throws {
-        let marks = try BucketMarks(folder: Self.marksFolder(of: folder))
+        let marks = try BucketMarks(folder: Self.marksFolder(of: folder), place: place)
         self.folder = try ArtifactFolder(folder, cache: .init(limitInBytes: cacheInBytes, marks: marks))
         notices = ArtifactNotices(tell)
         self.bucket = BucketSide(bucket, owner: owner, folder: self.folder, marks: marks, notices: notices, clock: clock)
@@ -92,21 +93,31 @@ public final class ArtifactStore: Sendable {
     /// Archives older than an hour: those of deployments that never came to an end are among them.
     public var settled: [String] {
         let times = folder.times.merging(bucket?.marks.times ?? [:]) { max($0, $1) }
-        let limit = FileIdentity.now - 3600 * 1_000_000_000
+        let limit = FileIdentity.now - Self.settlesAfter
         return times.filter { $0.value < limit }.keys.sorted()
     }
 
+    /// Whether it still is.
+    public func isSettled(_ digest: String) -> Bool {
+        guard let newest = [folder.time(of: digest), bucket?.marks.time(of: digest)].compactMap({ $0 }).max() else { return false }
+        return newest < FileIdentity.now - Self.settlesAfter
+    }
+
+    /// In nanoseconds.
+    private static let settlesAfter = 3600 * 1_000_000_000
+
     /// Removes an archive. What the bucket does not remove now is among `settled` later.
+    /// - Parameter isUnused: asked when nobody else stores or fetches it: whoever waits for that may wait long.
     /// - Returns: whether it is gone.
     @discardableResult
-    public func remove(_ digest: String) async -> Bool {
+    public func remove(_ digest: String, if isUnused: @Sendable () async -> Bool = { true }) async -> Bool {
         guard Self.isDigest(digest) else { return true }
         guard let bucket else {
-            folder.remove(digest)
+            if await isUnused() { folder.remove(digest) }
             return true
         }
         do throws(ArtifactBucketError) {
-            try await bucket.remove(digest)
+            try await bucket.remove(digest, if: isUnused)
             return true
         } catch {
             notices.failed("an archive could not be removed from the bucket", error)
@@ -124,6 +135,8 @@ public final class ArtifactStore: Sendable {
                 case .tampered(let file): if folder.setAside(digest, file) { notices.quarantined(digest, .cache) }
                 case .file(let file): try await bucket.put(digest, from: file, sizeInBytes: try Files.size(of: file))
                 }
+            } catch let error as SystemError {
+                notices.failed("an archive could not be read", error)
             } catch {
                 notices.failed("an archive could not be put into the bucket", error)
                 return

@@ -5,9 +5,16 @@ import Glibc
 struct BucketMarks: Sendable {
     let folder: String
 
-    init(folder: String) throws(SystemError) {
+    /// - Parameter place: which bucket that is: what another one has says nothing.
+    init(folder: String, place: String) throws(SystemError) {
         self.folder = folder
-        try Files.makeDirectories(folder, mode: 0o700)
+        let file = folder + "/.place"
+        let known = Files.exists(file) ? try Files.text(file) : nil
+        if known != place {
+            Files.removeTree(folder)
+            try Files.makeDirectories(folder, mode: 0o700)
+            try Files.write(place, to: file)
+        }
     }
 
     /// It may be there from now on.
@@ -19,6 +26,9 @@ struct BucketMarks: Sendable {
         unlink(folder + "/.put-" + digest)
     }
 
+    /// It may be gone.
+    func isNotSurelyThere(_ digest: String) { unlink(folder + "/" + digest) }
+
     /// It is not there any more.
     func forget(_ digest: String) {
         unlink(folder + "/" + digest)
@@ -26,8 +36,6 @@ struct BucketMarks: Sendable {
     }
 
     func isStored(_ digest: String) -> Bool { Files.exists(folder + "/" + digest) }
-
-    func mayBeThere(_ digest: String) -> Bool { isStored(digest) || Files.exists(folder + "/.put-" + digest) }
 
     /// Digests, and when each was put last.
     var times: [String: Int] {
@@ -38,6 +46,11 @@ struct BucketMarks: Sendable {
             found[digest] = max(found[digest] ?? 0, identity.modified)
         }
         return found
+    }
+
+    /// When it was put last.
+    func time(of digest: String) -> Int? {
+        [digest, ".put-" + digest].compactMap { FileIdentity(path: folder + "/" + $0)?.modified }.max()
     }
 
     private func make(_ path: String) throws(SystemError) {

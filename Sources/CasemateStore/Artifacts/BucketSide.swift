@@ -70,11 +70,15 @@ actor BucketSide {
     }
 
     /// Removes an archive here and there. What fails is tried again: a mark is left.
-    func remove(_ digest: String) async throws(ArtifactBucketError) {
+    /// - Parameter isUnused: asked when nobody else stores or fetches it.
+    func remove(_ digest: String, if isUnused: @Sendable () async -> Bool) async throws(ArtifactBucketError) {
         await takeTurn(digest)
         defer { endTurn(digest) }
+        guard await isUnused() else { return }
         folder.remove(digest)
-        if !marks.mayBeThere(digest) { try noted { () throws(SystemError) in try marks.begin(digest) } }
+        // From here on it may be gone there.
+        try noted { () throws(SystemError) in try marks.begin(digest) }
+        marks.isNotSurelyThere(digest)
         try await claim()
         try await bucket.remove(digest)
         marks.forget(digest)
@@ -92,6 +96,8 @@ actor BucketSide {
     }
 
     private func bring(_ digest: String) async -> Fetched {
+        await takeTurn(digest)
+        defer { endTurn(digest) }
         switch await download(digest) {
         case .missing: return .missing
         case .tampered: return .tampered

@@ -49,7 +49,11 @@ struct FileIdentity: Equatable, Sendable {
         return nanoseconds(time)
     }
 
-    private static func nanoseconds(_ time: timespec) -> Int { Int(time.tv_sec) * 1_000_000_000 + Int(time.tv_nsec) }
+    private static func nanoseconds(_ time: timespec) -> Int {
+        // Whoever may write a file says when: also beyond what fits.
+        let seconds = min(max(Int(time.tv_sec), 0), Int.max / 1_000_000_000 - 1)
+        return seconds * 1_000_000_000 + Int(time.tv_nsec)
+    }
 }
 
 /// Files that were read through and had their digest: while one has not changed since, it is not read again.

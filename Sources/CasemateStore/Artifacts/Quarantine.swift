@@ -31,7 +31,9 @@ final class Quarantine: Sendable {
 
     private var entries: [(number: Int, name: String)] {
         Files.names(in: folder).compactMap { name in
-            guard let dash = name.lastIndex(of: "-"), let number = Int(name[name.index(after: dash)...]) else { return nil }
+            guard let dash = name.lastIndex(of: "-"), let number = Int(name[name.index(after: dash)...]), number < Int.max / 2 else {
+                return nil
+            }
             return (number, name)
         }
         .sorted { $0.number < $1.number }

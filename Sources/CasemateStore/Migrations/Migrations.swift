@@ -243,6 +243,11 @@ enum Migrations {
                     INSERT OR IGNORE INTO account_makers SELECT account_id, created_by FROM account_credentials WHERE kind = 'key';
                     INSERT OR IGNORE INTO account_makers SELECT account_id, created_by FROM federations;
                     ALTER TABLE egress_grants ADD COLUMN author_identity TEXT NOT NULL DEFAULT '';
+                    CREATE TABLE egress_allowed (
+                        namespace_id TEXT NOT NULL REFERENCES namespaces(id) ON DELETE CASCADE, target TEXT NOT NULL,
+                        created INTEGER NOT NULL, created_by TEXT NOT NULL, author_identity TEXT NOT NULL,
+                        PRIMARY KEY (namespace_id, target)
+                    ) STRICT, WITHOUT ROWID;
                     CREATE INDEX revisions_source ON revisions (source_digest);
                     CREATE INDEX revisions_state ON revisions (state) WHERE state = 'pendingApproval';
                     CREATE TABLE approvals (

@@ -39,7 +39,18 @@ extension Transaction {
 
     public func policy(of namespace: NamespaceId) throws -> NamespacePolicy { try policies()[namespace] ?? NamespacePolicy() }
 
-    public func set(_ policy: NamespacePolicy, of namespace: NamespaceId) throws {
+    /// - Parameter author: who lets functions reach what they might not before.
+    public func set(_ policy: NamespacePolicy, of namespace: NamespaceId, by author: DeployAuthor) throws {
+        let before = try self.policy(of: namespace).egress.allow
+        for host in before where !policy.egress.allow.contains(host) {
+            try db.execute(
+                sql: "DELETE FROM egress_allowed WHERE namespace_id = ? AND target = ?", arguments: [namespace.text, host.description])
+        }
+        for host in policy.egress.allow where !before.contains(host) {
+            try db.execute(
+                sql: "INSERT OR REPLACE INTO egress_allowed VALUES (?, ?, ?, ?, ?)",
+                arguments: [namespace.text, host.description, Timestamp.now.milliseconds, author.subject, author.identity])
+        }
         try db.execute(
             sql: "INSERT OR REPLACE INTO namespace_policies VALUES (?, ?)", arguments: [namespace.text, try policy.canonical])
     }
@@ -69,8 +80,24 @@ extension Transaction {
         guard let revision, policy.supplyChain.production || !policy.supplyChain.needed([.egress]).isEmpty else {
             return Set(try grantedEgress(of: name, in: function.namespaceId))
         }
-        let earlier = try egressGrants(of: name, in: function.namespaceId).filter { $0.created <= revision.created }
-        return Set(earlier.map(\.host) + policy.egress.allow)
+        let all = try egressGrants(of: name, in: function.namespaceId) + allowedEgress(in: function.namespaceId)
+        return Set(all.filter { $0.created <= revision.created }.map(\.host))
+    }
+
+    /// What the namespace's policy lets all its functions reach, since when and by whom.
+    public func allowedEgress(in namespace: NamespaceId) throws -> [EgressGrant] {
+        let rows = try Row.fetchAll(db, sql: "SELECT * FROM egress_allowed WHERE namespace_id = ?", arguments: [namespace.text])
+        var known: [String: Row] = [:]
+        for row in rows { known[row["target"]] = row }
+        return try policy(of: namespace).egress.allow.map { host in
+            guard let row = known[host.description] else {
+                // As old as the records of it.
+                return EgressGrant(host: host, created: Timestamp(milliseconds: 0), author: DeployAuthor(subject: "", identity: ""))
+            }
+            return EgressGrant(
+                host: host, created: Timestamp(milliseconds: row["created"]),
+                author: DeployAuthor(subject: row["created_by"], identity: row["author_identity"]))
+        }
     }
 
     /// Keeps the older one when there is one.

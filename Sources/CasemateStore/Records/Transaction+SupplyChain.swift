@@ -31,7 +31,7 @@ extension Transaction {
     public func insert(_ approval: Approval) throws {
         try db.execute(
             sql: """
-                INSERT INTO approvals (revision_id, identity, approved_by, digest, comment, created, signature)
+                INSERT OR REPLACE INTO approvals (revision_id, identity, approved_by, digest, comment, created, signature)
                 VALUES (?, ?, ?, ?, ?, ?, ?)
                 """,
             arguments: [

@@ -26,13 +26,21 @@ struct CICommand: AsyncParsableCommand {
 
     func run() async throws {
         let seconds = try waitSeconds
+        guard !signing.printStatement else {
+            throw CommandFailure("casemate ci deploys; to print what is to be signed: casemate deploy --print-statement", code: 2)
+        }
         let project = try DeployProject(path, namespace: namespace)
         let signatures = try signing.isSigning ? signing.signatures(of: project.statements) : nil
         let order = DeployOrder(project: project, signatures: signatures, tellsProgress: !output.json)
         var functions: [DeployedFunction] = []
         // Also where it failed: that is what reports are read for.
         defer { if !functions.isEmpty { report(functions) } }
-        let (answer, deployed) = try await signedIn { try await order.send($0) }
+        let (answer, deployed) = try await signedIn { client in
+            do { return try await order.send(client) } catch let failure as CommandFailure where failure.isUncertain && order.sent.isSet {
+                // What became of it is not known here: that is not nothing.
+                throw CommandFailure(failure.message, code: 1)
+            }
+        }
         functions = deployed
         if output.json { Terminal.write(answer + [10]) } else { functions.forEach { $0.show() } }
         try await wait(for: &functions, seconds: seconds)
@@ -52,14 +60,20 @@ struct CICommand: AsyncParsableCommand {
         while functions.contains(where: \.isWaiting), ContinuousClock.now < end {
             // Anew each time: an access token ends before somebody comes back from lunch.
             let known = functions
-            functions = try await signedIn { client in
-                let until = min(end, .now + .seconds(300))
-                var now = known
-                while now.contains(where: \.isWaiting), ContinuousClock.now < until {
-                    try await Task.sleep(for: .seconds(2))
-                    for index in now.indices where now[index].isWaiting { try await now[index].look(client) }
+            do {
+                functions = try await signedIn { client in
+                    let until = min(end, .now + .seconds(300))
+                    var now = known
+                    while now.contains(where: \.isWaiting), ContinuousClock.now < until {
+                        try await Task.sleep(for: .seconds(2))
+                        for index in now.indices where now[index].isWaiting { try await now[index].look(client) }
+                    }
+                    return now
                 }
-                return now
+            } catch let failure as CommandFailure {
+                // A server that is being started again, or an issuer that does not answer now, is there again in a moment.
+                Terminal.step(failure.message)
+                try await Task.sleep(for: .seconds(5))
             }
         }
     }
@@ -77,7 +91,8 @@ struct CICommand: AsyncParsableCommand {
 
     private func signedIn<R: Sendable>(_ body: (APIClient) async throws -> R) async throws -> R {
         let environment = ProcessInfo.processInfo.environment
-        if environment["CASEMATE_KEY"] != nil { return try await APIClient.with { try await body($0) } }
+        // A variable that a pipeline's system sets to nothing is none.
+        if environment["CASEMATE_KEY"]?.isEmpty == false { return try await APIClient.with { try await body($0) } }
         guard let account = serviceAccount ?? environment["CASEMATE_SERVICE_ACCOUNT"] else {
             throw CommandFailure(
                 "set CASEMATE_SERVICE_ACCOUNT to the client id of a service account that trusts this pipeline, or CASEMATE_KEY", code: 2)
@@ -104,7 +119,12 @@ extension DeployedFunction {
     fileprivate mutating func look(_ client: APIClient) async throws {
         guard let name = FunctionName(function) else { return }
         let item = try await client.json(.GET, name.apiPath, as: FunctionCommand.Item.self)
-        guard let found = (item.revisions ?? []).first(where: { $0.number == revision }) else { return }
+        guard let found = (item.revisions ?? []).first(where: { $0.number == revision && (digest == nil || $0.digest == digest) })
+        else {
+            status = "rejected"
+            problem = "it is not there any more"
+            return
+        }
         switch found.state {
         case "pendingApproval": return
         case "active":

@@ -12,8 +12,11 @@ enum JUnitReport {
             let findings = function.diagnostics.filter { $0.finding != nil }
             let failures = (function.hasFailed ? 1 : 0) + findings.filter { $0.severity == .error }.count
             out += "  <testsuite name=\"\(escaped(function.function))\" tests=\"\(findings.count + 1)\" failures=\"\(failures)\""
+            out += " skipped=\"\(function.isWaiting ? 1 : 0)\""
             out += " time=\"\(Double(function.milliseconds) / 1000)\">\n"
-            out += testCase("deployment", in: function.function, failure: function.hasFailed ? function.failure : nil)
+            out += testCase(
+                "deployment", in: function.function, failure: function.hasFailed ? function.failure : nil,
+                skipped: function.isWaiting ? "waits for an approval" : nil)
             for finding in findings {
                 let place = finding.file + (finding.line.map { ":\($0)" } ?? "")
                 let isFailure = finding.severity == .error
@@ -26,8 +29,11 @@ enum JUnitReport {
         return out + "</testsuites>\n"
     }
 
-    private static func testCase(_ name: String, in suite: String, failure: (what: String, detail: String)?) -> String {
+    private static func testCase(
+        _ name: String, in suite: String, failure: (what: String, detail: String)?, skipped: String? = nil
+    ) -> String {
         let head = "    <testcase name=\"\(escaped(name))\" classname=\"\(escaped(suite))\""
+        if let skipped { return head + ">\n      <skipped message=\"\(escaped(skipped))\"/>\n    </testcase>\n" }
         guard let failure else { return head + "/>\n" }
         return head + ">\n      <failure message=\"\(escaped(failure.what))\">\(escaped(failure.detail))</failure>\n    </testcase>\n"
     }
@@ -52,7 +58,8 @@ enum JUnitReport {
 }
 
 extension DeployedFunction {
-    var hasFailed: Bool { status == "failed" || status == "rejected" }
+    /// Also what this release does not know.
+    var hasFailed: Bool { !["deployed", "unchanged", "planned", "pendingApproval"].contains(status) }
     var isWaiting: Bool { status == "pendingApproval" }
 
     /// What it failed with, and what its tools printed.

@@ -136,7 +136,7 @@ struct APIClient: Sendable {
                 status: Int(response.status.code), headers: response.headers,
                 body: Array(try await response.body.collect(upTo: limit).readableBytesView))
         } catch let error as HTTPClientError where error == .connectTimeout || error == .deadlineExceeded || error == .readTimeout {
-            throw CommandFailure("\(configuration.url) did not answer in time", code: 2)
+            throw CommandFailure.uncertain("\(configuration.url) did not answer in time")
         } catch is NIOTooManyBytesError {
             throw CommandFailure("the answer is larger than \(limit >> 20) MiB")
         } catch let error as NIOConnectionError {
@@ -149,7 +149,7 @@ struct APIClient: Sendable {
             throw CommandFailure(
                 "TLS with \(configuration.url) failed: \(error); for a server with --tls auto set CASEMATE_CA to its ca.pem", code: 2)
         } catch {
-            throw CommandFailure("no server answers at \(configuration.url) (\(error)); start one with: casemate up", code: 2)
+            throw CommandFailure.uncertain("no server answers at \(configuration.url) (\(error)); start one with: casemate up")
         }
     }
 

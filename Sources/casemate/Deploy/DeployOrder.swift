@@ -3,6 +3,7 @@ import CasemateModel
 import Foundation
 import NIOCore
 import NIOHTTP1
+import Synchronization
 
 /// Sends a project to the server, and waits for what becomes of it.
 struct DeployOrder {
@@ -12,6 +13,14 @@ struct DeployOrder {
     var dryRun = false
     /// Whether how far it is is told on standard error.
     var tellsProgress = true
+    /// Set when the server is told to deploy: from then on something may have come of it.
+    let sent = Flag()
+
+    final class Flag: Sendable {
+        private let value = Atomic(false)
+        var isSet: Bool { value.load(ordering: .relaxed) }
+        func set() { value.store(true, ordering: .relaxed) }
+    }
 
     private struct Request: Encodable {
         var namespace: String?
@@ -44,6 +53,7 @@ struct DeployOrder {
             dryRun: dryRun, id: id)
         let telling = tellsProgress && !dryRun ? Task { await DeployProgressText.tell(of: id, client) } : nil
         defer { telling?.cancel() }
+        sent.set()
         let answer = try await client.jsonBytes(.POST, "/v1/deployments", body: request, timeout: .seconds(1800))
         return (answer, try JSONDecoder().decode(View.self, from: Data(answer)).functions)
     }

@@ -24,9 +24,9 @@ struct DeployedFunction: Decodable {
     var git: GitSource?
     var milliseconds: Int
 
-    private func added(_ text: String) { Terminal.line(Terminal.coloured("  + \(text)", .green)) }
+    private func added(_ text: String) { Terminal.line(Terminal.coloured("  + \(Terminal.visible(text))", .green)) }
 
-    private func removed(_ text: String) { Terminal.line(Terminal.coloured("  - \(text)", .red)) }
+    private func removed(_ text: String) { Terminal.line(Terminal.coloured("  - \(Terminal.visible(text))", .red)) }
 
     /// For people.
     func show() {
