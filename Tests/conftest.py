@@ -11,7 +11,9 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent / "support"))
 
+from artifact_store import Store, in_bucket, in_folder
 from casemate_fixture import Server, binary
+from moto_server import Moto, moto
 from network_world import World
 
 
@@ -70,3 +72,23 @@ def walled(walled_server: Server, world: World) -> Iterator[Server]:
         last = "".join(walled_server.err)[-3000:]
         walled_server.start()
         pytest.fail(f"the server ended during this test; its last words: {last}")
+
+
+@pytest.fixture(scope="module")
+def aws() -> Iterator[Moto]:
+    with moto() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def folder() -> Iterator[Store]:
+    """A server whose archives lie in its folder, with a limit that has no meaning there."""
+    with in_folder("--artifact-cache-size", str(1 << 20)) as store:
+        yield store
+
+
+@pytest.fixture(scope="module")
+def store(aws: Moto) -> Iterator[Store]:
+    """A server whose archives lie in a bucket."""
+    with in_bucket(aws, "tests") as store:
+        yield store

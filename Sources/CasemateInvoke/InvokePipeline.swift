@@ -406,7 +406,7 @@ package final class InvokePipeline {
         let function = catalog.function(id)
         retire(id) { $0.function.generation != function?.generation }
         if function == nil { replaced[id] = nil }
-        guard let function, let routing = Routing(function), (try? Route.mayRun(routing)) != nil else { return }
+        guard let function, function.mayRun, let routing = Routing(function) else { return }
         // Before the first call: what is to be kept up, and what was heavy to load.
         if (routing.spec.scale.min ?? 0) > 0 { return keepUp(id) }
         if services.frozen.isEnabled, (function.loadInMilliseconds ?? 0) >= FunctionInstances.heavyLoadInMilliseconds {
@@ -415,7 +415,7 @@ package final class InvokePipeline {
     }
 
     private func keepUp(_ id: FunctionId) {
-        guard let function = catalog.function(id), let routing = Routing(function), (try? Route.mayRun(routing)) != nil else { return }
+        guard let function = catalog.function(id), function.mayRun, let routing = Routing(function) else { return }
         open(routing) { _ in }
     }
 

@@ -41,6 +41,8 @@ final class CatalogLoader: Sendable {
     }
 
     private func deployed(_ id: FunctionId, _ transaction: Transaction, _ loadInMilliseconds: Int?) throws -> Deployed? {
+        let stored = try transaction.split(of: id)
+        splits.withLock { if $0[id]?.stored != stored { $0[id] = nil } }
         guard let function = try transaction.function(id) else { return nil }
         let policy = try transaction.policy(of: function.namespaceId)
         let (secrets, formerSecrets) = (try transaction.secrets(of: id), try transaction.formerSecrets(of: id).map(\.secret))
@@ -58,7 +60,7 @@ final class CatalogLoader: Sendable {
                 signerKey: revision.flatMap(signer.keyId) ?? "", split: split, other: other)
         }
         let active = try function.activeRevision.flatMap { try transaction.revision($0) }
-        guard active != nil, let stored = try transaction.split(of: id), let other = try transaction.revision(stored.revision) else {
+        guard active != nil, let stored, let other = try transaction.revision(stored.revision) else {
             return try made(active, split: nil)
         }
         let split = split(stored, other, of: id)
@@ -70,7 +72,7 @@ final class CatalogLoader: Sendable {
 
     private func split(_ stored: RevisionSplit, _ other: Revision, of id: FunctionId) -> Split {
         splits.withLock { splits in
-            if let known = splits[id], known.stored == stored { return known.split }
+            if let known = splits[id] { return known.split }
             let made = Split(percent: stored.percent, returnAbove: stored.returnAbove) { [weak self] calls, failed in
                 Task { await self?.takeBackSurely(stored, other, of: id, calls: calls, failed: failed) }
             }
@@ -103,10 +105,9 @@ final class CatalogLoader: Sendable {
 
     /// Too many calls of a trial failed.
     private func takeBack(_ split: RevisionSplit, _ other: Revision, of id: FunctionId, calls: Int, failed: Int) async throws {
-        try await records.write { [self] transaction in
+        try await records.write { transaction in
             guard let function = try transaction.function(id), try transaction.split(of: id) == split else { return }
             try transaction.set(nil, of: id)
-            splits.withLock { $0[id] = nil }
             transaction.record(
                 AuditEvent(
                     .splitReturned, function.auditScope, outcome: .failed, actor: "server",

@@ -10,15 +10,9 @@ import pytest
 from casemate_fixture import Server, binary, clean_environment, handler
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from moto_server import REGION, Moto, moto
+from moto_server import REGION, Moto
 
 ONE = handler("def handle(data):\n    return 1\n")
-
-
-@pytest.fixture(scope="module")
-def aws() -> Iterator[Moto]:
-    with moto() as server:
-        yield server
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import http.client
 import os
 import re
@@ -12,61 +11,28 @@ import subprocess
 import threading
 import time
 import urllib.parse
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from accounts import account
 from artifact_store import (
-    LARGEST,
     NAMESPACE,
     Store,
     another,
     at_once,
-    change,
     digest_of,
     in_bucket,
-    in_folder,
     is_unavailable,
     order_of,
     packed,
 )
-from broken_vault import kek
-from bucket import NAME, Bucket, answers, cuts, streams
+from bucket import NAME, Bucket
 from casemate_fixture import Server, binary, clean_environment, memory_in_kib, wait_until
-from egress_probe import metrics
-from gate_answers import advisory, import_advisories, recorded
+from gate_answers import advisory, import_advisories
 from moto_server import REGION, Moto, moto
 
 SMALL = 400 << 10
 LIMIT = 1 << 20
-
-
-@pytest.fixture(scope="module")
-def aws() -> Iterator[Moto]:
-    with moto() as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def folder() -> Iterator[Store]:
-    """No bucket, and a limit that has no meaning there."""
-    with in_folder("--artifact-cache-size", str(LIMIT)) as store:
-        yield store
-
-
-@pytest.fixture(scope="module")
-def store(aws: Moto) -> Iterator[Store]:
-    with in_bucket(aws, "tests") as store:
-        yield store
-
-
-@pytest.fixture(scope="module")
-def restarting(aws: Moto) -> Iterator[Store]:
-    """One that tests start again, and kill."""
-    with in_bucket(aws, "restarting", "--artifact-cache-size", str(64 << 20)) as store:
-        yield store
 
 
 @pytest.fixture(scope="module")
@@ -273,144 +239,6 @@ def test_what_is_gone_from_the_bucket_is_not_given_and_can_be_uploaded_again(sto
     assert stored.has_source()
 
 
-# ---------------------------------------------------------------- tampering
-
-
-def test_a_changed_archive_in_the_folder_goes_to_nobody(folder: Store) -> None:
-    stored, other = folder.deployed(), folder.deployed()
-    reader = account(folder.server, NAMESPACE, ("source:read", NAMESPACE))
-    assert stored.source(reader).body == stored.content
-    tampered = change(folder.kept()[stored.digest])
-    is_unavailable(stored.source(reader), str(folder.server.data))
-    folder.assert_reported(stored.digest, "folder")
-    (file,) = folder.quarantined(stored.digest)
-    assert re.fullmatch(rf"{stored.digest}-\d+", file.name)
-    assert file.stat().st_mode & 0o7777 == 0o600 and file.read_bytes() == tampered
-    assert stored.digest not in folder.kept()
-    assert not stored.has_source()
-    assert stored.is_alive() and other.is_alive() and other.has_source()
-
-
-def test_a_deployment_of_a_changed_archive_says_to_deploy_from_source(folder: Store) -> None:
-    stored = folder.deployed()
-    change(folder.kept()[stored.digest])
-    outcome = stored.again()
-    assert (outcome["status"], outcome.get("problemType")) == ("failed", "/problems/unavailable"), outcome
-    assert "digest" in outcome["problem"] and "again" in outcome["problem"], outcome
-    folder.assert_reported(stored.digest, "folder")
-    assert stored.is_alive()
-
-
-def test_a_changed_archive_is_healed_by_uploading_it_again(folder: Store) -> None:
-    stored = folder.deployed()
-    for times in (1, 2):
-        change(folder.kept()[stored.digest])
-        is_unavailable(stored.source())
-        folder.uploaded(stored.content)
-        assert stored.has_source()
-        assert len(folder.quarantined(stored.digest)) == times
-    folder.assert_reported(stored.digest, "folder", times=2)
-
-
-def test_a_change_while_the_server_was_stopped_is_found(folder: Store) -> None:
-    stored = folder.deployed()
-    assert stored.has_source()
-    folder.server.stop()
-    change(folder.kept()[stored.digest])
-    folder.again()
-    is_unavailable(stored.source())
-    assert stored.is_alive()
-
-
-def test_twenty_are_kept_in_quarantine(folder: Store) -> None:
-    digests = []
-    for _ in range(22):
-        digests.append(folder.uploaded(packed()))
-        change(folder.kept()[digests[-1]])
-        assert folder.planned(digests[-1])["status"] == "failed"
-    assert [len(folder.quarantined(digest)) for digest in digests] == [0] * 2 + [1] * 20
-    assert len(folder.quarantined()) == 20
-
-
-def test_what_is_quarantined_is_on_record_counted_and_logged(folder: Store) -> None:
-    def counted() -> float:
-        return sum(number for name, number in metrics(folder.server).items() if "quarantine" in name)
-
-    before, said = counted(), len(folder.server.err)
-    digest = folder.uploaded(packed())
-    change(folder.kept()[digest])
-    assert folder.planned(digest)["status"] == "failed"
-    assert wait_until(lambda: recorded(folder.server, "artifact.quarantined", digest=digest), 5, every=0.5)
-    assert counted() == before + 1
-    assert wait_until(lambda: any("quarantine" in line for line in folder.server.err[said:]), 5)
-
-
-def test_a_changed_copy_in_the_cache_is_quarantined_and_the_bucket_s_taken(store: Store) -> None:
-    stored = store.deployed()
-    assert stored.has_source()
-    tampered = change(store.kept()[stored.digest])
-    assert stored.has_source()
-    store.assert_reported(stored.digest, "cache")
-    assert [file.read_bytes() for file in store.quarantined(stored.digest)] == [tampered]
-    assert store.kept()[stored.digest].read_bytes() == stored.content
-
-
-@pytest.mark.guarantee("KYM-15")
-def test_a_changed_object_in_the_bucket_goes_to_nobody_and_what_is_live_goes_on(store: Store) -> None:
-    stored, other = store.deployed(), store.deployed()
-    reader = account(store.server, NAMESPACE, ("source:read", NAMESPACE))
-    store.bucket.put(store.bucket.key(stored.digest), another(stored.content))
-    assert stored.has_source(), "what is cached is right"
-    store.forget()
-    is_unavailable(stored.source(reader), *store.bucket.words)
-    store.assert_reported(stored.digest, "bucket")
-    (file,) = store.quarantined(stored.digest)
-    assert file.stat().st_mode & 0o7777 == 0o600 and file.read_bytes() == another(stored.content)
-    store.assert_nothing_left(stored.digest)
-    assert stored.is_alive() and other.is_alive() and other.has_source()
-
-
-def test_what_was_changed_in_the_bucket_is_not_asked_for_again_soon(store: Store) -> None:
-    stored = store.deployed()
-    store.bucket.put(store.bucket.key(stored.digest), another(stored.content))
-    store.forget()
-    is_unavailable(stored.source())
-    asked = len(store.bucket.of(stored.digest))
-    is_unavailable(stored.source(), *store.bucket.words)
-    assert stored.again()["problemType"] == "/problems/unavailable"
-    assert len(store.bucket.of(stored.digest)) == asked
-    store.assert_reported(stored.digest, "bucket")
-
-
-def test_deploying_from_source_again_heals_the_bucket(store: Store) -> None:
-    stored = store.deployed()
-    store.bucket.put(store.bucket.key(stored.digest), another(stored.content))
-    store.forget()
-    outcome = stored.again()
-    assert (outcome["status"], outcome.get("problemType")) == ("failed", "/problems/unavailable"), outcome
-    assert "digest" in outcome["problem"] and "again" in outcome["problem"], outcome
-    assert [word for word in store.bucket.words if word in outcome["problem"]] == []
-    store.uploaded(stored.content)
-    assert store.bucket.get(store.bucket.key(stored.digest)) == stored.content
-    assert stored.has_source()
-    store.forget()
-    assert stored.has_source(), "what is right again is not refused for what it was"
-
-
-@pytest.mark.parametrize("told", [None, LARGEST + 1, 1 << 40], ids=["without a length", "a byte more", "a terabyte"])
-def test_an_object_that_does_not_end_is_let_go_at_the_limit_of_uploads(store: Store, told: int | None) -> None:
-    stored = store.deployed()
-    store.forget(stored.digest)
-    with store.bucket.behaving(streams(told), "GET", stored.digest):
-        is_unavailable(stored.source(), *store.bucket.words)
-        (asked,) = store.bucket.of(stored.digest, "GET")
-        # What is on its way in between comes on top.
-        assert wait_until(lambda: asked.sent <= LARGEST + (64 << 20), 5)
-    assert store.quarantined(stored.digest) == []
-    store.assert_reported(stored.digest, "bucket")
-    store.assert_nothing_left(stored.digest)
-
-
 # ---------------------------------------------------------------- the cache's limit
 
 
@@ -464,228 +292,6 @@ def test_who_reads_an_archive_reads_all_of_it_though_it_is_evicted(small: Store)
 def test_in_a_folder_nothing_is_evicted(folder: Store) -> None:
     digests = {folder.uploaded(randomness.token_bytes(SMALL)) for _ in range(4)}
     assert digests <= set(folder.kept())
-
-
-# ---------------------------------------------------------------- while the bucket fails
-
-FAILURES: dict[str, Callable[[Bucket, str], AbstractContextManager[None]]] = {
-    "is away": lambda bucket, method: bucket.away(),
-    "fails": lambda bucket, method: bucket.behaving(answers(500, "InternalError"), method),
-    "wants to be asked less": lambda bucket, method: bucket.behaving(answers(503, "SlowDown"), method),
-    "refuses": lambda bucket, method: bucket.behaving(answers(403, "AccessDenied"), method),
-    "leads elsewhere": lambda bucket, method: bucket.behaving(
-        answers(307, "TemporaryRedirect", Location="http://127.0.0.1:9/"), method
-    ),
-    "ends in the middle": lambda bucket, method: bucket.behaving(
-        cuts("half" if method == "PUT" else "answering"), method
-    ),
-}
-
-
-@pytest.mark.parametrize("failure", FAILURES)
-def test_an_upload_while_the_bucket_fails_is_503_and_nothing_is_stored(store: Store, failure: str) -> None:
-    content = packed(SMALL)
-    digest = digest_of(content)
-    with FAILURES[failure](store.bucket, "PUT"):
-        is_unavailable(store.upload(content), *store.bucket.words)
-        store.assert_nothing_left(digest)
-        assert store.bucket.get(store.bucket.key(digest)) is None
-        assert store.planned(digest)["problemType"] == "/problems/invalid-request"
-    store.takes_uploads()
-    store.uploaded(content)
-
-
-def test_an_upload_whose_answer_was_lost_can_be_done_again(store: Store) -> None:
-    content = packed()
-    with store.bucket.behaving(cuts("stored"), "PUT"):
-        answer = store.upload(content)
-        if answer.status != 201:
-            is_unavailable(answer, *store.bucket.words)
-            store.assert_nothing_left(digest_of(content))
-    store.takes_uploads()
-    store.uploaded(content)
-    assert store.bucket.get(store.bucket.key(digest_of(content))) == content
-    assert store.events(digest_of(content)) == []
-
-
-@pytest.mark.parametrize("failure", FAILURES)
-def test_a_read_while_the_bucket_fails_is_503_and_no_tampering(store: Store, failure: str) -> None:
-    stored = store.deployed(packed(SMALL))
-    store.forget(stored.digest)
-    with FAILURES[failure](store.bucket, "GET"):
-        is_unavailable(stored.source(), *store.bucket.words)
-        store.assert_nothing_left(stored.digest)
-        assert stored.is_alive()
-    assert wait_until(stored.has_source, 60, every=0.5)
-    assert store.events(stored.digest) == [] and store.quarantined(stored.digest) == []
-
-
-def test_while_the_bucket_takes_its_time_all_else_goes_on(store: Store) -> None:
-    stored, content = store.deployed(), packed()
-    with store.bucket.held("taken", "PUT", digest_of(content)) as hold:
-        running = threading.Thread(target=store.upload, args=(content,))
-        running.start()
-        assert hold.reached.wait(30)
-        assert stored.is_alive() and stored.has_source()
-        store.forget(stored.digest)
-        assert stored.has_source(), "another is read meanwhile"
-        assert store.upload(packed()).status == 201
-    running.join(60)
-
-
-def test_without_the_bucket_a_server_starts_and_takes_uploads_when_it_is_back(aws: Moto) -> None:
-    with in_bucket(aws, "later", start=False) as store:
-        with store.bucket.away():
-            store.server.start()
-            warned = wait_until(lambda: [line for line in store.server.err if '"level":"warning"' in line], 10)
-            assert any("artifact" in line for line in warned), store.server.err
-            is_unavailable(store.upload(packed()), *store.bucket.words)
-        assert store.bucket.names() == []
-        store.takes_uploads()
-        assert "owner" in store.bucket.names()
-        # What is cached can be used all the while.
-        stored = store.deployed()
-        with store.bucket.away():
-            store.again()
-            assert stored.has_source() and stored.is_alive()
-            is_unavailable(store.upload(packed()), *store.bucket.words)
-
-
-# ---------------------------------------------------------------- one server, one prefix
-
-
-def refused_start(*options: str, environment: dict[str, str]) -> str:
-    with pytest.raises(AssertionError, match="did not come up") as told:
-        with Server(options=("--pool-size", "1", *options), environment=environment):
-            pass
-    return str(told.value)
-
-
-def test_a_second_server_with_the_same_prefix_does_not_start(store: Store, aws: Moto) -> None:
-    owner = store.bucket.get(f"{store.bucket.prefix}/owner")
-    before = set(store.bucket.names())
-    said = refused_start(*store.bucket.options, environment=aws.environment)
-    assert re.search("another|other server|owner", said), said
-    assert store.bucket.get(f"{store.bucket.prefix}/owner") == owner and set(store.bucket.names()) == before
-    store.takes_uploads(1)
-
-
-def test_a_prefix_that_another_took_meanwhile_gets_no_upload(aws: Moto) -> None:
-    with in_bucket(aws, "taken", start=False) as store:
-        with store.bucket.away():
-            store.server.start()
-        store.bucket.put(f"{store.bucket.prefix}/owner", b"another")
-
-        def is_asked() -> bool:
-            is_unavailable(store.upload(packed()), *store.bucket.words)
-            return bool(store.bucket.of("owner", "GET"))
-
-        assert wait_until(is_asked, 60, every=0.5)
-        is_unavailable(store.upload(packed()), *store.bucket.words)
-        assert store.bucket.names() == ["owner"] and store.bucket.get(f"{store.bucket.prefix}/owner") == b"another"
-
-
-def test_an_owner_that_can_not_be_read_is_told_at_the_start(aws: Moto) -> None:
-    with Bucket(aws, "archives/unread") as bucket:
-        bucket.put(f"{bucket.prefix}/owner", b"another")
-        with bucket.behaving(answers(403, "AccessDenied"), "GET"):
-            said = refused_start(*bucket.options, environment=aws.environment)
-        assert re.search("owner|GetObject|AccessDenied", said), said
-        assert order_of(bucket.of("owner")) == ["PUT*", "GET"]
-
-
-# ---------------------------------------------------------------- starting again
-
-
-def test_after_a_restart_with_an_empty_cache_sources_come_from_the_bucket(restarting: Store) -> None:
-    stored, changed = restarting.deployed(), restarting.deployed()
-    restarting.server.stop()
-    restarting.forget()
-    restarting.bucket.put(restarting.bucket.key(changed.digest), another(changed.content))
-    restarting.again()
-    assert stored.is_alive() and changed.is_alive()
-    assert stored.has_source() and not changed.has_source()
-    assert restarting.kept()[stored.digest].read_bytes() == stored.content
-
-
-@pytest.mark.parametrize("at", ["before", "asked", "half", "taken", "stored", "by chance", "by chance again"])
-def test_after_a_kill_during_an_upload_the_archive_is_there_whole_or_not_at_all(restarting: Store, at: str) -> None:
-    content = packed(4 << 20)
-    key = restarting.bucket.key(digest_of(content))
-    killed = threading.Event()
-
-    def parts() -> Iterator[bytes]:
-        yield content[: 2 << 20]
-        killed.wait(60)
-        yield content[2 << 20 :]
-
-    def upload() -> None:
-        headers = {"Authorization": f"Bearer {restarting.server.key}"}
-        with contextlib.suppress(OSError, http.client.HTTPException):
-            body = parts() if at == "before" else content
-            Server.http(restarting.server.api_url, "POST", "/v1/archives", body, headers)
-
-    with restarting.bucket.held(at, "PUT", key) as hold:
-        running = threading.Thread(target=upload)
-        running.start()
-        if at == "before":
-            assert wait_until(restarting.strays, 10)
-        elif at.startswith("by chance"):
-            time.sleep(randomness.randbelow(100) / 1000)
-        else:
-            assert hold.reached.wait(30)
-        restarting.server.kill()
-        killed.set()
-    running.join(60)
-    restarting.again()
-    restarting.assert_whole()
-    assert restarting.strays() == []
-    assert wait_until(lambda: restarting.bucket.get(key) in (None, content), 10)
-    restarting.uploaded(content)
-    assert restarting.planned(digest_of(content))["status"] == "planned"
-
-
-def test_after_a_kill_during_a_fetch_nothing_is_left_and_the_source_is_whole(restarting: Store) -> None:
-    stored = restarting.deployed(packed(SMALL))
-    restarting.forget()
-    with restarting.bucket.held("answering", "GET", stored.digest) as hold:
-
-        def read() -> None:
-            with contextlib.suppress(OSError, http.client.HTTPException):
-                stored.source()
-
-        running = threading.Thread(target=read)
-        running.start()
-        assert hold.reached.wait(30) and wait_until(restarting.strays, 5)
-        restarting.server.kill()
-    running.join(60)
-    restarting.again()
-    assert restarting.strays() == [] and restarting.kept() == {}
-    assert stored.has_source() and stored.is_alive()
-
-
-def test_a_backup_has_no_cached_archive_and_what_is_restored_owns_the_prefix(restarting: Store) -> None:
-    server = restarting.server
-    stored = restarting.deployed()
-    assert server.api("PUT", server.function_path(stored.function) + "/secrets/A", b"a-value-8d2k-f0s1").status == 200
-    file, data = server.folder / "backup.tar.gz", server.folder / "restored/data"
-    code, out, err = server.cli("backup", "--data", str(server.data), str(file))
-    assert code == 0, out + err
-    listed = subprocess.run(["tar", "-tf", str(file)], capture_output=True, text=True, check=True).stdout
-    assert "casemate.db" in listed and not re.search("server/.*[0-9a-f]{64}", listed), listed
-    data.parent.mkdir(mode=0o711)
-    code, out, err = server.cli("restore", str(file), "--data", str(data), "--kek-file", str(kek(server)))
-    assert code == 0, out + err
-    server.stop()
-    before, server.data = server.data, data
-    try:
-        restarting.again()
-        assert stored.has_source() and stored.is_alive()
-        restarting.takes_uploads(5)
-    finally:
-        server.stop()
-        server.data = before
-        restarting.again()
 
 
 # ---------------------------------------------------------------- settings

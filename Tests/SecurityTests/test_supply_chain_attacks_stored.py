@@ -12,7 +12,7 @@ from accounts import account
 from broken_vault import Copy, Database, kek, refusal
 from casemate_fixture import Answer, Server, handler, problem
 from gate_answers import recorded
-from moto_server import REGION, Moto, moto
+from moto_server import REGION, Moto
 from provenance import envelope_of, read
 from ssh_signatures import Keys, deployment, signer
 from supply_chain import (
@@ -299,12 +299,6 @@ def test_D11_COG_17_other_functions_go_on_and_a_split_to_what_waits_is_none(tamp
 
 
 # ---------------------------------------------------------------- keys
-
-
-@pytest.fixture(scope="module")
-def aws() -> Iterator[Moto]:
-    with moto() as server:
-        yield server
 
 
 def setting(aws: Moto, key: str) -> list[str]:
