@@ -184,11 +184,16 @@ def test_attacks_leak_no_descriptor_in_server_or_warden(hostile: Server) -> None
         server.call("hostile/shim", body={"attack": attack}, timeout=20)
     server.assert_serving()
     time.sleep(1)
-    before = count()
+    before, sandboxes = count(), len(server.sandboxes())
+
+    def grown() -> int:
+        """The pool may have become larger, and each sandbox in it has descriptors here."""
+        return max(0, len(server.sandboxes()) - sandboxes)
+
     for attack in attacks * 2:
         server.call("hostile/shim", body={"attack": attack}, timeout=20)
         server.assert_serving()
-    assert wait_until(lambda: count() <= before + 4, 8), f"{before} descriptors before, {count()} after"
+    assert wait_until(lambda: count() <= before + 4 + 8 * grown(), 8), f"{before} descriptors before, {count()} after"
     assert passed(folders) == []
 
 
