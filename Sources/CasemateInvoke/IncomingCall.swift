@@ -25,6 +25,8 @@ package struct IncomingCall {
     package var nonce: Substring?
     /// How many calls wait for this one, each for the next.
     package var depth = 0
+    /// Its caller does not wait for the answer; nil for one that does.
+    var asynchronous: AsyncWish?
 }
 
 /// What the caller showed.
@@ -39,4 +41,6 @@ package enum PresentedCredential {
     case session(Credential, sandbox: UInt32)
     /// None was shown: the call comes out of this function's sandbox.
     case sandbox(FunctionId, FunctionName)
+    /// It was shown when the call came, which has waited since.
+    case accepted(AcceptedCaller)
 }

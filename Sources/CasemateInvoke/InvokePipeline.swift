@@ -23,6 +23,12 @@ package struct CallServices {
     let sessions: CallSessions
     let prepared: PreparedSessions
     let consents: Consents
+    let queue: CallQueue
+    let callKeys: CallKeys
+    let deadLetters: DeadLetters
+    let lookup: CallLookup
+    /// Told when the queue can't be read or written.
+    let queueFault: @Sendable (any Error) -> Void
     let links = FunctionLinks()
     let loop: any EventLoop
 
@@ -32,8 +38,14 @@ package struct CallServices {
         maximumResponseBody: Int,
         frozenBytes: Int,
         egress: EgressRecords, catalog: Catalog, sessions: CallSessions, prepared: PreparedSessions, consents: Consents,
+        queue: CallQueue, callKeys: CallKeys, deadLetters: DeadLetters, queueFault: @Sendable @escaping (any Error) -> Void,
         loop: any EventLoop
     ) {
+        self.queue = queue
+        self.callKeys = callKeys
+        self.deadLetters = deadLetters
+        lookup = CallLookup(queue: queue, keys: callKeys, catalog: catalog)
+        self.queueFault = queueFault
         self.sessions = sessions
         self.prepared = prepared
         self.consents = consents
@@ -64,13 +76,14 @@ package struct CallServices {
 /// Each stage takes what the stage before it made, so none can be left out. Lives on the gateway's one event loop: while an instance is
 /// warm, a call passes all stages without a lock of its own, a hop or a task.
 package final class InvokePipeline {
-    private let issuers: IssuerRegistry
+    let issuers: IssuerRegistry
     private let sessions: CallSessions
     private let authenticate: Authenticate
     private let authorize: Authorize
     private let route = Route()
-    private let admit: Admit
-    private let services: CallServices
+    let admit: Admit
+    let enqueue: Enqueue
+    let services: CallServices
     private let opener: SecretOpener
     private let catalog: Catalog
     private let pools: [String: SandboxPool]
@@ -82,6 +95,7 @@ package final class InvokePipeline {
     /// Redaction with a caller's token, for the tokens seen lately.
     private var withToken: [TokenRedaction: CallRedactor] = [:]
     private var random = RandomReserve()
+    package private(set) var workers: CallWorkers!
 
     /// Secrets that are being opened, and who waits for them.
     private struct Opening {
@@ -96,7 +110,7 @@ package final class InvokePipeline {
 
     package init(
         credentials: CredentialIndex, issuers: IssuerRegistry, catalog: Catalog, services: CallServices, pools: [String: SandboxPool],
-        maximumRequestBody: Int
+        maximumRequestBody: Int, maximumQueuedCalls: Int = 32
     ) {
         self.issuers = issuers
         sessions = services.sessions
@@ -107,6 +121,8 @@ package final class InvokePipeline {
         self.services = services
         opener = SecretOpener(vault: services.vault, sources: services.sources, catalog: catalog)
         self.pools = pools
+        enqueue = Enqueue(queue: services.queue, keys: services.callKeys, sessions: services.sessions, loop: services.loop)
+        workers = CallWorkers(services: services, pipeline: self, most: maximumQueuedCalls)
     }
 
     package var links: FunctionLinks { services.links }
@@ -130,7 +146,7 @@ package final class InvokePipeline {
         }
     }
 
-    private func authenticated(_ call: IncomingCall) throws(Problem) -> AuthenticatedCall {
+    func authenticated(_ call: IncomingCall) throws(Problem) -> AuthenticatedCall {
         do { return try authenticate(call) } catch {
             switch error.code {
             case .unauthenticated: note(.authFailed, call, error, by: nil)
@@ -165,8 +181,9 @@ package final class InvokePipeline {
         if let limit = CallMetrics.Limit(problem) { services.recorder.metrics.ranInto(limit) }
     }
 
-    /// Runs the call; the responder hears once.
+    /// Runs the call, or takes it into the queue where its caller does not wait; the responder hears once.
     package func run(_ routed: RoutedCall, body: RequestBody, responder: any CallResponder) {
+        if let wish = routed.call.asynchronous { return accept(routed, wish, body: body, responder: responder) }
         if routed.function.policy.calls != .unrecorded {
             return recordCall(routed) { [self] isRecorded in
                 guard isRecorded else { return refuse(.auditUnavailable, routed, responder) }
@@ -199,8 +216,9 @@ package final class InvokePipeline {
         return latest
     }
 
-    private func refuse(_ problem: Problem, _ routed: RoutedCall, _ responder: any CallResponder) {
+    func refuse(_ problem: Problem, _ routed: RoutedCall, _ responder: any CallResponder) {
         refused(problem)
+        responder.notes.problem = problem
         responder.answer(Redact.refusal(problem, of: routed.call.id))
     }
 
@@ -252,7 +270,7 @@ package final class InvokePipeline {
 
     /// Whoever calls, or for whom they made a session before.
     /// - Throws: `.unauthenticated` for a session whose call has ended since it was looked at, and for a nonce that does not count.
-    private func caller(of routed: RoutedCall) throws(Problem) -> Principal {
+    func caller(of routed: RoutedCall) throws(Problem) -> Principal {
         if case .session(let session) = routed.authorized.principal, !sessions.isRunning(session) { throw Authenticate.noSession }
         guard let nonce = routed.call.nonce else { return routed.authorized.principal }
         return try services.prepared.take(Credential(nonce), by: routed.authorized.principal)
@@ -419,7 +437,19 @@ package final class InvokePipeline {
         open(routing) { _ in }
     }
 
+    /// Calls that the instances of what was routed to have, or that wait for one.
+    func load(of routing: Routing) -> Int {
+        guard let instances = current[routing.revision.id]?.instances else { return 0 }
+        return instances.state.busy + instances.state.waiters.count
+    }
+
+    /// Ends a call wherever it is.
+    func cancel(_ id: CallId) {
+        for instances in current.values.map(\.instances) + retired where instances.cancel(id) { return }
+    }
+
     package func tick() {
+        workers.tick()
         let now = NIODeadline.now()
         for entry in current.values {
             entry.instances.tick(now)
@@ -451,7 +481,7 @@ package final class InvokePipeline {
     }
 
     /// For `GET /metrics`.
-    package var snapshot: (metrics: CallMetrics, gauges: CallGauges) {
+    package var snapshot: (metrics: CallMetrics, gauges: CallGauges, queue: QueueMetrics) {
         var gauges = CallGauges()
         gauges.pools = pools.values.map { pool in
             let counts = pool.counts
@@ -466,7 +496,7 @@ package final class InvokePipeline {
         }
         gauges.frozen = services.frozen.count
         gauges.frozenBytes = services.frozen.bytes
-        return (services.recorder.metrics, gauges)
+        return (services.recorder.metrics, gauges, workers.metrics)
     }
 
     package func wardenDisconnected() {

@@ -19,13 +19,15 @@ public actor Backups {
 
     private let folder: String
     private let records: Records
+    private let queue: CallQueue
     private let vault: Vault
     private var current: (id: String, key: DataKey)?
     private var isCopying = false
 
-    init(folder: String, records: Records, vault: Vault) {
+    init(folder: String, records: Records, queue: CallQueue, vault: Vault) {
         self.folder = folder
         self.records = records
+        self.queue = queue
         self.vault = vault
         Files.removeTree("\(folder)/\(Self.folderName)")
     }
@@ -54,6 +56,7 @@ public actor Backups {
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
         try Files.write(String(decoding: try encoder.encode(keys), as: UTF8.self), to: "\(place)/keys.json")
         try await records.copy(to: "\(place)/casemate.db")
+        try await queue.copy(to: "\(place)/queue.db")
         // The copy must open with the key that opens the keys beside it.
         guard try await vault.activeKey() == wrapped.keyId else {
             Files.removeTree(place)

@@ -10,6 +10,7 @@ final class CatalogLoader: Sendable {
     let records: Records
     let catalog: Catalog
     let signer: RevisionSigner
+    private let listener: Mutex<(@Sendable (FunctionId) async -> Void)?> = Mutex(nil)
     /// Their counts outlive a reload.
     private let splits = Mutex<[FunctionId: (stored: RevisionSplit, split: Split)]>([:])
 
@@ -18,6 +19,9 @@ final class CatalogLoader: Sendable {
         self.catalog = catalog
         self.signer = signer
     }
+
+    /// Told when a function's schedules may be others.
+    func onReload(_ body: @Sendable @escaping (FunctionId) async -> Void) { listener.withLock { $0 = body } }
 
     func loadAll() async throws {
         for function in try await records.read({ try $0.functions() }) { try await reload(function.id) }
@@ -30,7 +34,11 @@ final class CatalogLoader: Sendable {
         try await records.write { [self] transaction in
             let found = try deployed(id, transaction, loadInMilliseconds)
             if let found { catalog.put(found) } else { catalog.remove(id) }
+            if let found, let revision = found.revision {
+                try transaction.setManifestSchedules(found.spec?.schedules ?? [], of: id, by: revision.createdBy)
+            }
         }
+        await listener.withLock { $0 }?(id)
     }
 
     /// Some of the function's former values are gone: it goes on as it is, without them.

@@ -69,7 +69,11 @@ public struct Server: Sendable {
             logger.warning("an issuer's keys could not be fetched", metadata: ["issuer": "\(issuer.name)", "error": "\(error)"])
         }
         issuers.load(try await records.read { try $0.issuers() })
+        let lock = try WorkerLock(folder: folder + "/workers")
+        let queue = try CallQueue(path: folder + "/queue.db", worker: lock.name)
+        let callKeys = CallKeys(vault: vault)
         let catalog = Catalog()
+        let deadLetters = DeadLetters(queue: queue, keys: callKeys, catalog: catalog, audit: audit, logs: logs)
         let prepared = PreparedSessions()
         let consents = Consents()
         consents.load(try await records.read { try $0.consents() })
@@ -97,19 +101,20 @@ public struct Server: Sendable {
                 tls: tls?.context,
                 trustedProxies: settings.trustedProxies.compactMap { AddressRange($0) }),
             warden: warden, catalog: catalog
-        ) { [settings] loop in
+        ) { [settings, logger] loop in
             InvokePipeline(
                 credentials: credentials, issuers: issuers, catalog: catalog,
                 services: CallServices(
                     vault: vault, sources: sources, signer: signer, logs: logs, audit: audit, counters: counters,
                     maximumResponseBody: settings.maximumResponseBytes,
                     frozenBytes: settings.frozenBytes, egress: egress, catalog: catalog, sessions: sessions,
-                    prepared: prepared, consents: consents, loop: loop),
+                    prepared: prepared, consents: consents, queue: queue, callKeys: callKeys, deadLetters: deadLetters,
+                    queueFault: { [logger] in logger.error("the queue can't be written", metadata: ["error": "\($0)"]) }, loop: loop),
                 pools: [
                     "python3.11": SandboxPool(
                         profile: "python3.11", target: settings.poolSize, most: settings.poolMaximum, loop: loop, network: network)
                 ],
-                maximumRequestBody: settings.maximumRequestBytes)
+                maximumRequestBody: settings.maximumRequestBytes, maximumQueuedCalls: settings.queueWorkers)
         }
         let scheme = tls == nil ? "http" : "https"
         let gatewayURL = settings.gatewayURL ?? "\(scheme)://\(ServerSettings.Endpoint(host: settings.gateway.host, port: gatewayPort))"
@@ -125,7 +130,15 @@ public struct Server: Sendable {
             records: records, sandboxes: gateSandboxes, policies: policies, logger: logger,
             changed: { try await loader.reload($0, loadInMilliseconds: nil) })
         let rotation = VaultRotation(records: records, vault: vault, catalog: catalog, audit: audit, logger: logger)
-        let backups = Backups(folder: folder, records: records, vault: vault)
+        let backups = Backups(folder: folder, records: records, queue: queue, vault: vault)
+        let scheduler = Scheduler(
+            records: records, queue: queue, keys: callKeys, catalog: catalog, audit: audit, logs: logs, logger: logger,
+            arrived: { gateway.queueHas($0) }, rightsNow: { credentials.rightsNow(of: $0) { issuers.issuer($0) != nil } })
+        loader.onReload { [logger] function in
+            do { try await scheduler.reload(function) } catch {
+                logger.error("a function's schedules could not be read", metadata: ["function": "\(function)", "error": "\(error)"])
+            }
+        }
         let makeServices: @Sendable (String) -> APIServices = { apiURL in
             issuers.setOwn(OwnIssuer(url: apiURL, signer: tokenSigner))
             let alerts = AlertDispatcher(
@@ -139,11 +152,16 @@ public struct Server: Sendable {
                 sessions: sessions, prepared: prepared, consents: consents,
                 catalog: loader, deploy: deploy, advisories: AdvisoryImport(sandboxes: gateSandboxes), rescan: rescan,
                 warden: warden, counters: counters, gateway: gateway, egress: egress, policies: policies,
+                queue: queue, callKeys: callKeys, scheduler: scheduler,
                 urls: PublicURLs(api: apiURL, gateway: gatewayURL),
                 securityText: SecurityText(settings).text)
         }
         let api = APIListener(
             settings: settings, tls: tls?.configuration, logger: logger, makeServices: makeServices)
+        let keeper = QueueKeeper(
+            queue: queue, lock: lock, gateway: gateway, deadLetters: deadLetters, records: records, policies: policies, catalog: catalog,
+            logger: logger)
+        let keeping = Task { await keeper.run() }
         let watch = Task { await watchWarden() }
         let uses = Task {
             // Seconds, not each call: who was last seen when is for people to read.
@@ -172,6 +190,7 @@ public struct Server: Sendable {
                 for function in (try? await records.read({ try $0.functions() })) ?? [] { try? await deploy.collect(function.id) }
                 await removeUnused(artifacts, deploy)
                 await artifacts.moveToBucket()
+                await keeper.expire()
                 try? await Task.sleep(for: .seconds(3600))
             }
         }
@@ -184,18 +203,25 @@ public struct Server: Sendable {
                 }
             }
         }
+        var ticking: Task<Void, Never>?
         do {
             try await audit.append(AuditEvent(.serverStarted, actor: "server", ["version": CasemateVersion.text]))
             await sweep(deploy)
+            try await keeper.begin()
+            try await scheduler.load()
+            ticking = Task { await scheduler.run() }
             try await api.run { apiURL in try await announce(api: apiURL, gateway: gatewayURL, warden: warden) }
         } catch {
-            await takeDown(warden, gateway, network, [watch, uses, signing, checking, expiry, rescanning])
+            await takeDown(
+                warden, gateway, network, [watch, uses, signing, checking, expiry, rescanning, keeping] + [ticking].compactMap { $0 })
             throw error
         }
-        await takeDown(warden, gateway, network, [watch, uses, signing, checking, expiry, rescanning])
+        await takeDown(
+            warden, gateway, network, [watch, uses, signing, checking, expiry, rescanning, keeping] + [ticking].compactMap { $0 })
         await dispatcher.withLock { $0 }?.endAll()
         try? await audit.append(AuditEvent(.serverStopped, actor: "server", [:]))
         await checkpoints.write()
+        queue.close()
         await vault.close()
     }
 
@@ -302,6 +328,7 @@ public struct Server: Sendable {
     private func takeDown(_ warden: WardenClient, _ gateway: Gateway, _ network: EgressNetwork, _ tasks: [Task<Void, Never>]) async {
         for task in tasks { task.cancel() }
         await gateway.stopListening()
+        await gateway.stopWorkers(within: .seconds(settings.drainSeconds))
         await warden.closeAndWait()
         if let lifeline = environment.lifeline { close(lifeline) }
         if let pid = environment.wardenPID {

@@ -23,7 +23,8 @@ struct Casemate: AsyncParsableCommand {
             """,
         version: CasemateVersion.text,
         subcommands: [
-            Init.self, Up.self, Deploy.self, CICommand.self, Invoke.self, Logs.self, SecretCommand.self, TokenCommand.self,
+            Init.self, Up.self, Deploy.self, CICommand.self, Invoke.self, CallCommand.self, ScheduleCommand.self, Logs.self,
+            SecretCommand.self, TokenCommand.self,
             NamespaceCommand.self,
             FunctionCommand.self, EgressCommand.self, PolicyCommand.self,
             ApprovalsCommand.self, ApproveCommand.self, RejectCommand.self, PromoteCommand.self, ProvenanceCommand.self,

@@ -57,6 +57,7 @@ struct AuthenticateTests {
         case .none: "none"
         case .malformed: "malformed"
         case .sandbox, .session: "a sandbox"
+        case .accepted: "accepted"
         case .token: "a token"
         case .one(let credential, let inBearer): String(decoding: credential.utf8, as: UTF8.self) + (inBearer ? " in a bearer" : "")
         }

@@ -30,13 +30,15 @@ func withServices(_ body: (APIServices) async throws -> Void) async throws {
     let network = try EgressNetwork(resolver: try UpstreamResolver(servers: ["127.0.0.1:9"]), warden: warden)
     let webhooks = try WebhookSigner(path: folder + "/webhook.key")
     let sandboxes = GateSandboxes(network: network)
+    let queue = try CallQueue(path: folder + "/queue.db", worker: "test")
+    let callKeys = CallKeys(vault: vault)
     let services = APIServices(
         records: records, audit: audit, artifacts: artifacts, logs: logs, vault: vault,
         rotation: VaultRotation(records: records, vault: vault, catalog: catalog, audit: audit, logger: logger),
         checkpoints: try Checkpoints(log: audit, signer: checkpointSigner, places: [], failed: { _, _ in }),
         alerts: AlertDispatcher(
             records: records, audit: audit, webhook: Webhook(signer: webhooks, network: network, source: "http://a"), logger: logger),
-        backups: Backups(folder: folder, records: records, vault: vault), webhooks: webhooks,
+        backups: Backups(folder: folder, records: records, queue: queue, vault: vault), webhooks: webhooks,
         signer: RevisionSigner(try FileRevisionKey(path: folder + "/signing", mayCreate: true)), credentials: CredentialIndex(),
         issuers: IssuerRegistry(fetch: { _ in [] }, failed: { _, _ in }),
         sessions: CallSessions(rightsNow: { _ in .none }, resource: { _ in nil }), prepared: PreparedSessions(), consents: Consents(),
@@ -52,6 +54,10 @@ func withServices(_ body: (APIServices) async throws -> Void) async throws {
         rescan: Rescan(records: records, sandboxes: sandboxes, policies: policies, logger: logger, changed: { _ in }),
         warden: warden, counters: CallCounters(), gateway: gateway,
         egress: EgressRecords(network: network, policies: policies, logs: logs, audit: audit, logger: logger), policies: policies,
+        queue: queue, callKeys: callKeys,
+        scheduler: Scheduler(
+            records: records, queue: queue, keys: callKeys, catalog: catalog, audit: audit, logs: logs, logger: logger, arrived: { _ in },
+            rightsNow: { _ in .none }),
         urls: PublicURLs(api: "http://a", gateway: "http://g"), securityText: ""
     )
     var failure: (any Error)?

@@ -156,7 +156,20 @@ def filled(server: Server, template: str) -> str:
         "revision": "1",
     }
     values |= dict.fromkeys(
-        ("token", "grant", "issuer", "session", "alert", "backup", "key", "federation", "deployment", "waiver"),
+        (
+            "token",
+            "grant",
+            "issuer",
+            "session",
+            "alert",
+            "backup",
+            "key",
+            "federation",
+            "deployment",
+            "waiver",
+            "call",
+            "schedule",
+        ),
         function["id"],
     )
     return re.sub(r"\{(\w+)\}", lambda match: values[match[1]], template)

@@ -61,7 +61,7 @@ extension ManifestReader {
             suggest: { "\"\(Quantity.likelySize($0) ?? example)\"" })
     }
 
-    private mutating func duration(_ field: Field, in range: ClosedRange<Int>, example: String) -> Int? {
+    mutating func duration(_ field: Field, in range: ClosedRange<Int>, example: String) -> Int? {
         quantity(
             field, "a duration in ms, s, m or h", in: range, parse: Quantity.durationInMilliseconds,
             show: Quantity.text(ofMilliseconds:), suggest: { "\"\(Quantity.likelyDuration($0) ?? example)\"" })
@@ -72,7 +72,7 @@ extension ManifestReader {
             field, "a number of cores", in: range, parse: Quantity.millicores, show: Quantity.text(ofMillicores:), suggest: { _ in "0.5" })
     }
 
-    private mutating func count(_ field: Field, in range: ClosedRange<Int>, example: String) -> Int? {
+    mutating func count(_ field: Field, in range: ClosedRange<Int>, example: String) -> Int? {
         quantity(
             field, "a whole number", in: range, parse: { Quantity.naturalNumber($0).map { Int(clamping: $0) } }, show: { "\($0)" },
             suggest: { _ in example })

@@ -1,7 +1,7 @@
 import CasemateModel
 
 /// From a YAML tree to a `Manifest`: which keys there are, what they take, and what each one means.
-/// A facet of a function is a file: `+Code`, `+Environment`, `+Secrets`, `+Injection`, `+Limits`, `+Rate`, `+Egress`, `+Callers`, `+Tokens`, `+Capabilities`, `+Later`.
+/// A facet of a function is a file: `+Code`, `+Environment`, `+Secrets`, `+Injection`, `+Limits`, `+Rate`, `+Async`, `+Triggers`, `+Egress`, `+Callers`, `+Tokens`, `+Capabilities`, `+Later`.
 ///
 /// Reading goes on after a fault, with the default in the value's place; whoever calls looks at `faults` in the end.
 struct ManifestReader {
@@ -11,7 +11,7 @@ struct ManifestReader {
     static let functionKeys = [
         "source", "runtime", "handler", "signature", "access", "callers", "tokens", "capabilities", "identity", "egress", "secrets",
         "secretsInResponse",
-        "inputSchema", "dependencies", "gate", "env", "isolate", "limits", "rate", "scale", "triggers",
+        "inputSchema", "dependencies", "gate", "env", "isolate", "limits", "rate", "scale", "async", "triggers",
     ]
 
     var faults: Faults
@@ -68,6 +68,8 @@ struct ManifestReader {
         spec.limits = fields["limits"].map { limits($0) } ?? spec.limits
         spec.scale = fields["scale"].map { scale($0) } ?? spec.scale
         spec.rate = fields["rate"].flatMap { rate($0) }
+        spec.asynchronous = fields["async"].flatMap { asynchronous($0) }
+        spec.schedules = fields["triggers"].flatMap { triggers($0) }
         spec.isolation = fields["isolate"].flatMap { isolation($0, spec.limits) }
         spec.callers = fields["callers"].flatMap { callers($0) }
         spec.tokenRules = fields["tokens"].flatMap { tokenRules($0) }

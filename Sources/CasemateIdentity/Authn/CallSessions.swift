@@ -71,19 +71,39 @@ public final class CallSessions: Sendable {
                 rights: rights(of: session)))
     }
 
-    /// Whether its call still runs.
-    public func isRunning(_ principal: SessionPrincipal) -> Bool { running.withLock { $0[principal.key] != nil } }
+    /// Whether its call still runs, or never has to.
+    public func isRunning(_ principal: SessionPrincipal) -> Bool {
+        principal.detached != nil || running.withLock { $0[principal.key] != nil }
+    }
+
+    /// What is left of a session when its call has ended, for a call that it makes now and that runs then; nil where it has ended already.
+    public func detached(_ principal: SessionPrincipal) -> DetachedCaller? {
+        if let detached = principal.detached { return detached }
+        guard let session = running.withLock({ $0[principal.key] })?.session else { return nil }
+        guard case .session(let outer) = session.caller else {
+            return DetachedCaller(root: session.caller, limits: [session.capabilities])
+        }
+        return detached(outer).map { DetachedCaller(root: $0.root, limits: $0.limits + [session.capabilities]) }
+    }
 
     private func rights(of session: Session) -> GrantedRights {
         let caller: GrantedRights
         if case .session(let outer) = session.caller {
-            // Its own call must still run.
-            guard let before = running.withLock({ $0[outer.key] }) else { return .none }
-            caller = rights(of: before.session)
+            if let detached = outer.detached {
+                caller = detached.limits.reduce(rightsNow(detached.root)) { limited($0, to: $1) }
+            } else {
+                // Its own call must still run.
+                guard let before = running.withLock({ $0[outer.key] }) else { return .none }
+                caller = rights(of: before.session)
+            }
         } else {
             caller = rightsNow(session.caller)
         }
-        return session.capabilities.reduce(into: .none) { all, capability in
+        return limited(caller, to: session.capabilities)
+    }
+
+    private func limited(_ caller: GrantedRights, to capabilities: [Capability]) -> GrantedRights {
+        capabilities.reduce(into: .none) { all, capability in
             guard let resource = resource(capability.function), caller.has(capability.right, on: resource) else { return }
             all = all.union(GrantedRights(Rights(capability.right), on: resource))
         }
@@ -103,6 +123,22 @@ public struct SessionPrincipal: Sendable, Equatable {
     /// Whether that was a machine.
     let isMachines: Bool
     public let rights: GrantedRights
+    /// Of a call that was accepted to run later.
+    public let detached: DetachedCaller?
+
+    init(
+        key: CredentialHash, function: FunctionName, onBehalfOf: String, root: String, person: String?, isMachines: Bool,
+        rights: GrantedRights, detached: DetachedCaller? = nil
+    ) {
+        self.key = key
+        self.function = function
+        self.onBehalfOf = onBehalfOf
+        self.root = root
+        self.person = person
+        self.isMachines = isMachines
+        self.rights = rights
+        self.detached = detached
+    }
 
     /// `CALLER via fn:NAMESPACE/FUNCTION`
     public var subject: String { "\(onBehalfOf) via fn:\(function)" }

@@ -176,7 +176,7 @@ public final class CredentialIndex: Sendable {
             guard holder(principal.identity) != nil else { return .none }
             let resource = function.map { Resource.function($0, in: namespace) } ?? .namespace(namespace)
             return GrantedRights(Rights(.functionInvoke), on: resource)
-        case .anonymous, .function, .session: return .none
+        case .anonymous, .function, .session, .schedule: return .none
         }
     }
 

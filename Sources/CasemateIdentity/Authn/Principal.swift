@@ -17,6 +17,9 @@ public enum Principal: Sendable, Equatable {
     /// One of our functions, known by the sandbox that the call came from. Its name is what others list among their callers.
     case function(FunctionId, FunctionName)
 
+    /// A schedule: of the function that it runs.
+    case schedule(SchedulePrincipal)
+
     /// For records: who did it, never a credential.
     public var subject: String {
         switch self {
@@ -27,6 +30,7 @@ public enum Principal: Sendable, Equatable {
         case .person(let person): person.subject
         case .session(let session): session.subject
         case .function(let id, _): "function:\(id)"
+        case .schedule(let schedule): "schedule:\(schedule.id)"
         }
     }
 
@@ -37,7 +41,7 @@ public enum Principal: Sendable, Equatable {
         // A name can be given to somebody else; an issuer's subject can't (OpenID Connect Core 1.0 §2).
         case .person(let person): "person:\(person.issuer.id):\(person.id)"
         case .session(let session): "session:\(Base64URL.encode(session.key.bytes))"
-        case .anonymous, .administrator, .functionToken, .function: subject
+        case .anonymous, .administrator, .functionToken, .function, .schedule: subject
         }
     }
 
@@ -48,7 +52,7 @@ public enum Principal: Sendable, Equatable {
         case .serviceAccount(let account): account.rights
         case .person(let person): person.rights
         case .session(let session): session.rights
-        case .anonymous, .functionToken, .function: .none
+        case .anonymous, .functionToken, .function, .schedule: .none
         }
     }
 
@@ -57,7 +61,7 @@ public enum Principal: Sendable, Equatable {
         switch self {
         case .serviceAccount(let account): account.key.map { "credential:\($0)" }
         case .person(let person): person.signIn.map { "sign-in:\($0)" }
-        case .anonymous, .administrator, .functionToken, .session, .function: nil
+        case .anonymous, .administrator, .functionToken, .session, .function, .schedule: nil
         }
     }
 
@@ -70,12 +74,17 @@ public enum Principal: Sendable, Equatable {
         switch self {
         case .anonymous, .function: false
         case .session(let session): session.isMachines
-        case .administrator, .functionToken, .serviceAccount, .person: !isSignedIn
+        case .administrator, .functionToken, .serviceAccount, .person, .schedule: !isSignedIn
         }
     }
 
     /// Somebody who can be asked, and must be before something acts for them. Everybody else is a machine.
     public var isSignedIn: Bool { signIn != nil }
+
+    /// Whose an asynchronous call is. A function's own session ends with its call; what it queued for somebody is theirs and its.
+    public var owner: String {
+        if case .session(let session) = self { "\(session.function) for \(session.person ?? session.root)" } else { identity }
+    }
 
     /// The subject of whoever began: a call on somebody's behalf counts as theirs, whatever it came through.
     public var root: String {
@@ -90,7 +99,7 @@ public enum Principal: Sendable, Equatable {
     public var isForAPI: Bool {
         switch self {
         case .administrator, .serviceAccount, .person, .session: true
-        case .anonymous, .functionToken, .function: false
+        case .anonymous, .functionToken, .function, .schedule: false
         }
     }
 }
@@ -104,11 +113,15 @@ public struct AccountPrincipal: Sendable, Equatable {
     public let subject: String
     public let rights: GrantedRights
 
-    public init(_ account: ServiceAccount, key: KeyId? = nil, rights: GrantedRights) {
+    package init(id: AccountId, key: KeyId? = nil, subject: String, rights: GrantedRights) {
+        self.id = id
         self.key = key
-        id = account.id
-        subject = account.subject
+        self.subject = subject
         self.rights = rights
+    }
+
+    public init(_ account: ServiceAccount, key: KeyId? = nil, rights: GrantedRights) {
+        self.init(id: account.id, key: key, subject: account.subject, rights: rights)
     }
 }
 

@@ -39,6 +39,7 @@ package struct Authenticate {
         switch call.credential {
         case .none: return AuthenticatedCall(call: call, principal: .anonymous, token: nil)
         case .malformed: throw Self.refusal
+        case .accepted(let caller): return AuthenticatedCall(call: call, principal: caller.principal, token: nil)
         case .sandbox(let id, let name): return AuthenticatedCall(call: call, principal: .function(id, name), token: nil)
         case .session(let key, let sandbox):
             guard let principal = sessions.principal(presenting: key, in: sandbox) else { throw Self.noSession }

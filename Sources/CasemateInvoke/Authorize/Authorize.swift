@@ -50,6 +50,12 @@ package struct Authorize {
     }
 
     private func authorize(_ authenticated: AuthenticatedCall, _ function: Deployed?) throws(Problem) -> AuthorizedCall {
+        // It was, when it came. What may be done on somebody's behalf is another question, and asked now.
+        if case .accepted(let caller) = authenticated.call.credential {
+            guard let function, function.id == caller.function else { throw Self.unknown }
+            try checkDepth(of: authenticated.call)
+            return try agreed(authenticated, function)
+        }
         // Whom the callee lists, also where anyone else may call it: the way between functions is closed unless both ends are named.
         if case .function(let id, let name) = authenticated.principal {
             // One that is deleted may still run, and another may have its name by now.
@@ -74,7 +80,7 @@ package struct Authorize {
             return try agreed(authenticated, function)
         }
         switch authenticated.principal {
-        case .anonymous, .function: throw Authenticate.refusal
+        case .anonymous, .function, .schedule: throw Authenticate.refusal
         case .administrator, .serviceAccount, .person, .session:
             guard let function else { throw Self.unknown }
             let rights = authenticated.principal.rights.on(.function(function.id, in: function.namespaceId))

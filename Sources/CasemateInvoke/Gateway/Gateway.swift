@@ -100,9 +100,29 @@ package final class Gateway: Sendable {
     }
 
     /// What `GET /metrics` tells; nil once the gateway is down.
-    package func snapshot() async -> (metrics: CallMetrics, gauges: CallGauges)? {
+    package func snapshot() async -> (metrics: CallMetrics, gauges: CallGauges, queue: QueueMetrics)? {
         try? await loop.submit { self.pipeline.value?.snapshot }.get() ?? nil
     }
+
+    /// Has queued calls run from now on.
+    package func startWorkers() { onPipeline { $0.workers.start() } }
+
+    /// Claims nothing more of the queue, and waits until nothing of it runs, but no longer than `limit`.
+    package func stopWorkers(within limit: Duration) async {
+        onPipeline { $0.workers.stop() }
+        let end = ContinuousClock.now + limit
+        while ContinuousClock.now < end, (try? await loop.submit({ self.pipeline.value?.workers.isIdle ?? true }).get()) == false {
+            try? await Task.sleep(for: .milliseconds(20))
+        }
+    }
+
+    /// A call of the function was put into the queue, or may run again.
+    package func queueHas(_ function: FunctionId) { onPipeline { $0.workers.arrived(function) } }
+
+    package func clockJumped(byMilliseconds delta: Int64) { onPipeline { $0.workers.clockJumped(byMilliseconds: delta) } }
+
+    /// Ends a call that was cancelled, where it runs here.
+    package func cancel(_ call: CallId) { onPipeline { _ = $0.workers.cancel(call) } }
 
     /// How many interpreters wait, for `casemate status`.
     package func warmSandboxes() async -> Int {

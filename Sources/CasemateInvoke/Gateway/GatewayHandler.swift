@@ -225,7 +225,7 @@ final class GatewayHandler: ChannelInboundHandler {
             if (body?.readableBytes ?? 0) > settings.maximumRequestBody {
                 refuse(tooLarge, routed.call.id, asked)
             } else if let start = body, start.readableBytes >= RequestBody.streamedFrom, let length = asked.length,
-                start.readableBytes < length, routed.spec.limits.concurrency == nil
+                start.readableBytes < length, routed.spec.limits.concurrency == nil, routed.call.asynchronous == nil
             {
                 // Where calls share an instance, one that never comes to its end must not take the others with it.
                 let rest = RequestBody(start: start, length: length) { [weak self] flows in
@@ -270,6 +270,7 @@ final class GatewayHandler: ChannelInboundHandler {
             if head.method == .OPTIONS, call.target.isEmpty { throw Problem(.notFound, "there is no such function") }
             if !isPrepared, let ready = pipeline.prepare(call) { return wait(ready, before: head, context) }
             isPrepared = false
+            if link == nil, call.target.isEmpty, let inquiry = try CallInquiry(head.uri) { return try ask(inquiry, call, asked) }
             let routed = try pipeline.receive(call)
             if let length = asked.length, length > settings.maximumRequestBody { throw tooLarge }
             if head.headers.first(name: "expect")?.lowercased() == "100-continue", asked.version == .http1_1 { sendContinue(asked) }
@@ -277,6 +278,17 @@ final class GatewayHandler: ChannelInboundHandler {
         } catch {
             refuse(error, id, asked)
         }
+    }
+
+    /// - Throws: as `InvokePipeline.look`.
+    private func ask(_ inquiry: CallInquiry, _ call: IncomingCall, _ asked: Asked) throws(Problem) {
+        guard call.method == .GET || call.method == .HEAD else {
+            throw Problem(.methodNotAllowed, "a call's status is asked for by GET")
+        }
+        let connection = CallConnection(handler: self)
+        try pipeline.look(inquiry, call, connection)
+        state = .running(asked)
+        current = connection
     }
 
     /// Made once a connection.

@@ -51,7 +51,8 @@ extension IncomingCall {
             credential: credential, received: received,
             source: forwarded.caller(head.headers) ?? peer.source,
             wantsTiming: !head.headers[canonicalForm: "casemate-timing"].isEmpty,
-            nonce: Self.nonce(head.headers["casemate-nonce"]), depth: link.map { $0.depth() + 1 } ?? 0)
+            nonce: Self.nonce(head.headers["casemate-nonce"]), depth: link.map { $0.depth() + 1 } ?? 0,
+            asynchronous: try AsyncWish(head.headers))
     }
 }
 

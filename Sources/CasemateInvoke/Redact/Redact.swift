@@ -100,11 +100,36 @@ package struct Redact {
     }
 
     /// A problem is the platform's own text, but may quote what the function or its caller sent.
-    package func problem(_ problem: Problem, of call: CallId) -> RedactedReply {
-        var detail = problem.detail
-        if let clean = redactor.whole.redact(Array(detail.utf8)) { detail = String(decoding: clean.bytes, as: UTF8.self) }
-        return Self.reply(
-            Problem(problem.code, detail, reason: problem.reason, retryAfterSeconds: problem.retryAfterSeconds), of: call)
+    package func redacted(_ problem: Problem) -> Problem {
+        guard let clean = redactor.whole.redact(Array(problem.detail.utf8)) else { return problem }
+        return Problem(
+            problem.code, String(decoding: clean.bytes, as: UTF8.self), reason: problem.reason, retryAfterSeconds: problem.retryAfterSeconds
+        )
+    }
+
+    /// As `redacted`, as an answer.
+    package func problem(_ problem: Problem, of call: CallId) -> RedactedReply { Self.reply(redacted(problem), of: call) }
+
+    /// That the call will run: the platform's own words (RFC 7240 §4.1).
+    package static func acceptance(of call: AcceptedCall) -> RedactedReply {
+        let place = "/calls/\(call.id)"
+        let headers: HTTPHeaders = [
+            "content-type": "application/json", "location": place, "preference-applied": AsyncWish.preference,
+            "casemate-call-id": call.id.text,
+        ]
+        let body = "{\"callId\":\"\(call.id)\",\"status\":\"queued\",\"statusUrl\":\"\(place)\"}"
+        return RedactedReply(status: .accepted, headers: headers, body: ByteBuffer(string: body), hits: 0)
+    }
+
+    /// What was redacted when it was kept.
+    package static func kept(_ result: QueuedResult) -> RedactedReply {
+        RedactedReply(status: HTTPResponseStatus(statusCode: result.status), headers: result.headers, body: result.body, hits: 0)
+    }
+
+    /// What the platform says of a call.
+    package static func status(_ json: [UInt8]) -> RedactedReply {
+        RedactedReply(
+            status: .ok, headers: ["content-type": "application/json", "cache-control": "no-store"], body: ByteBuffer(bytes: json), hits: 0)
     }
 
     /// For problems met before there is a function: they quote nothing.

@@ -110,9 +110,27 @@ extension FunctionInstances {
 
     // MARK: Time
 
-    func ranOutOfTime(_ call: RunningCall, on instance: Instance) {
+    func ranOutOfTime(_ call: RunningCall, on instance: Instance) { end(call, on: instance, timeProblem) }
+
+    /// Ends a call that was cancelled; false where it is not one of these.
+    func cancel(_ id: CallId) -> Bool {
+        let waiting = state.expireWaiters { $0.id == id }
+        for call in waiting { call.fail(Self.cancelled) }
+        guard waiting.isEmpty else { return true }
+        for instance in Array(running.values) {
+            guard let call = instance.calls.first(where: { $0.id == id }) else { continue }
+            // Its answer is complete: it comes too late to count.
+            if !call.isConcluding { end(call, on: instance) { _ in Self.cancelled } }
+            return true
+        }
+        return false
+    }
+
+    private static let cancelled = Problem(.callCancelled, "the call was cancelled while it ran")
+
+    private func end(_ call: RunningCall, on instance: Instance, _ problem: @escaping (SandboxCounts?) -> Problem) {
         call.session?.end()
-        guard instance.concurrency == 1 else { return ranOutOfTimeBesideOthers(call, on: instance) }
+        guard instance.concurrency == 1 else { return endBesideOthers(call, on: instance, problem(nil)) }
         instance.isEnding = true
         running[ObjectIdentifier(instance)] = nil
         pool.count(instance.sandbox.id) { [self] counts in
@@ -121,21 +139,21 @@ extension FunctionInstances {
                 takeLogs(of: call, on: instance)
                 instance.sandbox.close()
                 instance.forget(call)
-                fail(call, timeProblem(counts))
+                fail(call, problem(counts))
                 carryOut(state.lost(instance))
             }
         }
     }
 
     /// A thread can't be stopped: the instance takes no more calls, and ends with the last that runs.
-    private func ranOutOfTimeBesideOthers(_ call: RunningCall, on instance: Instance) {
+    private func endBesideOthers(_ call: RunningCall, on instance: Instance, _ problem: Problem) {
         takeLogs(of: call, on: instance)
         instance.abandon(call)
         if !instance.isDraining {
             instance.isDraining = true
             state.drain(instance)
         }
-        fail(call, timeProblem(nil))
+        fail(call, problem)
         guard instance.calls.isEmpty else { return state.finishedLast() }
         running[ObjectIdentifier(instance)] = nil
         destroy(instance.sandbox)

@@ -24,6 +24,8 @@ package struct CallNotes {
     package var timing: String?
     /// The number of the revision that ran the call.
     package var revision: Int?
+    /// What went wrong, fit for anyone's eyes; nil where the function answered itself.
+    package var problem: Problem?
 }
 
 /// One admitted call on its way through Run, Redact and Record.
@@ -143,12 +145,15 @@ package final class RunningCall {
     func fail(_ problem: Problem) {
         if isAnswered {
             guard stream != nil else { return }
+            responder.notes.problem = redact.redacted(problem)
             responder.abort()
             stream = nil
         } else {
             isAnswered = true
             tellTimes()
-            responder.answer(redact.problem(problem, of: id))
+            let clean = redact.redacted(problem)
+            responder.notes.problem = clean
+            responder.answer(Redact.refusal(clean, of: id))
         }
         if problem.code == .secretInResponse { isBlocked = true }
         if let limit = CallMetrics.Limit(problem) { recorder.metrics.ranInto(limit) }

@@ -13,6 +13,8 @@ public enum Right: String, Sendable, CaseIterable, Codable {
     /// To set and delete values; none can be read.
     case secretWrite = "secret:write"
     case tokenWrite = "token:write"
+    /// To have functions called at certain times, by themselves.
+    case scheduleWrite = "schedule:write"
     case policyWrite = "policy:write"
     /// To let something through that the gate or redaction would stop.
     case gateWaive = "gate:waive"

@@ -17,10 +17,10 @@ public enum Role: String, Sendable, CaseIterable, Codable {
     public func rights(on resource: Resource) -> Rights {
         switch self {
         case .viewer: [Rights(.functionRead)]
-        case .developer: Rights([.functionRead, .functionDeploy, .functionInvoke, .logsRead, .secretWrite])
+        case .developer: Rights([.functionRead, .functionDeploy, .functionInvoke, .logsRead, .secretWrite, .scheduleWrite])
         case .deployer: Rights([.functionRead, .functionDeploy])
         case .approver: Rights([.functionRead, .sourceRead, .deployApprove])
-        case .operator: Rights([.functionRead, .functionInvoke, .logsRead, .secretWrite, .tokenWrite])
+        case .operator: Rights([.functionRead, .functionInvoke, .logsRead, .secretWrite, .tokenWrite, .scheduleWrite])
         case .admin:
             // An address passes by every check of names: whoever keeps the machine's network gives that right by itself.
             resource == .platform ? .all : Rights.all.subtracting(.ofPlatform).subtracting(Rights(.egressAddress))

@@ -34,6 +34,17 @@ extension AuditKind {
     public static let callRefused = Self("call.refused", "somebody called a function that they may not call")
     public static let callMade = Self("call.made", "a function was called; kept where the namespace's policy asks for it")
 
+    public static let callDead = Self("call.dead", "an asynchronous call was tried as often, or for as long, as it may be: a dead letter")
+    public static let callCancelled = Self("call.cancelled", "somebody cancelled an asynchronous call")
+    public static let callRedriven = Self("call.redriven", "somebody had an asynchronous call that was in vain made once more")
+    public static let callResultRead = Self("call.result-read", "somebody read what an asynchronous call of somebody else's answered")
+    public static let scheduleCreated = Self("schedule.created", "a function got a schedule")
+    public static let scheduleDeleted = Self("schedule.deleted", "a schedule was deleted")
+    public static let schedulePaused = Self("schedule.paused", "a schedule was told to make no calls")
+    public static let scheduleResumed = Self("schedule.resumed", "a schedule was told to go on")
+    public static let scheduleRun = Self("schedule.run", "somebody had a schedule make its call now")
+    public static let scheduleMissed = Self("schedule.missed", "a schedule's times passed while the server was down, or its clock was set")
+
     public static let secretSet = Self("secret.set", "a secret got a new value")
     public static let secretDeleted = Self("secret.deleted", "a secret was deleted")
     public static let secretRolledBack = Self("secret.rolled-back", "a secret got an earlier value again")
@@ -123,7 +134,8 @@ extension AuditKind {
     /// Every kind, for docs, alerts and tests.
     public static let all: [AuditKind] = [
         serverStarted, serverStopped, auditBegun, auditBroken, auditSuppressed, auditExportFailed,
-        authFailed, authLimited, requestRefused, callRefused, callMade,
+        authFailed, authLimited, requestRefused, callRefused, callMade, callDead, callCancelled, callRedriven, callResultRead,
+        scheduleCreated, scheduleDeleted, schedulePaused, scheduleResumed, scheduleRun, scheduleMissed,
         secretSet, secretDeleted, secretRolledBack, secretVerified, secretUsed, secretUnavailable, secretRedacted, secretBlocked,
         secretAllowed,
         vaultRotationStarted, vaultRotated, vaultSealed, vaultUnsealed, vaultUnavailable, vaultRecovered,

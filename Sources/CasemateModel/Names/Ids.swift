@@ -84,6 +84,7 @@ public enum SessionKind {}
 public enum FederationKind {}
 public enum AlertKind {}
 public enum WaiverKind {}
+public enum ScheduleKind {}
 
 public typealias NamespaceId = Id<NamespaceKind>
 public typealias FunctionId = Id<FunctionKind>
@@ -97,6 +98,7 @@ public typealias SessionId = Id<SessionKind>
 public typealias FederationId = Id<FederationKind>
 public typealias AlertId = Id<AlertKind>
 public typealias WaiverId = Id<WaiverKind>
+public typealias ScheduleId = Id<ScheduleKind>
 /// One invocation: in its response, its log lines and its records.
 public typealias CallId = Id<CallKind>
 

@@ -58,6 +58,11 @@ extension Problem.Code {
     public static let selfApproval = Self("self-approval", "Nobody approves what is their own", 403)
     public static let promotionRequired = Self("promotion-required", "The namespace takes only what is promoted to it", 403)
     public static let conflict = Self("conflict", "Conflict", 409)
+    public static let queueFull = Self("queue-full", "The queue is full", 429)
+    /// draft-ietf-httpapi-idempotency-key-header, §2.7.
+    public static let keyReused = Self("idempotency-key-reused", "The idempotency key belongs to another request", 422)
+    public static let callCancelled = Self("call-cancelled", "The call was cancelled", 409)
+    public static let invalidSchedule = Self("invalid-schedule", "Invalid schedule", 422)
     public static let invalidName = Self("invalid-name", "Invalid name", 422)
     public static let invalidRequest = Self("invalid-request", "Invalid request", 400)
     public static let invalidManifest = Self("invalid-manifest", "Invalid manifest", 422)
@@ -96,7 +101,8 @@ extension Problem.Code {
     public static let all: [Problem.Code] = [
         unauthenticated, forbidden, insufficientScope, consentRequired, untrustedSignature, untrustedVersion, approvalRequired,
         selfApproval,
-        promotionRequired, notFound, methodNotAllowed, conflict, invalidName, invalidRequest,
+        promotionRequired, notFound, methodNotAllowed, conflict, queueFull, keyReused, callCancelled,
+        invalidSchedule, invalidName, invalidRequest,
         invalidManifest,
         notAvailable,
         archiveRefused, fetchFailed, buildFailed, gateFailed, handlerFailed, tooLarge, uriTooLong, headersTooLarge, rateLimited,

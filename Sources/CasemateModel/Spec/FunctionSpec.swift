@@ -51,6 +51,12 @@ public struct FunctionSpec: Hashable, Sendable, Codable {
     /// How often it may be called; nil for as often as it can serve.
     public var rate: RateLimits?
 
+    /// How its asynchronous calls are tried; nil for the usual way.
+    public var asynchronous: AsyncRules?
+
+    /// When it is called by itself; nil for never.
+    public var schedules: [ScheduleSpec]?
+
     /// All that it may reach, where `granted` is what is granted now: a rollback brings no grant back that was taken since.
     public func reachable(granted: Set<AllowedHost>) -> [AllowedHost] {
         Array(Set((egress ?? []) + (grantedEgress ?? []).filter(granted.contains))).sorted()

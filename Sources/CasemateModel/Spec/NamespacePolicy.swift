@@ -18,6 +18,9 @@ public struct NamespacePolicy: Hashable, Sendable, Codable {
     /// How many revisions of each function are kept, the newest; what is live, split, pinned or waits for an approval is kept besides.
     public var keepRevisions: Int
 
+    /// What its asynchronous calls may take.
+    public var queue: QueueLimits
+
     public static let keepRange = 2...1000
 
     public func mayUse(_ secret: ExternalSecret) -> Bool { secretSources.contains { $0.allows(secret) } }
@@ -28,8 +31,10 @@ public struct NamespacePolicy: Hashable, Sendable, Codable {
     public init(
         development: Bool = false, egress: Egress = Egress(), rate: RateLimits = RateLimits(), machines: Machines = Machines(),
         calls: CallRecords = .unrecorded, refusesWeakSecrets: Bool = false, secretSources: [SecretSourcePattern] = [],
-        gate: GatePolicy = GatePolicy(), supplyChain: SupplyChainPolicy = SupplyChainPolicy(), keepRevisions: Int = 20
+        gate: GatePolicy = GatePolicy(), supplyChain: SupplyChainPolicy = SupplyChainPolicy(), keepRevisions: Int = 20,
+        queue: QueueLimits = QueueLimits()
     ) {
+        self.queue = queue
         self.supplyChain = supplyChain
         self.keepRevisions = keepRevisions
         self.gate = gate
@@ -54,6 +59,7 @@ public struct NamespacePolicy: Hashable, Sendable, Codable {
         gate = try container.decodeIfPresent(GatePolicy.self, forKey: .gate) ?? GatePolicy()
         supplyChain = try container.decodeIfPresent(SupplyChainPolicy.self, forKey: .supplyChain) ?? SupplyChainPolicy()
         keepRevisions = try container.decodeIfPresent(Int.self, forKey: .keepRevisions) ?? 20
+        queue = try container.decodeIfPresent(QueueLimits.self, forKey: .queue) ?? QueueLimits()
     }
 
     /// Nobody asks a machine whether it trusts what it calls: these are its standing answer.

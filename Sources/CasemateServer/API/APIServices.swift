@@ -36,15 +36,20 @@ struct APIServices: Sendable {
     let gateway: Gateway
     let egress: EgressRecords
     let policies: NamespacePolicies
+    let queue: CallQueue
+    let callKeys: CallKeys
+    let scheduler: Scheduler
     let urls: PublicURLs
     let securityText: String
+
+    var lookup: CallLookup { CallLookup(queue: queue, keys: callKeys, catalog: catalog.catalog) }
 
     /// All operations, one file per resource.
     var routes: [APIRoute] {
         serverRoutes + namespaceRoutes + functionRoutes + secretRoutes + tokenRoutes + logRoutes + deploymentRoutes + policyRoutes
             + egressRoutes + accessRoutes + serviceAccountRoutes + oauthRoutes + issuerRoutes
             + ownIssuerRoutes + sessionRoutes + federationRoutes + signInRoutes + consentRoutes + auditRoutes + vaultRoutes + alertRoutes
-            + backupRoutes + revisionRoutes + gateRoutes + advisoryRoutes + postureRoutes
+            + backupRoutes + revisionRoutes + gateRoutes + advisoryRoutes + postureRoutes + callRoutes + scheduleRoutes
     }
 
     /// What functions find at the platform's own name in their sandboxes: what takes a credential, which here is a session alone, and what

@@ -86,7 +86,7 @@ extension APIServices {
                 }
             }
             return WhoAmI(principal, grants: held)
-        case .anonymous, .functionToken, .function: return WhoAmI(principal, grants: [])
+        case .anonymous, .functionToken, .function, .schedule: return WhoAmI(principal, grants: [])
         case .administrator:
             return WhoAmI(principal, grants: [WhoAmI.Held(permission: Role.admin.rawValue, on: ResourceNames.platform)])
         }

@@ -53,6 +53,7 @@ extension APIServices {
                 }
                 try await catalog.reload(function.id)
                 await logs.delete(function.id)
+                try await queue.removeAll(of: function.id)
                 egress.forget(function.id)
                 await deploy.removeUnused(of: revisions)
                 return .noContent

@@ -77,6 +77,7 @@ extension APIServices {
             changes.append("machines")
         }
         if before.keepRevisions != after.keepRevisions { changes.append("keepRevisions=\(after.keepRevisions)") }
+        if before.queue != after.queue { changes.append("queue") }
         changes += after.supplyChain.changes(from: before.supplyChain)
         changes += after.gate.changes(from: before.gate)
         changes += list("secretSources", before.secretSources, after.secretSources)
@@ -119,6 +120,7 @@ extension APIServices {
 struct NewPolicy: StrictDecodable {
     static let fields: Set<String> = [
         "development", "egress", "rate", "machines", "calls", "refusesWeakSecrets", "secretSources", "gate", "supplyChain", "keepRevisions",
+        "queue",
     ]
     var development: Bool?
     var egress: Egress?
@@ -131,6 +133,7 @@ struct NewPolicy: StrictDecodable {
     var gate: NewGatePolicy?
     var supplyChain: NewSupplyChainPolicy?
     var keepRevisions: Int?
+    var queue: NewQueueLimits?
 
     struct Egress: Decodable {
         var cidrs: [String]?
@@ -203,6 +206,7 @@ struct NewPolicy: StrictDecodable {
                 }
                 policy.keepRevisions = keepRevisions
             }
+            policy.queue = try queue?.limits ?? QueueLimits()
             policy.egress.allow = Array(Set(policy.egress.allow)).sorted()
             return policy
         }
@@ -280,6 +284,7 @@ struct PolicyView: Encodable, Sendable {
     var gate: GatePolicy
     var supplyChain: SupplyChainView
     var keepRevisions: Int
+    var queue: QueueLimits
 
     struct Egress: Encodable, Sendable {
         var cidrs: [String]
@@ -296,6 +301,7 @@ struct PolicyView: Encodable, Sendable {
         gate = policy.gate
         supplyChain = SupplyChainView(policy.supplyChain)
         keepRevisions = policy.keepRevisions
+        queue = policy.queue
         egress = Egress(cidrs: policy.egress.cidrs.map(\.description), allow: policy.egress.allow.map(\.description))
     }
 }

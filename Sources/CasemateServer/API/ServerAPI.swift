@@ -19,12 +19,14 @@ extension APIServices {
                 .text(securityText, contentType: "text/plain; charset=utf-8")
             },
             APIRoute(.get, "/metrics", needs: .right(.metricsRead)) { _ in
-                guard let (metrics, gauges) = await gateway.snapshot() else { throw Problem(.unavailable, "the gateway is not up") }
+                guard let (metrics, gauges, queued) = await gateway.snapshot() else { throw Problem(.unavailable, "the gateway is not up") }
                 let text = MetricsText(
                     metrics: metrics, gauges: gauges, counters: counters, functions: catalog.catalog.count,
                     egress: egress.network.totals.values, isWardenConnected: warden.isConnected,
                     audit: (audit.written, audit.isWritable), isVaultOpen: !vault.isSealed && vault.fault == nil,
-                    gate: try await records.read { try GateGauges($0) }, quarantined: artifacts.quarantined)
+                    gate: try await records.read { try GateGauges($0) }, quarantined: artifacts.quarantined, queue: queued,
+                    open: queue.open.values.reduce(into: (0, 0)) { $0 = ($0.0 + $1.queued, $0.1 + $1.running) },
+                    deadLetters: try await queue.deadLetterCount())
                 return .text(text.rendered, contentType: "text/plain; version=0.0.4; charset=utf-8")
             },
             APIRoute(.get, "/v1/server", needs: .credential) { _ in

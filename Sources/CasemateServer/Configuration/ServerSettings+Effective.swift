@@ -75,6 +75,8 @@ extension ServerSettings {
         frozenBytes = effective.text("frozen-bytes") == "auto" ? hostBytes / 4 : try number("frozen-bytes", 0...1 << 50)
         maximumRequestBytes = try number("max-request-bytes", 1024...1 << 30)
         maximumResponseBytes = try number("max-response-bytes", 1024...1 << 30)
+        queueWorkers = try number("queue-workers", 1...1024)
+        drainSeconds = try number("drain-seconds", 0...900)
         logLevel = effective.text("log-level")
         guard ["trace", "debug", "info", "notice", "warning", "error", "critical"].contains(logLevel) else {
             throw fault("log-level", "must be trace, debug, info, notice, warning, error or critical")

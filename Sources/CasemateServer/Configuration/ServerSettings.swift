@@ -17,6 +17,10 @@ public struct ServerSettings: Sendable, Equatable {
     public var frozenBytes: Int
     public var maximumRequestBytes: Int
     public var maximumResponseBytes: Int
+    /// Asynchronous calls that run at once.
+    public var queueWorkers: Int
+    /// What runs may take as long to end when the server is told to stop.
+    public var drainSeconds: Int
     public var logLevel: String
     public var logRetentionInDays: Int
     public var logBytesPerFunction: Int

@@ -29,6 +29,8 @@ public enum SettingsTable {
         Setting(key: "frozen-bytes", fallback: "auto", help: "memory for frozen instances; auto: a quarter of the host's, 0: none"),
         Setting(key: "max-request-bytes", fallback: "6291456", help: "largest request body of a call"),
         Setting(key: "max-response-bytes", fallback: "33554432", help: "largest response body of a function"),
+        Setting(key: "queue-workers", fallback: "32", help: "asynchronous calls that run at once"),
+        Setting(key: "drain-seconds", fallback: "30", help: "how long calls that run may go on when the server is told to stop"),
         Setting(key: "log-level", fallback: "info", help: "trace, debug, info, notice, warning, error or critical"),
         Setting(key: "log-retention-days", fallback: "7", help: "days that functions' logs are kept"),
         Setting(key: "log-bytes-per-function", fallback: "67108864", help: "bytes of log kept per function"),

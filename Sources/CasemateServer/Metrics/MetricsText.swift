@@ -1,4 +1,5 @@
 import CasemateInvoke
+import CasemateModel
 import CasemateSandbox
 import CasemateStore
 import Foundation
@@ -19,6 +20,11 @@ struct MetricsText {
     let gate: GateGauges
     /// Archives that were set aside, by where they lay.
     let quarantined: [ArtifactNotice.Place: Int]
+    let queue: QueueMetrics
+    /// Asynchronous calls that have not ended.
+    let open: (queued: Int, running: Int)
+    /// That nobody had made once more.
+    let deadLetters: Int
 
     var rendered: String {
         var out = Page()
@@ -71,6 +77,15 @@ struct MetricsText {
         out.counter(
             "casemate_artifacts_quarantined_total", "Archives that were not what their digest says, by where they lay.",
             Dictionary(uniqueKeysWithValues: ArtifactNotice.Place.allCases.map { ($0.rawValue, quarantined[$0] ?? 0) }), label: "place")
+        out.gauge("casemate_queue_waiting", "Asynchronous calls that wait.", open.queued)
+        out.gauge("casemate_queue_running", "Asynchronous calls that run.", open.running)
+        out.gauge("casemate_queue_dead_letters", "Asynchronous calls that were tried in vain, and not redriven.", deadLetters)
+        out.counter(
+            "casemate_queue_ended_total", "Asynchronous calls that ended, by state.",
+            Dictionary(uniqueKeysWithValues: CallState.final.map { ($0.rawValue, queue.ended[$0.rawValue] ?? 0) }), label: "state")
+        out.counter("casemate_queue_retries_total", "Attempts that were followed by another.", queue.retried)
+        out.counter("casemate_queue_fenced_total", "Results that came too late to count.", queue.fenced)
+        out.histogram("casemate_queue_wait_seconds", "From when an asynchronous call could run until it did.", queue.waited)
         out.gauge("casemate_vault_open", "1 while the vault is not sealed and its key can be had, as far as is known.", isVaultOpen ? 1 : 0)
         out.gauge("process_resident_memory_bytes", "Resident memory of the server's process.", Self.residentBytes)
         out.gauge("process_open_fds", "Open descriptors of the server's process.", Self.openDescriptors)

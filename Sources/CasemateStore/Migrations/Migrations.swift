@@ -262,6 +262,17 @@ enum Migrations {
                     ) STRICT;
                     """)
         }
+        migrator.registerMigration("11 schedules") { db in
+            try db.execute(
+                sql: """
+                    CREATE TABLE schedules (
+                        id TEXT PRIMARY KEY NOT NULL, function_id TEXT NOT NULL REFERENCES functions(id) ON DELETE CASCADE,
+                        name TEXT NOT NULL, cron TEXT NOT NULL, time_zone TEXT NOT NULL, jitter INTEGER NOT NULL, missed TEXT NOT NULL,
+                        is_paused INTEGER NOT NULL, input BLOB, account_id TEXT, is_of_manifest INTEGER NOT NULL, created INTEGER NOT NULL,
+                        created_by TEXT NOT NULL, UNIQUE (function_id, name)
+                    ) STRICT;
+                    """)
+        }
         return migrator
     }()
 }

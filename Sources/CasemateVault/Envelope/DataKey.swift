@@ -68,9 +68,7 @@ public final class DataKey: Sendable, CustomStringConvertible, CustomReflectable
     /// 64 bits in hexadecimal that tell whether two versions of a secret have the same value, and nothing about it to whoever does not have
     /// the data key: HMAC-SHA-256 under a key derived from that (RFC 5869).
     public func fingerprint(of secret: Secret, name: VariableName) -> String {
-        let derived = HKDF<SHA256>.deriveKey(
-            inputKeyMaterial: key, info: Array("casemate/fingerprint/1".utf8), outputByteCount: 32)
-        var code = HMAC<SHA256>(key: derived)
+        var code = HMAC<SHA256>(key: derived("casemate/fingerprint/1"))
         code.update(data: Array("\(function)\0\(name)\0".utf8))
         secret.withBytes { code.update(data: $0) }
         return code.finalize().prefix(8).map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
@@ -85,12 +83,15 @@ public final class DataKey: Sendable, CustomStringConvertible, CustomReflectable
         HMAC<SHA256>.isValidAuthenticationCode(code, authenticating: bytes, using: authenticationKey)
     }
 
-    private var authenticationKey: SymmetricKey {
-        HKDF<SHA256>.deriveKey(inputKeyMaterial: key, info: Array("casemate/authentication/1".utf8), outputByteCount: 32)
-    }
+    private var authenticationKey: SymmetricKey { derived("casemate/authentication/1") }
 
     private func context(_ name: VariableName, _ version: Int) -> [UInt8] {
         Array("casemate/secret/1\0\(function)\0\(name)\0\(version)".utf8)
+    }
+
+    /// A key for one purpose (RFC 5869); what is known of it tells nothing about this one.
+    func derived(_ purpose: String) -> SymmetricKey {
+        HKDF<SHA256>.deriveKey(inputKeyMaterial: key, info: Array(purpose.utf8), outputByteCount: 32)
     }
 
     func withBytes<R>(_ body: (UnsafeRawBufferPointer) throws -> R) rethrows -> R { try key.withUnsafeBytes(body) }

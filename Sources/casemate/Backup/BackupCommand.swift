@@ -82,6 +82,7 @@ struct BackupSources {
     init(data: String) throws {
         let copy = "\(data)/server/\(Backups.folderName)"
         try add("server/casemate.db", at: copy + "/casemate.db")
+        try add("server/queue.db", at: copy + "/queue.db")
         try add("server/keys.json", at: copy + "/keys.json")
         // What the bucket has is kept there.
         let stored = Set(Files.names(in: ArtifactStore.marksFolder(of: data + "/server/artifacts")))

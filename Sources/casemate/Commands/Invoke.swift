@@ -10,7 +10,12 @@ import NIOHTTP1
 struct Invoke: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Call a function and print its response.",
-        discussion: "Prints the body alone. Exits 0 on 2xx, 1 on the function's error, 2 when the call was refused.")
+        discussion: """
+            Prints the body alone. Exits 0 on 2xx, 1 on the function's error, 2 when the call was refused.
+            With --async the call is accepted, and runs when there is room: its id is printed as soon as it is on the server's disk.
+              casemate invoke plant/score --async --data '{"x": 1}'
+              casemate call show plant/score ID --wait 30
+            """)
     @Argument(help: "NAMESPACE/FUNCTION") var function: FunctionName
     @Option(help: "JSON to send; @FILE reads a file, @- standard input.") var data: String?
     @Option(help: "What follows the function in the path, with a query.") var path = ""
@@ -18,6 +23,9 @@ struct Invoke: AsyncParsableCommand {
     @Option(name: [.short, .customLong("header")], help: "A header field, 'Name: value'. May stand several times.") var headers: [String] =
         []
     @Option(help: "Seconds to wait for the answer.") var timeout = 960
+    @Flag(name: .customLong("async"), help: "Do not wait for the answer.") var isAsync = false
+    @Option(help: "With --async: calls of one key run one after the other, as they came.") var key: String?
+    @Option(help: "With --async: the same request under the same key is one call.") var idempotencyKey: String?
     @Flag(help: "Print {status, headers, response, callId} as JSON.") var json = false
 
     private struct ServerView: Decodable { var gatewayUrl: String }
@@ -33,6 +41,12 @@ struct Invoke: AsyncParsableCommand {
             fields.replaceOrAdd(
                 name: String(header[..<colon]), value: header[header.index(after: colon)...].trimmingCharacters(in: .whitespaces))
         }
+        guard isAsync || (key == nil && idempotencyKey == nil) else {
+            throw CommandFailure("--key and --idempotency-key go with --async", code: 2)
+        }
+        if isAsync { fields.replaceOrAdd(name: "Prefer", value: "respond-async") }
+        if let key { fields.replaceOrAdd(name: "Casemate-Key", value: key) }
+        if let idempotencyKey { fields.replaceOrAdd(name: "Idempotency-Key", value: "\"\(idempotencyKey)\"") }
         guard path.isEmpty || path.hasPrefix("/") || path.hasPrefix("?") else { throw CommandFailure("--path starts with / or ?", code: 2) }
         try await APIClient.with { [fields] client in
             let server: ServerView = try await client.json(.GET, "/v1/server")
@@ -49,6 +63,11 @@ struct Invoke: AsyncParsableCommand {
                 try sheet.ask()
                 _ = try await sheet.agree(client)
                 answer = try await call()
+            }
+            if isAsync, answer.status == 202, !json, let id = answer.headers.first(name: "casemate-call-id") {
+                if !Terminal.isInteractive { return Terminal.line(id) }
+                Terminal.line("call \(id) is accepted")
+                return Terminal.line("  what becomes of it  casemate call show \(function) \(id) --wait 60")
             }
             try show(answer)
         }

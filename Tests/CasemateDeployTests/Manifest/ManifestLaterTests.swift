@@ -42,9 +42,8 @@ struct ManifestLaterTests {
         .line6("gate: {tests: pytest}", "unknown key \"tests\"; did you mean \"test\"?"),
         .line6("gate: {lint: false}", "gate.lint is read as a boolean, not as a text; write it in quotes: \"false\""),
         .line6("isolate: proces", "unknown isolate \"proces\"; known here: instance, call"),
-        .line6("triggers: [{cron: \"0 * * * *\", timezone: Etc/UTC, input: {a: ~}}]", "triggers is not available yet; remove it"),
         .line6("triggers: [{timezone: Etc/UTC}]", "this trigger has no cron; add cron: \"0 * * * *\""),
-        .line6("triggers: [{crn: x, cron: y}]", "unknown key \"crn\"; did you mean \"cron\"?"),
+        .line6("triggers: [{crn: x, cron: \"0 0 * * *\"}]", "unknown key \"crn\"; did you mean \"cron\"?"),
         .line6("triggers: [daily]", "a trigger takes a mapping, not a single value; write it as name: value lines"),
     ]
 }
