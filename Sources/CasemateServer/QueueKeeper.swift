@@ -49,6 +49,7 @@ struct QueueKeeper: Sendable {
                 }
                 try await queue.renewLeases(at: .now)
                 for call in try await queue.takeBack(at: .now, isGone: { lock.isGone($0) }) { gateway.queueHas(call.functionId) }
+                gateway.queueEnded(try await queue.expire(at: .now))
                 deadLetters.thereAreSome()
             } catch {
                 logger.error("the queue can't be looked after", metadata: ["error": "\(error)"])

@@ -113,7 +113,7 @@ struct CallQueueTests {
         let call = new(AsyncRules(maxAttempts: 3))
         _ = try await accept(call)
         let other = try CallQueue(path: folder.path + "/queue.db", worker: "two")
-        for _ in 0..<11 {
+        for _ in 0..<10 {
             #expect(try await claim(at: 100_000).count == 1)
             _ = try await other.takeBack(at: Timestamp(milliseconds: 2_000)) { _ in true }
         }

@@ -161,7 +161,7 @@ def test_a_backup_is_recorded_and_leaves_no_copy_behind(backup: Backup) -> None:
     assert made and made[0]["outcome"] == "done" and made[0]["actor"].startswith("key:")
     left = [file.name for file in (backup.server.data / "server").iterdir() if "backup" in file.name]
     assert [name for name in left if any((backup.server.data / "server" / name).rglob("*"))] == []
-    own = {"casemate.db", "casemate.db-wal", "casemate.db-shm"}
+    own = {f"{name}.db{tail}" for name in ("casemate", "queue") for tail in ("", "-wal", "-shm")}
     copies = [
         file for file in backup.server.data.rglob("*.db*") if file.name not in own or file.parent.name != "server"
     ]

@@ -255,6 +255,9 @@ class Server:
         self.config.unlink(missing_ok=True)
         command = [*self.prefix, str(binary()), "up", "--data", str(self.data), "--listen", self.listen]
         command += ["--gateway", self.gateway_listen, *self.options]
+        # What a test leaves running is nothing to wait for.
+        if "--drain-seconds" not in self.options and "CASEMATE_DRAIN_SECONDS" not in self.environment:
+            command += ["--drain-seconds", "1"]
         self.process = subprocess.Popen(
             command,
             env=self.cli_environment(),

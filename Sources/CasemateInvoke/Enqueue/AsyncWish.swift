@@ -37,7 +37,7 @@ package struct AsyncWish: Equatable {
         guard let first = values.first else { return nil }
         var key = first[...]
         if key.count >= 2, key.first == "\"", key.last == "\"" { key = key.dropFirst().dropLast() }
-        guard values.count == 1, (1...longest).contains(key.utf8.count), key.utf8.allSatisfy({ (32...126).contains($0) }) else {
+        guard values.count == 1, (1...longest).contains(key.utf8.count), key.utf8.allSatisfy({ (33...126).contains($0) }) else {
             throw Problem(.invalidRequest, "\(name) stands once, with 1 to \(longest) visible ASCII characters")
         }
         return String(key)

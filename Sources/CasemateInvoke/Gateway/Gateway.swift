@@ -1,5 +1,6 @@
 import CasemateModel
 import CasemateSandbox
+import CasemateStore
 import CasemateWire
 import NIOConcurrencyHelpers
 import NIOCore
@@ -118,6 +119,9 @@ package final class Gateway: Sendable {
 
     /// A call of the function was put into the queue, or may run again.
     package func queueHas(_ function: FunctionId) { onPipeline { $0.workers.arrived(function) } }
+
+    /// Calls ended that no worker had.
+    package func queueEnded(_ calls: [QueuedCall]) { if !calls.isEmpty { onPipeline { $0.workers.ended(calls) } } }
 
     package func clockJumped(byMilliseconds delta: Int64) { onPipeline { $0.workers.clockJumped(byMilliseconds: delta) } }
 

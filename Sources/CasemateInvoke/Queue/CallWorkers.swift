@@ -224,7 +224,7 @@ package final class CallWorkers {
             }
             withKey(of: function) { [self] key in
                 // What can't be sealed is not kept: the call has run nevertheless.
-                end(responder, state, outcome, try? key.get().seal(result.encoded, .result, of: call.id.text))
+                end(responder, state, outcome, try? key.get().seal(result.encoded, .result, of: QueuedResult.place(of: call)))
             }
         }
     }
@@ -288,7 +288,7 @@ package final class CallWorkers {
         fill()
     }
 
-    private func ended(_ calls: [QueuedCall]) {
+    func ended(_ calls: [QueuedCall]) {
         for call in calls {
             metrics.ended(call)
             if call.state != .succeeded { services.write([.platform(Self.text(of: call), at: .now, call: call.id)], call.functionId) }

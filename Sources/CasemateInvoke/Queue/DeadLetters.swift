@@ -95,6 +95,8 @@ package final class DeadLetters: Sendable {
         if letter != nil, let destination { state.withLock { $0.arrived }?(destination.id) }
     }
 
+    private static let field = "casemate-dead-letter"
+
     private struct Letter: Encodable {
         struct Request: Encodable {
             var method: String
@@ -121,13 +123,14 @@ package final class DeadLetters: Sendable {
     private func letter(for destination: Deployed, of call: QueuedCall, _ function: Deployed) async throws -> NewCall? {
         guard let stored = try await queue.request(call.id) else { return nil }
         let plain = try await keys.key(function.id, function.wrappedDataKey).open(stored.request, .request, of: call.id.text)
-        guard let request = QueuedRequest(encoded: plain) else { return nil }
+        // One for a dead letter is the last: two functions that name each other would write for ever, each time longer.
+        guard let request = QueuedRequest(encoded: plain), request.headers.first(name: Self.field) == nil else { return nil }
         let id = CallId()
         let new = QueuedRequest(
             caller: QueuedCaller(.function(function.id, function.name)), method: .POST, path: "/", query: "",
             headers: [
                 "content-type": "application/json", "casemate-caller": function.name.description, "x-request-id": id.text,
-                "casemate-dead-letter": call.id.text,
+                Self.field: call.id.text,
             ],
             body: ByteBuffer(bytes: try Self.body(call, function.name, request)), depth: request.depth + 1)
         let sealed = try await keys.key(destination.id, destination.wrappedDataKey).seal(new.encoded, .request, of: id.text)

@@ -88,7 +88,7 @@ extension APIServices {
         try request.allowQuery(["wait"])
         let (function, call) = try await call(request)
         let result = try await lookup.result(of: call)
-        if call.owner != request.principal.owner, looks.isFirst(by: request.principal.identity, at: function.id) {
+        if call.owner != request.principal.owner {
             let event = AuditEvent(.callResultRead, function.auditScope, ["call": call.id.text])
             audit.note(AuditContext.current?.completing(event) ?? event)
         }

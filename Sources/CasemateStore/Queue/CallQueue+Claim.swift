@@ -39,6 +39,14 @@ extension CallQueue {
             }, done)
     }
 
+    /// Ends calls that waited too long, also of functions that nothing is claimed of.
+    public func expire(at now: Timestamp) async throws -> [QueuedCall] {
+        try await write { [self] db in
+            // One look in the index for each function that has any open.
+            try open.filter { $0.value.queued > 0 }.keys.flatMap { try expire(of: $0, at: now, db) }
+        }
+    }
+
     /// Ends calls of the function that waited too long.
     private func expire(of function: FunctionId, at now: Timestamp, _ db: Database) throws -> [QueuedCall] {
         guard
@@ -139,17 +147,18 @@ extension CallQueue {
             for row in rows where isGone(row["worker"] ?? "") || (row["lease_until"] as Int64? ?? 0) <= now.milliseconds {
                 let call = try QueuedCall(row: row)
                 taken.append(call)
-                // Who asked for one attempt gets no second; and what ends a server each time it runs must not go on for ever.
-                let isLast = call.maxAttempts == 1 || call.fence > Int64(call.attempts) + Self.mostInterruptions
+                // Who asked for one attempt gets no second. Others are not given up for what may not be their fault; but what ends a server
+                // each time it runs must not go on for ever.
+                let isLast = call.maxAttempts == 1 || call.attempts + 1 >= max(call.maxAttempts, Self.mostInterruptions)
                 try db.cachedStatement(
                     sql: """
-                        UPDATE calls SET state = ?, finished = ?, attempts = attempts + ?, available = ?, problem = 'interrupted',
+                        UPDATE calls SET state = ?, finished = ?, attempts = attempts + 1, available = ?, problem = 'interrupted',
                             detail = 'the server ended while it ran', worker = NULL, lease_until = NULL WHERE seq = ?
                         """
                 ).execute(
                     arguments: [
                         isLast ? (call.maxAttempts == 1 ? CallState.failed : .dead).rawValue : CallState.queued.rawValue,
-                        isLast ? now.milliseconds : nil, isLast ? 1 : 0, now.milliseconds, call.sequence,
+                        isLast ? now.milliseconds : nil, now.milliseconds, call.sequence,
                     ])
                 moved(
                     call.functionId, in: call.namespaceId, queued: isLast ? 0 : 1, running: -1, bytes: isLast ? -call.requestBytes : 0)
@@ -158,7 +167,7 @@ extension CallQueue {
         }
     }
 
-    private static let mostInterruptions: Int64 = 10
+    private static let mostInterruptions = 10
 
     /// Cancels a call that has not ended.
     /// - Returns: the call as it is now, and as it was; nil where there is none.

@@ -98,7 +98,7 @@ struct Invoke: AsyncParsableCommand {
         let isOurs = answer.headers.first(name: "content-type") == "application/problem+json"
         let call = answer.headers.first(name: "casemate-call-id") ?? ""
         // What was refused never ran; what failed did.
-        let refusals: Set<Int> = [400, 401, 403, 404, 413, 414, 428, 429, 431, 503]
+        let refusals: Set<Int> = [400, 401, 403, 404, 413, 414, 422, 428, 429, 431, 503]
         let message =
             isOurs
             ? "\(problem.code.title): \(problem.detail) (call \(call))"

@@ -87,6 +87,10 @@ struct ServerOptions: ParsableArguments {
     var artifacts: String?
     @Option(help: "How much of them is kept on this machine, where they lie in a bucket: bytes, or like 512MiB (2GiB).")
     var artifactCacheSize: String?
+    @Option(help: "Asynchronous calls that run at once (32).")
+    var queueWorkers: Int?
+    @Option(help: "Seconds for which calls that run may go on when the server is told to stop (30).")
+    var drainSeconds: Int?
     @Option(help: "mailto: or https: for /.well-known/security.txt.")
     var securityContact: String?
     @Option(help: "RFC 3339 date for it; default a year from the start.")
@@ -103,6 +107,7 @@ struct ServerOptions: ParsableArguments {
             ("pool-max", poolMax.map(String.init)), ("frozen-bytes", frozenBytes), ("index-url", indexURL), ("index-hosts", indexHosts),
             ("resolvers", resolvers), ("egress-connections", egressConnections.map(String.init)),
             ("egress-authorities", egressAuthorities.map(Self.absolute)), ("egress-bytes-per-hour", egressBytesPerHour.map(String.init)),
+            ("queue-workers", queueWorkers.map(String.init)), ("drain-seconds", drainSeconds.map(String.init)),
             ("log-level", logLevel),
             ("max-request-bytes", maxRequestBytes.map(String.init)), ("max-response-bytes", maxResponseBytes.map(String.init)),
             ("log-retention-days", logRetentionDays.map(String.init)), ("log-bytes-per-function", logBytesPerFunction.map(String.init)),
