@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 PREFIX ?= /usr/local
 # Debian's packages: the container runtime, what makes root file systems, libraries that we link, what tests run.
-PACKAGES := crun mmdebstrap libsqlite3-dev libssl-dev zlib1g-dev libarchive-dev libseccomp-dev libc-ares-dev libpsl-dev libp11-kit-dev libcurl4-openssl-dev libcrack2-dev cracklib-runtime pkg-config python3 python3-pip python3-venv python3-pytest \
+PACKAGES := crun mmdebstrap libsqlite3-dev libssl-dev zlib1g-dev libarchive-dev libseccomp-dev libc-ares-dev libpsl-dev libpcre2-dev libp11-kit-dev libcurl4-openssl-dev libcrack2-dev cracklib-runtime pkg-config python3 python3-pip python3-venv python3-pytest \
 	ca-certificates iproute2 uidmap
 # What tests start servers from, or make certificates and namespaces with; no server of ours needs them.
 TEST_PACKAGES := git openssh-server postgresql redis-server openssl util-linux python3-pytest-xdist python3-jwcrypto softhsm2 opensc

@@ -47,6 +47,7 @@ let package = Package(
         .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
         .systemLibrary(name: "CAres", pkgConfig: "libcares", providers: [.apt(["libc-ares-dev"])]),
         .systemLibrary(name: "CPSL", pkgConfig: "libpsl", providers: [.apt(["libpsl-dev"])]),
+        .systemLibrary(name: "CPCRE", pkgConfig: "libpcre2-8", providers: [.apt(["libpcre2-dev"])]),
         .systemLibrary(name: "CP11Kit", pkgConfig: "p11-kit-1", providers: [.apt(["libp11-kit-dev"])]),
         .target(name: "CasemateWire", exclude: ["PROTOCOL.md"], swiftSettings: ours),
         .target(name: "CasemateModel", swiftSettings: ours),
@@ -56,6 +57,7 @@ let package = Package(
         .executableTarget(name: "casemate-warden", dependencies: ["CasemateLinux", "CasemateWarden"], swiftSettings: ours),
 
         // The server's side.
+        .target(name: "CasemateSchema", dependencies: ["CPCRE", "CasemateModel"], swiftSettings: ours),
         // libcrack has no pkg-config file; the dictionary is Debian's own.
         .systemLibrary(name: "CCrack", providers: [.apt(["libcrack2-dev", "cracklib-runtime"])]),
         .systemLibrary(name: "CCurl", pkgConfig: "libcurl", providers: [.apt(["libcurl4-openssl-dev"])]),
@@ -146,8 +148,8 @@ let package = Package(
         .executableTarget(
             name: "casemate",
             dependencies: [
-                "CLinux", "CArchive", "CasemateModel", "CasemateLinux", "CasemateStore", "CasemateVault", "CasemateIdentity",
-                "CasemateDeploy",
+                "CLinux", "CArchive", "CasemateModel", "CasemateSchema", "CasemateLinux", "CasemateStore", "CasemateVault",
+                "CasemateIdentity", "CasemateDeploy",
                 "CasemateServer",
                 .product(name: "X509", package: "swift-certificates"),
                 .product(name: "SwiftASN1", package: "swift-asn1"),
@@ -168,6 +170,7 @@ let package = Package(
         ),
         .testTarget(name: "CasemateWireTests", dependencies: ["CasemateWire"], swiftSettings: ours),
         .testTarget(name: "CasemateModelTests", dependencies: ["CasemateModel"], swiftSettings: ours),
+        .testTarget(name: "CasemateSchemaTests", dependencies: ["CasemateModel", "CasemateSchema"], swiftSettings: ours),
         .testTarget(name: "CasemateLinuxTests", dependencies: ["CasemateLinux"], swiftSettings: ours),
         .testTarget(name: "CasemateWardenTests", dependencies: ["CasemateLinux", "CasemateWire", "CasemateWarden"], swiftSettings: ours),
         .testTarget(name: "CasemateAWSTests", dependencies: ["CasemateAWS"], exclude: ["Support/Python"], swiftSettings: ours),

@@ -85,7 +85,7 @@ package final class InvokePipeline {
     let enqueue: Enqueue
     let services: CallServices
     private let opener: SecretOpener
-    private let catalog: Catalog
+    let catalog: Catalog
     private let pools: [String: SandboxPool]
     private var current: [RevisionId: (generation: UInt64, instances: FunctionInstances)] = [:]
     private var openings: [RevisionId: Opening] = [:]
@@ -442,6 +442,9 @@ package final class InvokePipeline {
         guard let instances = current[routing.revision.id]?.instances else { return 0 }
         return instances.state.busy + instances.state.waiters.count
     }
+
+    /// As that, of all functions.
+    var load: Int { (current.values.map(\.instances) + retired).reduce(0) { $0 + $1.state.busy + $1.state.waiters.count } }
 
     /// Ends a call wherever it is.
     func cancel(_ id: CallId) {

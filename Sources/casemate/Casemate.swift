@@ -30,7 +30,7 @@ struct Casemate: AsyncParsableCommand {
             ApprovalsCommand.self, ApproveCommand.self, RejectCommand.self, PromoteCommand.self, ProvenanceCommand.self,
             SigningKeyCommand.self,
             FindingsCommand.self, WaiveCommand.self, WaiverCommand.self, SBOMCommand.self, AdvisoriesCommand.self, PostureCommand.self,
-            ScanCommand.self, DepsCommand.self,
+            ScanCommand.self, SchemaCommand.self, DepsCommand.self,
             AuditCommand.self, AlertCommand.self, VaultCommand.self, BackupCommand.self, RestoreCommand.self,
             Login.self, Logout.self, SessionCommand.self, ConsentCommand.self, WhoAmI.self, GrantCommand.self, RevokeCommand.self,
             WhoCan.self, ServiceAccountCommand.self, IssuerCommand.self,

@@ -24,7 +24,7 @@ from async_calls import (
     result,
     view,
 )
-from casemate_fixture import Server, wait_until
+from casemate_fixture import Server, memory_in_kib, wait_until
 from secret_calls import records
 from webhooks import Receiver
 
@@ -143,6 +143,9 @@ def test_a_dead_call_is_an_event_a_record_and_a_number(letters: Server, receiver
     assert wait_until(lambda: metric_of(letters, "succeeded") >= well + 1, 5), "the letter"
     assert metric(letters, "casemate_queue_dead_letters") >= dead + 1
     assert metric(letters, "casemate_queue_wait_seconds_count") > 0
+    told_metrics = letters.api("GET", "/metrics").text
+    for name in ("waiting", "running", "dead_letters", "retries_total", "fenced_total"):
+        assert f"\ncasemate_queue_{name} " in told_metrics, name
     assert letters.api("DELETE", f"/v1/alerts/{made.json()['id']}").status == 204
 
 
@@ -167,43 +170,42 @@ def test_a_destination_that_does_not_list_the_function_is_given_nothing(letters:
     assert outcome(letters, begin(letters, name, {"tag": "on"}))["tag"] == "on"
 
 
-def test_two_functions_that_hand_their_dead_calls_to_each_other_come_to_an_end(letters: Server) -> None:
-    fails = {"handler.py": "def handle(event, context):\n    raise ValueError('never')\n"}
-    for _ in range(2):
-        for name, other in (("left", "right"), ("right", "left")):
+@pytest.mark.parametrize("names", [("left", "right"), ("own",)], ids=["two", "one"])
+def test_functions_that_hand_their_dead_calls_round_come_to_an_end_and_hurt_nobody(names: tuple[str, ...]) -> None:
+    with Server(options=("--pool-size", "2")) as server:
+        server.deploy("letters", "office", ECHO, {"signature": "scaleway", "callers": ["letters/fails"]})
+        deploy_actor(server, "letters/fails", {**TWICE, "deadLetter": "letters/office"})
+        fails = {"handler.py": "def handle(event, context):\n    raise ValueError('never')\n"}
+        for name, other in zip(names, names[1:] + names[:1]):
             again = {**TWICE, "deadLetter": f"loop/{other}"}
-            keys = {"signature": "scaleway", "callers": [f"loop/{other}"], "async": again}
-            letters.deploy("loop", name, fails, keys)
-    call = begin(letters, "loop/left", {})
-    assert ended(letters, call)["status"] == "dead"
-    counts: list[int] = []
+            keys = {"signature": "scaleway", "callers": [f"loop/{one}" for one in names], "async": again}
+            tried = server.try_deploy("loop", name, fails, keys)
+            if tried.code and len(names) == 1:
+                assert "deadLetter" in tried.said, "refused, with a reason"
+                return
+            assert tried.code == 0, tried.said
+        before = memory_in_kib(server.pid)
+        call = begin(server, f"loop/{names[0]}", {})
+        assert ended(server, call)["status"] == "dead"
+        counts: list[int] = []
 
-    def is_quiet() -> bool:
-        counts.append(len(listed(letters, "loop")))
-        return len(counts) > 4 and counts[-4] == counts[-1] and not listed(letters, "loop", state="queued,running")
+        def is_quiet() -> bool:
+            counts.append(len(listed(server, "loop")))
+            is_empty = not listed(server, "loop", state="queued,running")
+            return len(counts) > 6 and counts[-6] == counts[-1] and is_empty
 
-    assert wait_until(is_quiet, 40, 0.5), f"it goes on: {counts}"
-    assert 2 <= counts[-1] <= 40, "the other one was told once at least"
-    assert {one["status"] for one in listed(letters, "loop")} == {"dead"}
-
-
-def test_a_function_that_is_its_own_destination_comes_to_an_end(letters: Server) -> None:
-    fails = {"handler.py": "def handle(event, context):\n    raise ValueError('never')\n"}
-    keys = {"signature": "scaleway", "callers": ["loop/own"], "async": {**TWICE, "deadLetter": "loop/own"}}
-    outcome_ = letters.try_deploy("loop", "own", fails, keys)
-    if outcome_.code:
-        assert "deadLetter" in outcome_.said, "refused, with a reason"
-        return
-    call = begin(letters, "loop/own", {})
-    assert ended(letters, call)["status"] == "dead"
-    assert wait_until(lambda: not listed(letters, "loop/own", state="queued,running"), 20, 1.0)
-    time.sleep(2)
-    assert not listed(letters, "loop/own", state="queued,running") and len(listed(letters, "loop/own")) <= 40
+        assert wait_until(is_quiet, 30, 0.5), f"it goes on: {counts}"
+        assert 2 <= counts[-1] <= 40, "the other one was told once at least"
+        assert {one["status"] for one in listed(server, "loop")} == {"dead"}
+        grown = memory_in_kib(server.pid) - before
+        assert grown < 256 * 1024, f"each letter has those before it: {grown >> 10} MiB"
+        begun = time.monotonic()
+        delivered(server, begin(server, "letters/fails", {"fails": 9}))
+        assert time.monotonic() - begun < 6, "others' letters wait"
+        assert len(listed(server, "loop")) == counts[-1], "it went on meanwhile"
 
 
 def test_a_redriven_call_that_dies_again_is_a_letter_of_its_own(letters: Server) -> None:
-    # Tests before this one have another in its place.
-    letters.deploy("letters", "office", ECHO, {"signature": "scaleway", "callers": ["letters/fails"]})
     old = begin(letters, "letters/fails", {"fails": 9, "way": "raise"})
     assert ended(letters, old)["status"] == "dead"
     delivered(letters, old)

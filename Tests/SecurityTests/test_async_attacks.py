@@ -248,8 +248,8 @@ def test_A18_neither_the_credential_nor_a_forged_field_reaches_the_function_in_a
 
 
 def test_calls_of_a_function_that_was_deleted_never_run_in_a_later_one_of_its_name(attacked: Server) -> None:
-    deploy_actor(attacked, "async-mine/reborn")
     before = metric(attacked, "casemate_queue_running")
+    deploy_actor(attacked, "async-mine/reborn")
     caller = account(attacked, "async-mine", ("function:invoke", "async-mine"))
     key, same = new(), {"Idempotency-Key": new()}
     done = begin(attacked, "async-mine/reborn", {"tag": "done"}, headers=same, key=caller.key)
@@ -276,12 +276,12 @@ def test_calls_of_a_function_that_was_deleted_never_run_in_a_later_one_of_its_na
                 answer = ask(attacked, f"/calls/{call}{what}", key=who)
                 assert answer.status == 404 or answer.json().get("status") in ("cancelled", "dead"), answer.text
         assert operate(attacked, "async-mine/reborn", call, "redrive").status == 404
-    assert wait_until(lambda: metric(attacked, "casemate_queue_running") <= before, 10)
+    assert wait_until(lambda: metric(attacked, "casemate_queue_running") <= before, 10), "its place is free again"
 
 
 def test_a_namespace_with_calls_in_the_queue_goes_with_them(attacked: Server) -> None:
     deploy_actor(attacked, "async-gone/actor")
-    with held(attacked, "async-gone/actor", "k"):
+    with held(attacked, "async-gone/actor", "k", 5):
         waits = begin(attacked, "async-gone/actor", {}, headers={"Casemate-Key": "k"})
         assert attacked.cli("function", "delete", "async-gone/actor")[0] == 0
     assert attacked.api("DELETE", "/v1/namespaces/async-gone").status == 204

@@ -18,8 +18,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from async_calls import FINAL, begin, deploy_actor, ended, listed, moment, result, send, view
+from async_calls import FINAL, begin, deploy_actor, ended, listed, moment, result, runs, send, view
 from casemate_fixture import Server, wait_until
+
+# Kills come at points in time, which other tests would shift.
+pytestmark = pytest.mark.alone
 
 KILLS = 20
 FUNCTION, ONCE = "crash/actor", "crash/once"
@@ -31,6 +34,7 @@ POINTS = {
     "result": "before the commit that ends a call",
     "ended": "right after that",
     "keyed": "while calls of one key wait for each other",
+    "missed": "at some other moment",
 }
 
 # Waits for a line, takes the right to write, and keeps it: no commit of the server's gets through.
@@ -81,6 +85,7 @@ class Seen:
     first: dict[str, dict[str, Any]] = field(default_factory=dict)
     then: dict[str, tuple[dict[str, Any], int, bytes]] = field(default_factory=dict)
     later: dict[str, tuple[dict[str, Any], int, bytes]] = field(default_factory=dict)
+    runs: dict[str, int] = field(default_factory=dict)
     pending_claims: int = 0
 
     def of(self, point: str) -> list[Sent]:
@@ -147,9 +152,11 @@ class Crashes:
         lock = Lock(self.server)
         try:
             claims = [self.send("claim", fails=1) for _ in range(3)]
-            results = [self.send("result", s=0.6) for _ in range(2)]
-            end = time.time() + 0.65
-            assert wait_until(lambda: self.are_running(results), 5, 0.01)
+            results = [self.send("result", s=0.4) for _ in range(2)]
+            end = time.time() + 0.45
+            if not wait_until(lambda: self.are_running(results), 2, 0.01):
+                for one in results:
+                    one.point = "missed"
             shown = self.states(claims).values()
             due = [moment(one["notBefore"]) for one in shown if one["status"] == "queued" and one.get("notBefore")]
             lock.take()
@@ -169,10 +176,17 @@ class Crashes:
     def while_all_goes_on(self) -> None:
         """Calls that run, that were just accepted, and that just ended."""
         running = [self.send("running", s=0.8) for _ in range(2)]
-        running.append(self.send("running", ONCE, s=0.8))
+        running.append(self.send("running", ONCE, s=2))
         for _ in range(3):
             self.send("keyed", key=f"{self.seen.victim}-{self.round}", s=0.1)
-        assert wait_until(lambda: self.are_running(running), 5, 0.01)
+        wait_until(lambda: self.are_running(running), 2, 0.01)
+        shown = self.states(running)
+        for one in running:
+            # What began too early or not at all says nothing of this moment.
+            told = shown.get(one.call, {"status": "ended"})
+            late = 1.5 if one.function == ONCE else 0.4
+            if told["status"] != "running" or moment(told["started"]) < time.time() - late:
+                one.point = "missed"
 
         def finish() -> None:
             one = self.send("ended")
@@ -202,9 +216,11 @@ class Crashes:
 @pytest.fixture(scope="module")
 def crashing() -> Iterator[Server]:
     with Server(options=("--pool-size", "1", "--pool-max", "2")) as server:
-        often = {"maxAttempts": 20, "backoff": "1s", "maxBackoff": "1s"}
-        deploy_actor(server, FUNCTION, often, scale={"max": 8})
-        deploy_actor(server, ONCE, {"maxAttempts": 1})
+        often = {"maxAttempts": 20, "backoff": "500ms", "maxBackoff": "500ms"}
+        # All in one process each: after a kill it is cold starts that take time.
+        limits = {"timeout": "60s", "concurrency": 16}
+        deploy_actor(server, FUNCTION, often, scale={"max": 1}, limits=limits)
+        deploy_actor(server, ONCE, {"maxAttempts": 1}, scale={"max": 1}, limits=limits)
         yield server
 
 
@@ -222,10 +238,14 @@ def seen(crashing: Server, request: pytest.FixtureRequest) -> Seen:
         for moment_ in moments if request.param == "server" else [moments[number % 2]]:
             moment_()
             crashes.again()
+            wait_until(lambda: not listed(crashing, "crash", state="queued,running"), 2, 0.1)
     assert wait_until(lambda: not listed(crashing, "crash", state="queued,running"), 60, 0.3), listed(
         crashing, "crash", state="queued,running"
     )
     crashes.seen.then = {call: told for call, told in crashes.told().items() if call not in before}
+    for one in crashes.seen.sent:
+        if one.function == ONCE:
+            crashes.seen.runs[one.call] = len(runs(crashing, ONCE, one.call))
     crashing.kill()
     assert wait_until(lambda: not crashing.remains(), 10)
     crashing.start()
@@ -247,7 +267,9 @@ def answers(told: tuple[dict[str, Any], int, bytes]) -> dict[str, Any]:
 @pytest.mark.parametrize("point", POINTS)
 def test_C7_every_call_that_was_accepted_ends_once_and_its_answer_stays(seen: Seen, point: str) -> None:
     accepted = seen.accepted(point)
-    if point == "enqueue":
+    if point == "missed":
+        assert len(accepted) == len(seen.of(point)) <= KILLS, "most kills come when they should"
+    elif point == "enqueue":
         assert len(seen.of(point)) >= 3 * KILLS / 2
         assert accepted == [] or seen.victim == "warden", "while a commit waits nobody is told that it is done"
     else:
@@ -276,27 +298,27 @@ def test_C7_a_call_that_was_not_accepted_is_there_whole_or_not_at_all(seen: Seen
         assert len(open_) >= 3 * KILLS, "the kills came too late to tell"
 
 
+@pytest.mark.parametrize("seen", ["server"], indirect=True)
 def test_a_call_that_ran_when_the_server_died_runs_again_and_that_is_counted(seen: Seen) -> None:
     again = [one for point in ("running", "result") for one in seen.accepted(point) if one.function == FUNCTION]
-    assert len(again) >= 2 * KILLS
+    assert len(again) >= KILLS
     few = [one for one in again if seen.then[one.call][0]["attempts"] < 2]
-    # Where the sandboxes alone are gone, some were before the function began: that costs no attempt.
-    assert seen.victim == "warden" or few == [], "an attempt that nobody knows the end of"
-    assert max(seen.then[one.call][0]["attempts"] for one in again) <= 10, "and no more than there were"
+    assert few == [], "an attempt that nobody knows the end of"
+    many = [one for one in again if seen.then[one.call][0]["attempts"] > 2 * (KILLS - one.round) + 1]
+    assert many == [], "more attempts than there were kills"
 
 
-def test_a_call_with_one_attempt_that_ran_when_the_server_died_was_interrupted(seen: Seen) -> None:
+def test_a_call_with_one_attempt_that_ran_at_the_kill_was_interrupted_and_ran_no_second_time(seen: Seen) -> None:
     once = [one for one in seen.accepted("running") if one.function == ONCE]
     assert len(once) >= KILLS / 2
     for one in once:
         view_, status, _ = seen.then[one.call]
-        if seen.victim == "warden" and view_["status"] == "succeeded":
-            assert view_["attempts"] == 1, "its sandbox was gone before it began"
-            continue
-        assert (view_["status"], view_["attempts"]) == ("failed", 1), view_
+        assert view_["attempts"] == 1 and seen.runs[one.call] <= 1, view_
         if seen.victim == "server":
-            assert view_["problem"]["type"] == "/problems/interrupted" and view_["problem"]["detail"]
+            assert (view_["status"], view_["problem"]["type"]) == ("failed", "/problems/interrupted"), view_
             assert status == 404
+    # Without its warden, what had no sandbox yet has not begun.
+    assert [seen.then[one.call][0]["status"] for one in once].count("failed") >= KILLS / 4
 
 
 def test_claims_were_pending_when_the_kill_came(seen: Seen) -> None:

@@ -38,7 +38,7 @@ ACT = handler("""
         time.sleep(order.get("s", 0))
         headers = {name.lower(): value for name, value in event["headers"].items()}
         session = headers.get("casemate-session", "")
-        if int(headers.get("casemate-attempt", "1")) <= order.get("fails", 0):
+        if max(int(headers.get("casemate-attempt", "0")), 1) <= order.get("fails", 0):
             raise ValueError("not yet")
         done = [send(step, session) for step in order.get("steps", [])]
         said = {"done": done, "session": session, "has": bool(session)}

@@ -108,11 +108,11 @@ package final class Gateway: Sendable {
     /// Has queued calls run from now on.
     package func startWorkers() { onPipeline { $0.workers.start() } }
 
-    /// Claims nothing more of the queue, and waits until nothing of it runs, but no longer than `limit`.
+    /// Claims nothing more of the queue, and waits until no call runs, but no longer than `limit`.
     package func stopWorkers(within limit: Duration) async {
         onPipeline { $0.workers.stop() }
         let end = ContinuousClock.now + limit
-        while ContinuousClock.now < end, (try? await loop.submit({ self.pipeline.value?.workers.isIdle ?? true }).get()) == false {
+        while ContinuousClock.now < end, (try? await loop.submit({ self.pipeline.value?.isIdle ?? true }).get()) == false {
             try? await Task.sleep(for: .milliseconds(20))
         }
     }

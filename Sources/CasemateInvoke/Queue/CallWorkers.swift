@@ -25,6 +25,8 @@ package final class CallWorkers {
     private var total = 0
     /// When functions have something again that may not run yet.
     private var wakes: [FunctionId: Timestamp] = [:]
+    /// What keeps one call of a function from beginning keeps the others, too: it is tried again after a while, with one.
+    private var pauses: [FunctionId: NIODeadline] = [:]
     private var running: [CallId: QueuedResponder] = [:]
     private var share = FairShare()
     var random = SystemRandomNumberGenerator()
@@ -33,6 +35,8 @@ package final class CallWorkers {
     private var isStopped = false
     private var ticks = 0
 
+    /// In milliseconds.
+    private static let longestPause: Int64 = 2_000
     /// Claimed at once, of one function.
     private static let batch = 32
 
@@ -86,7 +90,8 @@ package final class CallWorkers {
     private func fill() {
         guard isStarted, !isStopped else { return }
         while total < most {
-            let candidates = ready.filter { !claiming.contains($0) && room(for: $0) > 0 }
+            let now = NIODeadline.now()
+            let candidates = ready.filter { !claiming.contains($0) && pauses[$0].map { $0 <= now } ?? true && room(for: $0) > 0 }
             guard let next = share.next(of: Array(candidates)) else { return }
             // Where several wait, each gets a part of what is free.
             claim(min(room(for: next), max(1, (most - total) / candidates.count), Self.batch), of: next)
@@ -95,6 +100,9 @@ package final class CallWorkers {
 
     private func room(for function: FunctionId) -> Int {
         let own = counts[function, default: 0]
+        guard services.catalog.function(function)?.mayRun == true else { return 0 }
+        // After a pause one shows whether it is over.
+        if pauses[function] != nil { return own == 0 ? 1 : 0 }
         // One is always in line with those that somebody waits for, or a busy function's would wait for ever.
         return max(pipeline.room(for: function, besides: own - begun[function, default: 0]), own == 0 ? 1 : 0)
     }
@@ -210,12 +218,14 @@ package final class CallWorkers {
 
     private func answered(_ responder: QueuedResponder, _ answer: QueuedResponder.Answer) {
         let call = responder.claimed.call
+        if responder.notes.revision != nil { pauses[call.functionId] = nil }
         let problem = answer.isCut ? responder.notes.problem ?? Self.cut : responder.notes.problem
         let verdict = AttemptVerdict(status: answer.status, problem: problem, of: call, rules(of: call.functionId), using: &random)
         let outcome = AttemptOutcome(
             status: answer.status, problem: problem?.code.slug, detail: problem?.detail, revision: responder.notes.revision)
         switch verdict {
         case .again(let delay, let counts):
+            if !counts { pauses[call.functionId] = .now() + .milliseconds(min(delay, Self.longestPause)) }
             // Not beyond its end: then it is a dead letter.
             giveBack(call, until: min(Timestamp.now.advanced(byMilliseconds: delay), call.expires), counts: counts, outcome)
         case .end(let state):

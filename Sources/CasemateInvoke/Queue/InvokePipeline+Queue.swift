@@ -61,9 +61,17 @@ extension InvokePipeline {
     func look(_ inquiry: CallInquiry, _ call: IncomingCall, _ responder: any CallResponder) throws(Problem) {
         let principal = try authenticated(call).principal
         let promise = services.loop.makePromise(of: RedactedReply.self)
-        promise.completeWithTask { [lookup = services.lookup] in
+        promise.completeWithTask { [lookup = services.lookup, audit = services.audit, catalog] in
             if inquiry.wantsResult {
-                return Redact.kept(try await lookup.result(inquiry.id, for: principal, wait: inquiry.wait).result)
+                let (found, result) = try await lookup.result(inquiry.id, for: principal, wait: inquiry.wait)
+                // As at the API: whoever reads what somebody else's call answered is on record.
+                if found.owner != principal.owner, let function = catalog.function(found.functionId) {
+                    audit.note(
+                        AuditEvent(
+                            .callResultRead, function.auditScope, actor: principal.subject, source: call.source?.description,
+                            request: call.id.text, ["call": found.id.text]))
+                }
+                return Redact.kept(result)
             }
             return Redact.status(try Self.json(try await lookup.status(inquiry.id, for: principal, wait: inquiry.wait)))
         }
@@ -85,6 +93,9 @@ extension InvokePipeline {
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
         return [UInt8](try encoder.encode(view))
     }
+
+    /// No call runs, or waits for an instance, or for its end to be written down.
+    var isIdle: Bool { workers.isIdle && load == 0 }
 
     /// How many more queued calls the function's instances take now.
     /// - Parameter coming: that are on their way to them.
