@@ -32,9 +32,11 @@ struct PreparedSessionsTests {
 
     @Test("one of fifty at once gets it")
     func atOnce() async throws {
-        let (_, nonce) = try sessions.prepare(for: maker, by: maker)
+        let (_, nonce) = try sessions.prepare(for: maker, by: maker, at: now)
         let taken = await withTaskGroup(of: Bool.self) { group in
-            for _ in 0..<50 { group.addTask { [sessions, maker] in (try? sessions.take(Credential(nonce.text), by: maker)) != nil } }
+            for _ in 0..<50 {
+                group.addTask { [sessions, maker, now] in (try? sessions.take(Credential(nonce.text), by: maker, at: now)) != nil }
+            }
             return await group.reduce(0) { $0 + ($1 ? 1 : 0) }
         }
         #expect(taken == 1)
