@@ -79,7 +79,7 @@ package final class InvokePipeline {
     let issuers: IssuerRegistry
     private let sessions: CallSessions
     private let authenticate: Authenticate
-    private let authorize: Authorize
+    let authorize: Authorize
     private let route = Route()
     let admit: Admit
     let enqueue: Enqueue

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from accounts import Account, account
-from async_calls import QUICK, begin, ended, held, operate, outcome
+from async_calls import QUICK, ask, begin, ended, held, operate, outcome
 from casemate_fixture import Server, handler
 
 # Sleeps, or tries what it is told with the session that it has.
@@ -167,3 +167,18 @@ def test_a_session_s_key_is_not_in_what_is_kept(acting: Server) -> None:
     told = outcome(acting, begin(acting, FUNCTION, {"steps": [WHOAMI]}))
     assert told["has"] and told["done"][0]["status"] == 200
     assert told["session"].startswith("cms_[token]"), "worthless, as in a synchronous answer"
+
+
+@pytest.mark.guarantee("KYM-3")
+def test_a_token_for_one_function_shows_no_call_of_another_whatever_its_holder_may(acting: Server) -> None:
+    holder = caller(acting)
+    holder.grant("function:invoke", "async-act/third")
+    holder.grant("logs:read", "async-act/act")
+    call = begin(acting, FUNCTION, {"steps": []}, key=holder.key)
+    ended(acting, call)
+    other = holder.cli("token", "exchange", "async-act/third")[1].strip()
+    for what in ("", "/result"):
+        assert ask(acting, f"/calls/{call}{what}", key=holder.key).status == 200
+        assert ask(acting, f"/calls/{call}{what}", key=other).status == 404
+    own = holder.cli("token", "exchange", FUNCTION)[1].strip()
+    assert ask(acting, f"/calls/{call}", key=own).status == 200

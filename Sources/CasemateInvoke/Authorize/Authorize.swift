@@ -19,7 +19,7 @@ package struct AuthorizedCall {
 }
 
 /// Whether that principal may call that function. Default deny.
-package struct Authorize {
+package struct Authorize: Sendable {
     let catalog: Catalog
     let issuers: IssuerRegistry
     let consents: Consents
@@ -121,6 +121,14 @@ package struct Authorize {
         return (function.spec?.tokenRules?.audiences ?? []).filter { audience in
             !issuer.audiences.contains(audience) && audience != issuer.clientId && !issuers.isFunctionURL(audience)
         }
+    }
+
+    /// Whether a token may be shown for what became of a function's calls: it is for that function alone, here as for calling it. Whatever
+    /// else its holder may do, a token does not open.
+    func opens(_ token: VerifiedToken, _ function: Deployed) -> Bool {
+        token.isOwn
+            ? token.isFor(issuers.audiences(of: function.name))
+            : (try? self.function(function, function.name.description[...], for: token)) != nil
     }
 
     private func checkScope(of token: VerifiedToken, for target: Substring) throws(Problem) {

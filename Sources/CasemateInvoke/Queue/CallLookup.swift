@@ -24,15 +24,15 @@ package struct CallLookup: Sendable {
 
     /// - Parameter wait: seconds in which it may still end.
     /// - Throws: `.notFound`.
-    package func status(_ id: CallId, for principal: Principal, wait: Int = 0) async throws -> CallView {
-        let call = try await ended(id, wait) { mayLook(at: $0, principal) }
+    func status(_ id: CallId, for asker: Asker, wait: Int) async throws -> CallView {
+        let call = try await ended(id, wait) { mayLook(at: $0, asker) }
         return CallView(call, function: try function(of: call).name)
     }
 
     /// What it answered.
     /// - Throws: `.notFound`; `.conflict` while it has not ended, or where nothing is kept.
-    package func result(_ id: CallId, for principal: Principal, wait: Int = 0) async throws -> (call: QueuedCall, result: QueuedResult) {
-        let call = try await ended(id, wait) { mayLook(at: $0, principal) }
+    func result(_ id: CallId, for asker: Asker, wait: Int) async throws -> (call: QueuedCall, result: QueuedResult) {
+        let call = try await ended(id, wait) { mayLook(at: $0, asker) }
         return (call, try await result(of: call))
     }
 
@@ -64,8 +64,17 @@ package struct CallLookup: Sendable {
         }
     }
 
-    private func mayLook(at call: QueuedCall, _ principal: Principal) -> Bool {
+    /// Who asks, and what they showed opens.
+    struct Asker: Sendable {
+        let principal: Principal
+        /// Nil for a credential that opens all that its holder may.
+        let opens: (@Sendable (Deployed) -> Bool)?
+    }
+
+    private func mayLook(at call: QueuedCall, _ asker: Asker) -> Bool {
         guard let function = catalog.function(call.functionId) else { return false }
+        let principal = asker.principal
+        if let opens = asker.opens { return opens(function) && call.owner == principal.owner }
         // Who showed nothing is nobody: the id is all that they have.
         return call.owner == Principal.anonymous.owner || call.owner == principal.owner
             || principal.rights.has(.logsRead, on: function.resource)

@@ -59,11 +59,16 @@ extension InvokePipeline {
     /// Answers what became of a call; the responder hears later.
     /// - Throws: what is known at once of whoever asks.
     func look(_ inquiry: CallInquiry, _ call: IncomingCall, _ responder: any CallResponder) throws(Problem) {
-        let principal = try authenticated(call).principal
+        let authenticated = try authenticated(call)
+        let principal = authenticated.principal
+        let opens = authenticated.accessToken.map { token -> @Sendable (Deployed) -> Bool in
+            { [authorize] function in authorize.opens(token, function) }
+        }
+        let asker = CallLookup.Asker(principal: principal, opens: opens)
         let promise = services.loop.makePromise(of: RedactedReply.self)
         promise.completeWithTask { [lookup = services.lookup, audit = services.audit, catalog] in
             if inquiry.wantsResult {
-                let (found, result) = try await lookup.result(inquiry.id, for: principal, wait: inquiry.wait)
+                let (found, result) = try await lookup.result(inquiry.id, for: asker, wait: inquiry.wait)
                 // As at the API: whoever reads what somebody else's call answered is on record.
                 if found.owner != principal.owner, let function = catalog.function(found.functionId) {
                     audit.note(
@@ -73,7 +78,7 @@ extension InvokePipeline {
                 }
                 return Redact.kept(result)
             }
-            return Redact.status(try Self.json(try await lookup.status(inquiry.id, for: principal, wait: inquiry.wait)))
+            return Redact.status(try Self.json(try await lookup.status(inquiry.id, for: asker, wait: inquiry.wait)))
         }
         promise.futureResult.assumeIsolated().whenComplete { result in
             switch result {
