@@ -50,6 +50,7 @@ public struct RevisionDiff: Sendable, Encodable {
         findings = ListChange(from: (before?.findings ?? []).map(\.what), to: after.findings.map(\.what))
         let (old, new) = (try specs.0.map(Self.leaves) ?? [:], try Self.leaves(of: specs.1))
         var changes = Set(old.keys).union(new.keys).filter { old[$0] != new[$0] }.map { Change(path: $0, before: old[$0], after: new[$0]) }
+        changes += Self.inputs(specs.0?.schedules ?? [], specs.1.schedules ?? [])
         changes += Self.variables(specs.0?.environment ?? [:], specs.1.environment)
         let secret = ["secrets", "references", "injected"]
         self.changes = changes.filter { change in
@@ -66,11 +67,26 @@ public struct RevisionDiff: Sendable, Encodable {
         }
     }
 
+    /// That what a schedule sends changed, and not what it is.
+    private static func inputs(_ old: [ScheduleSpec], _ new: [ScheduleSpec]) -> [Change] {
+        new.compactMap { schedule in
+            guard let before = old.first(where: { $0.name == schedule.name }), before.input != schedule.input else { return nil }
+            return Change(
+                path: "schedules.\(schedule.name).input", before: before.input.map { _ in "\"set\"" },
+                after: schedule.input.map { _ in "\"changed\"" })
+        }
+    }
+
     /// Each value that is no object, as JSON, under its path. Lists are one value: their order may matter.
     private static func leaves(of spec: FunctionSpec) throws -> [String: String] {
         var spec = spec
         spec.environment = [:]
         spec.sealedEnvironment = nil
+        spec.schedules = spec.schedules?.map { schedule in
+            var schedule = schedule
+            schedule.input = schedule.input.map { _ in "set" }
+            return schedule
+        }
         let object = try JSONSerialization.jsonObject(with: Data(try CanonicalSpec.encode(spec)))
         var leaves: [String: String] = [:]
         func visit(_ value: Any, _ path: String) throws {

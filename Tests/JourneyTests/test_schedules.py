@@ -183,6 +183,27 @@ def test_COG_22_a_schedule_runs_for_the_account_whose_secret_was_shown_while_tha
     assert clock.api("POST", path("for-runner", "run")).status == 403
 
 
+@pytest.mark.guarantee("COG-22")
+def test_COG_22_a_key_of_an_account_is_not_its_secret(clock: Server) -> None:
+    rights = (("schedule:write", "clock/echo"), ("function:invoke", "clock/echo"))
+    holder = account(clock, "clock", *rights)
+    session = holder.api("POST", "/v1/sessions", {}).json()
+    answer = create(clock, "outlives", key=holder.key, nonce=session["nonce"])
+    assert answer.status == 422 and "client id and secret" in problem(answer)["detail"], answer.text
+    assert clock.api("GET", path("outlives")).status == 404
+
+
+def test_what_a_manifest_s_schedule_sends_is_not_in_a_diff(clock: Server) -> None:
+    def triggers(text: str) -> dict[str, Any]:
+        return {**KEYS, "triggers": [{"name": "one", "cron": "@daily", "input": {"text": text}}]}
+
+    clock.deploy("clock", "differs", ECHO, triggers("unmistakable-1"))
+    clock.deploy("clock", "differs", ECHO, triggers("unmistakable-2"))
+    diff = clock.api("GET", "/v1/namespaces/clock/functions/differs/diff?from=1&to=2")
+    assert diff.status == 200 and "unmistakable" not in diff.text
+    assert [change["path"] for change in diff.json()["changes"]] == ["schedules.one.input"]
+
+
 # ---------------------------------------------------------------- a manifest's
 
 

@@ -118,7 +118,8 @@ extension APIServices {
     /// On whose behalf its calls run: of a service account whose secret whoever makes it has shown.
     private func account(of body: NewSchedule, _ request: APIRequest, _ function: Function) throws(Problem) -> AccountId? {
         guard let nonce = body.nonce else { return nil }
-        guard case .serviceAccount(let account) = try prepared.take(Credential(nonce), by: request.principal) else {
+        // A key of the account's own is not enough: it may end tomorrow, and the schedule would not.
+        guard case .serviceAccount(let account) = try prepared.take(Credential(nonce), by: request.principal), account.key == nil else {
             throw Problem(.invalidSchedule, "a schedule runs for a service account: make the session with its client id and secret")
         }
         let holder = Principal.serviceAccount(account)
