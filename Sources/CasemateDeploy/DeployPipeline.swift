@@ -49,6 +49,7 @@ public final class DeployPipeline: Sendable {
         scan = Scan(
             records: records,
             checks: [
+                InputSchemaCheck(),
                 ManifestRisksCheck(),
                 SourceCheck(
                     records: records, secrets: NamespaceSecrets(records: records, opener: opener), sandboxes: sandboxes,
@@ -470,7 +471,9 @@ public final class DeployPipeline: Sendable {
     /// A fault is written `what is wrong; what to do`.
     private static func told(_ fault: ShimFault, file: String, line: Int?) -> Diagnostic {
         // Other messages quote what an author wrote.
-        guard fault.code.hasPrefix("check-") || ["requirements-refused", "dependencies-failed", "fetch-failed"].contains(fault.code),
+        guard
+            fault.code.hasPrefix("check-")
+                || ["requirements-refused", "dependencies-failed", "fetch-failed", "schema-unreadable"].contains(fault.code),
             let end = fault.message.firstRange(of: "; ")
         else { return Diagnostic(file: file, line: line, what: fault.message) }
         return Diagnostic(

@@ -87,18 +87,28 @@ public struct RevisionDiff: Sendable, Encodable {
             schedule.input = schedule.input.map { _ in "set" }
             return schedule
         }
+        let schemas = spec.inputSchema
+        spec.inputSchema = nil
         let object = try JSONSerialization.jsonObject(with: Data(try CanonicalSpec.encode(spec)))
         var leaves: [String: String] = [:]
+        let options: JSONSerialization.WritingOptions = [.fragmentsAllowed, .sortedKeys, .withoutEscapingSlashes]
+        func compact(_ text: String) throws -> String {
+            let value = try JSONSerialization.jsonObject(with: Data(text.utf8), options: .fragmentsAllowed)
+            return String(decoding: try JSONSerialization.data(withJSONObject: value, options: options), as: UTF8.self)
+        }
         func visit(_ value: Any, _ path: String) throws {
             if let object = value as? [String: Any] {
                 for (key, value) in object { try visit(value, path.isEmpty ? key : "\(path).\(key)") }
             } else {
-                let options: JSONSerialization.WritingOptions = [.fragmentsAllowed, .sortedKeys, .withoutEscapingSlashes]
                 leaves[path] = String(decoding: try JSONSerialization.data(withJSONObject: value, options: options), as: UTF8.self)
             }
         }
         try visit(object, "")
         leaves["environment"] = nil
+        for part in InputSchemas.Part.allCases {
+            // It is JSON itself.
+            if let text = schemas?[part]?.text { leaves["inputSchema.\(part.rawValue)"] = try compact(text) }
+        }
         return leaves
     }
 }

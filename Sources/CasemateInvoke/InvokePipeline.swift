@@ -71,7 +71,7 @@ package struct CallServices {
     }
 }
 
-/// The journey of one call: Authenticate → Authorize → Route → Admit → Run → Redact → Record.
+/// The journey of one call: Authenticate → Authorize → Route → CheckInput → Admit → Run → Redact → Record.
 ///
 /// Each stage takes what the stage before it made, so none can be left out. Lives on the gateway's one event loop: while an instance is
 /// warm, a call passes all stages without a lock of its own, a hop or a task.
@@ -81,6 +81,7 @@ package final class InvokePipeline {
     private let authenticate: Authenticate
     let authorize: Authorize
     private let route = Route()
+    let checkInput: CheckInput
     let admit: Admit
     let enqueue: Enqueue
     let services: CallServices
@@ -96,6 +97,8 @@ package final class InvokePipeline {
     private var withToken: [TokenRedaction: CallRedactor] = [:]
     private var random = RandomReserve()
     package private(set) var workers: CallWorkers!
+    /// Connections end with their next answer: the server is to stop.
+    var isStopping = false
 
     /// Secrets that are being opened, and who waits for them.
     private struct Opening {
@@ -116,6 +119,7 @@ package final class InvokePipeline {
         sessions = services.sessions
         authenticate = Authenticate(index: credentials, issuers: issuers, sessions: services.sessions)
         authorize = Authorize(catalog: catalog, issuers: issuers, consents: services.consents)
+        checkInput = CheckInput(loop: services.loop)
         admit = Admit(maximumRequestBody: maximumRequestBody)
         self.catalog = catalog
         self.services = services
@@ -224,7 +228,24 @@ package final class InvokePipeline {
 
     private func run(_ routed: RoutedCall, on instances: FunctionInstances, body: RequestBody, responder: any CallResponder) {
         do throws(Problem) {
-            let admitted = try admit(routed, body: body)
+            if let checked = try checkInput(routed, body: body, as: instances.routing) { return run(checked, on: instances, responder) }
+        } catch {
+            return refuse(error, routed, responder)
+        }
+        checkInput.later(routed, body: body, as: instances.routing) { [self] result in
+            switch result {
+            // Meanwhile it may have become another.
+            case .success where known(instances.routing) !== instances: runRecorded(routed, body: body, responder: responder)
+            case .success(let checked): run(checked, on: instances, responder)
+            case .failure(let problem): refuse(problem, routed, responder)
+            }
+        }
+    }
+
+    private func run(_ checked: CheckedCall, on instances: FunctionInstances, _ responder: any CallResponder) {
+        let routed = checked.routed
+        do throws(Problem) {
+            let admitted = try admit(checked)
             let caller = try caller(of: routed)
             // What was asked about may not be what runs: another revision came with the body, another caller with a nonce.
             if instances.revision.id != routed.revision.id || routed.call.nonce != nil {

@@ -47,9 +47,14 @@ enum InvokeFixture {
             wrappedDataKey: WrappedKey(keyId: "file:1", bytes: []), secrets: [])
     }
 
-    static func incoming(_ target: String, _ credential: PresentedCredential = .none, depth: Int = 0) -> IncomingCall {
+    static func incoming(
+        _ target: String, _ credential: PresentedCredential = .none, depth: Int = 0, query: String = "",
+        headers: HTTPHeaders = HTTPHeaders()
+    )
+        -> IncomingCall
+    {
         IncomingCall(
-            id: call, method: .POST, target: target[...], path: "/", query: "", headers: HTTPHeaders(), credential: credential,
+            id: call, method: .POST, target: target[...], path: "/", query: query[...], headers: headers, credential: credential,
             received: .now(), depth: depth)
     }
 

@@ -2,6 +2,7 @@ import CasemateIdentity
 import CasemateModel
 import CasemateWire
 import NIOCore
+import NIOEmbedded
 import Testing
 
 @testable import CasemateInvoke
@@ -42,7 +43,9 @@ struct RouteAndAdmitTests {
 
     private func admit(_ function: Deployed, bytes: Int?) throws -> AdmittedCall {
         let routed = try Route()(try authorized(function))
-        return try Admit(maximumRequestBody: 100)(routed, body: RequestBody(whole: bytes.map { ByteBuffer(repeating: 1, count: $0) }))
+        let body = RequestBody(whole: bytes.map { ByteBuffer(repeating: 1, count: $0) })
+        let checked = try CheckInput(loop: EmbeddedEventLoop())(routed, body: body, as: routed.routing)
+        return try Admit(maximumRequestBody: 100)(#require(checked))
     }
 
     @Test("a body up to the limit is admitted, one byte more is not")

@@ -18,6 +18,8 @@ public struct Bundle: Sendable {
     let firstUploads: [String: String]
     /// Names of packages that were built here.
     let fromSource: [String]
+    /// What stands in the files of the manifest's `inputSchema`, by path.
+    let schemas: [String: String]
 
     /// What another namespace runs, as it is.
     fileprivate init?(planned: PlannedFunction, _ promoted: PromotedRevision) {
@@ -30,6 +32,7 @@ public struct Bundle: Sendable {
         }
         firstUploads = [:]
         fromSource = []
+        schemas = [:]
     }
 
     fileprivate init(planned: PlannedFunction, digest: BundleDigest, report: BuildReport) {
@@ -39,6 +42,7 @@ public struct Bundle: Sendable {
         direct = report.direct ?? []
         firstUploads = report.firstUploads ?? [:]
         fromSource = report.fromSource ?? []
+        schemas = report.schemas ?? [:]
     }
 }
 
@@ -56,6 +60,7 @@ struct BuildReport: Decodable, Sendable {
     var direct: [RequestedPackage]?
     var firstUploads: [String: String]?
     var fromSource: [String]?
+    var schemas: [String: String]?
     /// Packages that there must be a second phase for.
     var toBuild: [String]?
 }
@@ -166,6 +171,9 @@ struct Build {
         if let attached { fields.add(.attachedLock, attached) }
         if !planned.upgrades.isEmpty { fields.add(.upgrade, planned.upgrades.joined(separator: ",")) }
         for name in planned.manifest.spec.packageSources?.fromSource ?? [] { fields.add(.sourceDistribution, name) }
+        if let schemas = planned.manifest.spec.inputSchema {
+            for path in Set(InputSchemas.Part.allCases.compactMap { schemas[$0]?.path }).sorted() { fields.add(.schema, path) }
+        }
         return try await ask(fields, archive: archive, in: session)
     }
 
@@ -206,6 +214,7 @@ struct BuildFailure: Error {
             case "archive-refused": .archiveRefused
             case "too-large": .tooLarge
             case "handler-missing", "handler-not-callable", "signature-unknown", "import-error", "syntax-error": .handlerFailed
+            case "schema-unreadable": .invalidManifest
             default: .buildFailed
             }
         return Problem(code, fault.message, reason: fault.code)

@@ -49,6 +49,7 @@ public struct ManifestLines: Sendable, Equatable {
     public var access: Int?
     public var egress: Int?
     public var secretsInResponse: Int?
+    public var triggers: Int?
     public var environment: [VariableName: Int] = [:]
     public var checks: [UserCheck.Kind: Int] = [:]
 

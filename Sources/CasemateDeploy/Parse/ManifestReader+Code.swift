@@ -21,8 +21,8 @@ extension ManifestReader {
         return isRelativePath(folder, field, example: "./hello") ? .folder(folder) : nil
     }
 
-    /// Stays below the manifest's folder by its form alone.
-    mutating func isRelativePath(_ path: String, _ field: Field, example: String) -> Bool {
+    /// Stays below `folder` by its form alone.
+    mutating func isRelativePath(_ path: String, _ field: Field, example: String, of folder: String = "the manifest's folder") -> Bool {
         let components = path.split(separator: "/", omittingEmptySubsequences: false)
         let what: String
         if path.isEmpty {
@@ -40,7 +40,7 @@ extension ManifestReader {
         } else {
             return true
         }
-        faults.error(field.line, what, fix: "write a path below the manifest's folder, like \(example)")
+        faults.error(field.line, what, fix: "write a path below \(folder), like \(example)")
         return false
     }
 

@@ -168,10 +168,4 @@ extension ManifestReader {
         }
         faults.error(field.line, "\(field.path) takes \(expected), not \(found)", fix: fix)
     }
-
-    /// A key whose feature comes in a later version. Silent where its value is wrong already.
-    mutating func notAvailable(_ field: Field, unlessErrorsSince before: Int? = nil) {
-        if let before, faults.errorCount != before { return }
-        faults.error(field.keyLine, "\(field.path) is not available yet", fix: "remove it")
-    }
 }

@@ -1,7 +1,7 @@
 import CasemateModel
 
 /// From a YAML tree to a `Manifest`: which keys there are, what they take, and what each one means.
-/// A facet of a function is a file: `+Code`, `+Environment`, `+Secrets`, `+Injection`, `+Limits`, `+Rate`, `+Async`, `+Triggers`, `+Egress`, `+Callers`, `+Tokens`, `+Capabilities`, `+Later`.
+/// A facet of a function is a file: `+Code`, `+Environment`, `+Secrets`, `+Injection`, `+Limits`, `+Rate`, `+Async`, `+Triggers`, `+Inputs`, `+Egress`, `+Callers`, `+Tokens`, `+Capabilities`.
 ///
 /// Reading goes on after a fault, with the default in the value's place; whoever calls looks at `faults` in the end.
 struct ManifestReader {
@@ -89,11 +89,12 @@ struct ManifestReader {
         lines.access = fields["access"]?.line
         lines.egress = fields["egress"]?.line
         lines.secretsInResponse = fields["secretsInResponse"]?.line
+        lines.triggers = fields["triggers"]?.line
         lines.environment = environment.lines
         spec.checks = fields["gate"].flatMap { checks($0, &lines) }
         let dependencies = fields["dependencies"].map { self.dependencies($0) }
         spec.packageSources = dependencies?.sources
-        checkLater(fields)
+        spec.inputSchema = fields["inputSchema"].flatMap { inputSchema($0) }
         if case .git(let git)? = source { spec.git = git }
 
         guard let label, let source, let sourceField, runtime != nil, handler != nil else { return nil }

@@ -114,6 +114,8 @@ public struct PlannedFunction: Sendable {
         var wanted = manifest.spec
         // A recognised signature was written into the spec by the deploy.
         wanted.signature = wanted.signature ?? spec.signature
+        // As were the texts of files, which are the same in the same source.
+        wanted.inputSchema = wanted.inputSchema?.filled(from: spec.inputSchema)
         return spec == wanted
     }
 

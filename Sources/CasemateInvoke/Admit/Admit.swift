@@ -20,7 +20,8 @@ package struct Admit {
     let maximumRequestBody: Int
 
     /// - Throws: `.secretMissing` naming the secret and the command, `.tooLarge`.
-    package func callAsFunction(_ routed: RoutedCall, body: RequestBody) throws(Problem) -> AdmittedCall {
+    package func callAsFunction(_ checked: CheckedCall) throws(Problem) -> AdmittedCall {
+        let (routed, body) = (checked.routed, checked.body)
         guard body.length <= maximumRequestBody else {
             throw Problem(.tooLarge, "a request's body is at most \(maximumRequestBody) bytes")
         }

@@ -39,6 +39,9 @@ package final class RequestBody {
 
     package var isComplete: Bool { missing == 0 }
 
+    /// All of it, without taking it; nil while a rest is on its way.
+    var whole: ByteBuffer? { isComplete && sink == nil ? waiting ?? ByteBuffer() : nil }
+
     /// The next part from the sender.
     package func push(_ bytes: ByteBuffer) {
         guard !isAborted else { return }

@@ -45,7 +45,7 @@ final class GatewayHandler: ChannelInboundHandler {
     }
 
     let settings: GatewaySettings
-    private let pipeline: InvokePipeline
+    let pipeline: InvokePipeline
     /// Where the connection comes out of a function's sandbox.
     private let link: FunctionLink?
     var state = State.idle
@@ -107,6 +107,7 @@ final class GatewayHandler: ChannelInboundHandler {
         case .preparing: if waited > Self.patience { context?.close(promise: nil) }
         case .idle where !hasServed: if waited > Self.headLimit { context?.close(promise: nil) }
         case .closing where unsent == 0: if waited > Self.headLimit { context?.close(promise: nil) }
+        case .idle where pipeline.isStopping: context?.close(promise: nil)
         case .idle, .refused, .closing: if waited > Self.patience { context?.close(promise: nil) }
         case .receiving(let routed, let asked, _):
             guard waited > Self.patience else { return }
@@ -225,9 +226,8 @@ final class GatewayHandler: ChannelInboundHandler {
             if (body?.readableBytes ?? 0) > settings.maximumRequestBody {
                 refuse(tooLarge, routed.call.id, asked)
             } else if let start = body, start.readableBytes >= RequestBody.streamedFrom, let length = asked.length,
-                start.readableBytes < length, routed.spec.limits.concurrency == nil, routed.call.asynchronous == nil
+                start.readableBytes < length, routed.mayStream
             {
-                // Where calls share an instance, one that never comes to its end must not take the others with it.
                 let rest = RequestBody(start: start, length: length) { [weak self] flows in
                     self?.bodyFlows = flows
                     if flows { self?.since = .now() }

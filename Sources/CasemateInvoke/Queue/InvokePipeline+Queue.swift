@@ -21,8 +21,22 @@ extension InvokePipeline {
     /// Takes the call into the queue; the responder hears once it is on the disk.
     func accept(_ routed: RoutedCall, _ wish: AsyncWish, body: RequestBody, responder: any CallResponder) {
         do throws(Problem) {
-            let admitted = try admit(routed, body: body)
-            enqueue(admitted, for: try caller(of: routed), wish) { [self] result in
+            if let checked = try checkInput(routed, body: body, as: routed.routing) { return accept(checked, wish, responder) }
+        } catch {
+            return refuse(error, routed, responder)
+        }
+        checkInput.later(routed, body: body, as: routed.routing) { [self] result in
+            switch result {
+            case .success(let checked): accept(checked, wish, responder)
+            case .failure(let problem): refuse(problem, routed, responder)
+            }
+        }
+    }
+
+    private func accept(_ checked: CheckedCall, _ wish: AsyncWish, _ responder: any CallResponder) {
+        let routed = checked.routed
+        do throws(Problem) {
+            enqueue(try admit(checked), for: try caller(of: routed), wish) { [self] result in
                 switch result {
                 case .success(let accepted):
                     responder.answer(Redact.acceptance(of: accepted))

@@ -6,6 +6,7 @@ package enum ProblemDetails {
         var out = "{\"type\":\(quoted(problem.code.type)),\"title\":\(quoted(problem.code.title)),\"status\":\(problem.code.status)"
         out += ",\"detail\":\(quoted(problem.detail)),\"instance\":\"urn:uuid:\(instance)\",\"callId\":\"\(instance)\""
         if let reason = problem.reason { out += ",\"reason\":\(quoted(reason))" }
+        if let pointer = problem.pointer { out += ",\"pointer\":\(quoted(pointer))" }
         return out + "}"
     }
 

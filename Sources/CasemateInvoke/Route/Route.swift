@@ -20,6 +20,10 @@ package struct RoutedCall {
     package var revision: Revision { routing.revision }
     package var spec: FunctionSpec { routing.spec }
     package var bundle: BundleDigest { routing.bundle }
+
+    /// Whether its body may be handed on before all of it is here. Where calls share an instance, one that never comes to its end must not
+    /// take the others with it.
+    var mayStream: Bool { spec.limits.concurrency == nil && spec.inputSchema?.body == nil && call.asynchronous == nil }
 }
 
 /// A function that has something to run.

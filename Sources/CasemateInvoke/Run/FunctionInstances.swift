@@ -8,7 +8,7 @@ import NIOCore
 
 /// All instances of one revision with one set of secret values. Lives on the gateway's event loop.
 final class FunctionInstances {
-    let function: Deployed
+    let routing: Routing
     let revision: Revision
     let spec: FunctionSpec
     let search: SecretSearch
@@ -41,7 +41,7 @@ final class FunctionInstances {
     var timesEmpty = 0
 
     init(_ routed: Routing, _ opened: OpenedFunction, services: CallServices, pool: SandboxPool) {
-        function = routed.function
+        routing = routed
         revision = routed.revision
         spec = routed.spec
         bundle = routed.bundle
@@ -59,6 +59,7 @@ final class FunctionInstances {
             most: spec.scale.max, least: min(spec.scale.min ?? 0, spec.scale.max), concurrency: spec.limits.concurrency ?? 1)
     }
 
+    var function: Deployed { routing.function }
     var isEmpty: Bool { state.isEmpty }
     /// Whether its values need not be kept any longer: nothing runs with them, and nothing waits to.
     var isUnused: Bool { state.isEmpty && state.least == 0 && crashed.isEmpty && starting.isEmpty }

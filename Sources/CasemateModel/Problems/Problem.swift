@@ -7,15 +7,21 @@ public struct Problem: Error, Equatable, Sendable, CustomStringConvertible {
     public let detail: String
     /// Why, where a code has several reasons (`out-of-memory`).
     public let reason: String?
+    /// The place in what was sent (RFC 6901), where the problem has one.
+    public let pointer: String?
     /// Seconds after which trying again makes sense.
     public let retryAfterSeconds: Int?
     /// All faults of a person's document, when there is one.
     public let diagnostics: [Diagnostic]
 
-    public init(_ code: Code, _ detail: String, reason: String? = nil, retryAfterSeconds: Int? = nil, diagnostics: [Diagnostic] = []) {
+    public init(
+        _ code: Code, _ detail: String, reason: String? = nil, pointer: String? = nil, retryAfterSeconds: Int? = nil,
+        diagnostics: [Diagnostic] = []
+    ) {
         self.code = code
         self.detail = detail
         self.reason = reason
+        self.pointer = pointer
         self.retryAfterSeconds = retryAfterSeconds
         self.diagnostics = diagnostics
     }
@@ -65,6 +71,9 @@ extension Problem.Code {
     public static let invalidSchedule = Self("invalid-schedule", "Invalid schedule", 422)
     public static let invalidName = Self("invalid-name", "Invalid name", 422)
     public static let invalidRequest = Self("invalid-request", "Invalid request", 400)
+    /// What a call brings is not what the function takes; `reason` is the part: `body`, `query` or `headers`.
+    public static let invalidInput = Self("invalid-input", "The function does not take this input", 400)
+    public static let unsupportedMediaType = Self("unsupported-media-type", "Unsupported media type", 415)
     public static let invalidManifest = Self("invalid-manifest", "Invalid manifest", 422)
     public static let notAvailable = Self("not-available-yet", "Not available yet", 422)
     public static let archiveRefused = Self("archive-refused", "Archive refused", 422)
@@ -102,7 +111,7 @@ extension Problem.Code {
         unauthenticated, forbidden, insufficientScope, consentRequired, untrustedSignature, untrustedVersion, approvalRequired,
         selfApproval,
         promotionRequired, notFound, methodNotAllowed, conflict, queueFull, keyReused, callCancelled,
-        invalidSchedule, invalidName, invalidRequest,
+        invalidSchedule, invalidName, invalidRequest, invalidInput, unsupportedMediaType,
         invalidManifest,
         notAvailable,
         archiveRefused, fetchFailed, buildFailed, gateFailed, handlerFailed, tooLarge, uriTooLong, headersTooLarge, rateLimited,

@@ -57,6 +57,9 @@ public struct FunctionSpec: Hashable, Sendable, Codable {
     /// When it is called by itself; nil for never.
     public var schedules: [ScheduleSpec]?
 
+    /// What its calls have to bring; nil for anything.
+    public var inputSchema: InputSchemas?
+
     /// All that it may reach, where `granted` is what is granted now: a rollback brings no grant back that was taken since.
     public func reachable(granted: Set<AllowedHost>) -> [AllowedHost] {
         Array(Set((egress ?? []) + (grantedEgress ?? []).filter(granted.contains))).sorted()

@@ -217,6 +217,7 @@ struct ProblemMiddleware: RouterMiddleware {
         var detail: String
         var instance: String
         var reason: String?
+        var pointer: String?
         var diagnostics: [Diagnostic]?
     }
 
@@ -227,7 +228,7 @@ struct ProblemMiddleware: RouterMiddleware {
         let details = Details(
             type: problem.code.type, title: problem.code.title, status: problem.code.status, detail: problem.detail,
             instance: "urn:uuid:\(id)",
-            reason: problem.reason, diagnostics: problem.diagnostics.isEmpty ? nil : problem.diagnostics)
+            reason: problem.reason, pointer: problem.pointer, diagnostics: problem.diagnostics.isEmpty ? nil : problem.diagnostics)
         return Response(
             status: .init(code: problem.code.status), headers: headers, body: ResponseBody(byteBuffer: try APIJSON.encode(details)))
     }

@@ -1,6 +1,8 @@
+import CasemateDeploy
 import CasemateIdentity
 import CasemateInvoke
 import CasemateModel
+import CasemateSchema
 import CasemateStore
 import CasemateVault
 import Foundation
@@ -130,13 +132,25 @@ extension APIServices {
     }
 
     private func sealed(_ body: NewSchedule, _ id: ScheduleId, _ function: Function) async throws -> [UInt8]? {
-        guard let input = body.input?.bytes else { return nil }
-        guard input.count <= Schedule.mostInputBytes else {
+        let input = body.input?.bytes
+        guard (input ?? []).count <= Schedule.mostInputBytes else {
             throw Problem(.tooLarge, "a schedule's input is at most \(Schedule.mostInputBytes) bytes")
         }
+        if let why = try await schema(of: function)?.refusal(ofJSON: input ?? [], atMost: Schedule.mostInputBytes) {
+            throw Problem(.invalidSchedule, "the function does not take the input: \(why)", pointer: why.pointer)
+        }
+        guard let input else { return nil }
         do throws(VaultError) {
             return try await callKeys.key(function.id, function.wrappedDataKey).seal(input, .input, of: id.text)
         } catch { throw error.problem }
+    }
+
+    /// What its calls' bodies have to be, as it is now.
+    private func schema(of function: Function) async throws -> InputSchema? {
+        guard let active = try await records.read({ transaction in try function.activeRevision.flatMap { try transaction.revision($0) } }),
+            let text = try CanonicalSpec.decode(active.specBytes).inputSchema?.body?.text
+        else { return nil }
+        return try InputSchema(Array(text.utf8))
     }
 
     private func delete(_ request: APIRequest) async throws -> APIResponse {

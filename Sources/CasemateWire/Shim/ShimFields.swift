@@ -7,7 +7,7 @@ public struct ShimFields: Sendable {
     public enum Tag: UInt8, Sendable {
         case handler = 1, signature, environment, secret, function, revision, memoryInMiB, index, policy, lock, unpackLimit,
             concurrency, isolation, authority, upgrade, attachedLock, furtherIndex, packageIndex, sourceDistribution, phase,
-            checkKind, word, seconds
+            checkKind, word, seconds, schema
     }
 
     public mutating func add(_ tag: Tag, _ value: some Collection<UInt8>) {

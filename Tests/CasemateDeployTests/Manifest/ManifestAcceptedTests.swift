@@ -22,7 +22,7 @@ struct ManifestAcceptedTests {
                 egress: []
                 secrets: [TOKEN, API_KEY, {name: DB}, {name: URL_KEY, from: "aws-sm://prod/db?stage=AWSPREVIOUS"}]
                 secretsInResponse: block
-                inputSchema: ""
+                inputSchema: {headers: ./headers.json}
                 dependencies: {policy: strict, index: "", packages: {}}
                 gate: {}
                 env: {REGION: north, DEBUG: "true", "N": '1', EMPTY: "", LINES: "a\\tb\\nc", URL: http://x/?a=1&b=*c}
@@ -52,6 +52,7 @@ struct ManifestAcceptedTests {
             SecretReference(name: VariableName("URL_KEY")!, from: ExternalSecret("aws-sm://prod/db?stage=AWSPREVIOUS")!)
         ]
         zebra.secretsInResponse = .block
+        zebra.inputSchema = InputSchemas(headers: .init(path: "headers.json"))
         zebra.audiences = ["api://plant", "https://sts.example.com"]
         let expected = Manifest(
             namespace: NamespaceName("plant"),

@@ -18,12 +18,13 @@ from casemate_runtime.dependencies import Dependencies, provide
 from casemate_runtime.faults import Fault, ProtocolError
 from casemate_runtime.frames import BUILD, BUILT, WARM, Channel, decode_fields
 from casemate_runtime.orders import order_of
+from casemate_runtime.schemas import schemas
 from casemate_runtime.second import SecondPhase, report_of
 from casemate_runtime.trust import BUNDLE, trust
 from casemate_runtime.unpack import unpack
 from casemate_runtime.uv import Tool
 
-_UNPACK_LIMIT, _AUTHORITY, _PHASE = 11, 14, 20
+_UNPACK_LIMIT, _AUTHORITY, _PHASE, _SCHEMA = 11, 14, 20, 24
 _TOOL: Final = Tool()
 _DEFAULT_LIMIT: Final = 500 * 1024 * 1024
 _MOST_MISTAKES: Final = 50
@@ -75,10 +76,12 @@ class Builder:
         source, dependencies = self._out / "src", self._out / "deps"
         with _space():
             unpacked = unpack(archive, source, int(_text(fields, _UNPACK_LIMIT) or _DEFAULT_LIMIT))
+            found = schemas(source, [path.decode() for path in fields.get(_SCHEMA, [])])
             provided = self._provide(source, dependencies, fields)
             syntax = self._compile(source, dependencies, provided is not None and provided.is_cached)
         report = provided.report() if provided else {"lock": None}
-        return {"files": unpacked.files, "bytes": unpacked.size, **report, "syntax": syntax}
+        told = {"schemas": found} if found else {}
+        return {"files": unpacked.files, "bytes": unpacked.size, **report, **told, "syntax": syntax}
 
     def build_from_source(self, kill: Callable[[], None] | None = None) -> dict[str, Any]:
         """The second phase: the attached bundle is the first one's result. Raises a `Fault`."""

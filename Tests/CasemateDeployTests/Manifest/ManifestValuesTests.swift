@@ -1,10 +1,10 @@
 import Testing
 
-@Suite("A key whose feature comes later")
-struct ManifestLaterTests {
-    static let schema = "write a path below the manifest's folder, like schema.json"
+@Suite("A key of a few values")
+struct ManifestValuesTests {
+    static let schema = "write a path below the source's folder, like schema.json"
 
-    @Test("is refused as not available yet when its value is right, and for its value when that is wrong", arguments: answers)
+    @Test("is refused for its value when that is wrong", arguments: answers)
     func check(answer: Answer) { #expect(diagnostics(answer.text) == answer.lines) }
 
     static let answers: [Answer] = [
@@ -13,8 +13,11 @@ struct ManifestLaterTests {
         .line6("callers: [~]", "callers has an empty entry; remove it"),
         .line6("egress: [*.example.com:443]", "a value can't start with * or &; write it in quotes"),
         .line6("secretsInResponse: blok", "unknown secretsInResponse \"blok\"; did you mean \"block\"?"),
-        .line6("inputSchema: schema.json", "inputSchema is not available yet; remove it"),
         .line6("inputSchema: /schema.json", "inputSchema \"/schema.json\" is not relative; \(schema)"),
+        .line6("inputSchema: {body: ../schema.json}", "inputSchema.body \"../schema.json\" leaves its folder by ..; \(schema)"),
+        .line6("inputSchema: \"\"", "inputSchema is empty; \(schema)"),
+        .line6("inputSchema: {qery: q.json}", "unknown key \"qery\"; did you mean \"query\"?"),
+        .line6("inputSchema: [schema.json]", "inputSchema takes a text, not a list; write it as one word or in quotes"),
         .line6(
             "dependencies: {index: \"https://u:hunter2@x/\"}",
             "dependencies.index is no name of dependencies.indexes; add the index there, and write its name here"),
