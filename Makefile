@@ -80,7 +80,8 @@ install: build ## into PREFIX (default /usr/local), with the systemd unit
 	rm -rf $(DESTDIR)$(PREFIX)/lib/casemate/runtimes
 	cp -r runtimes $(DESTDIR)$(PREFIX)/lib/casemate/runtimes
 	rm -rf $(DESTDIR)$(PREFIX)/lib/casemate/runtimes/python/tests
-	install -D -m 644 deploy/systemd/casemate.service $(DESTDIR)$(PREFIX)/lib/systemd/system/casemate.service
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib/systemd/system deploy/systemd/casemate.service deploy/systemd/casemate-api.socket \
+		deploy/systemd/casemate-gateway.socket
 
 clean:
 	rm -rf .build

@@ -102,7 +102,7 @@ let package = Package(
         .target(
             name: "CasemateInvoke",
             dependencies: [
-                "CLinux", "CZlib", "CasemateWire", "CasemateModel", "CasemateStore", "CasemateVault", "CasemateIdentity",
+                "CLinux", "CZlib", "CasemateWire", "CasemateModel", "CasemateSchema", "CasemateStore", "CasemateVault", "CasemateIdentity",
                 "CasemateSandbox",
                 .product(name: "NIOHTTP1", package: "swift-nio"),
                 .product(name: "NIOSSL", package: "swift-nio-ssl"),
@@ -114,7 +114,8 @@ let package = Package(
         .target(
             name: "CasemateDeploy",
             dependencies: [
-                "CLinux", "CPSL", "CasemateWire", "CasemateModel", "CasemateLinux", "CasemateStore", "CasemateVault", "CasemateSandbox",
+                "CLinux", "CPSL", "CasemateWire", "CasemateModel", "CasemateSchema", "CasemateLinux", "CasemateStore", "CasemateVault",
+                "CasemateSandbox",
                 .product(name: "NIOPosix", package: "swift-nio"),
                 .product(name: "Yams", package: "Yams"),
                 .product(name: "Crypto", package: "swift-crypto"),
@@ -126,11 +127,11 @@ let package = Package(
             name: "CasemateServer",
             dependencies: [
                 "CLinux", "CasemateModel", "CasemateLinux", "CasemateAWS", "CasemateStore", "CasemateVault", "CasemateIdentity",
-                "CasemateSandbox", "CasemateInvoke", "CasemateDeploy", "CasemateWire",
+                "CasemateSandbox", "CasemateInvoke", "CasemateDeploy", "CasemateSchema", "CasemateWire",
                 .product(name: "Hummingbird", package: "hummingbird"),
                 .product(name: "HummingbirdTLS", package: "hummingbird"),
                 .product(name: "HTTPTypes", package: "swift-http-types"),
-                .product(name: "NIOHTTPTypes", package: "swift-nio-extras"),
+                .product(name: "NIOHTTPTypes", package: "swift-nio-extras"), .product(name: "NIOExtras", package: "swift-nio-extras"),
                 .product(name: "HummingbirdCore", package: "hummingbird"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
@@ -199,7 +200,7 @@ let package = Package(
             name: "CasemateInvokeTests",
             dependencies: [
                 "CasemateModel", "CasemateVault", "CasemateInvoke", .product(name: "NIOCore", package: "swift-nio"),
-                .product(name: "NIOHTTP1", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"), .product(name: "NIOEmbedded", package: "swift-nio"),
             ],
             swiftSettings: ours
         ),

@@ -2,7 +2,6 @@ import CasemateInvoke
 import CasemateModel
 import Hummingbird
 import HummingbirdCore
-import HummingbirdTLS
 import Logging
 import NIOCore
 import NIOSSL
@@ -13,6 +12,8 @@ import UnixSignals
 /// The management API's listener.
 struct APIListener {
     let settings: ServerSettings
+    /// One that listens there already.
+    let socket: Int32?
     let tls: TLSConfiguration?
     let logger: Logger
     let makeServices: @Sendable (_ apiURL: String) -> APIServices
@@ -22,28 +23,22 @@ struct APIListener {
         let scheme = tls == nil ? "http" : "https"
         // The URLs in answers need the port, which is known only once it listens; requests before that wait for the responder.
         let responder = LateResponder()
-        let http = HTTPServerBuilder.http1(configuration: .init(additionalChannelHandlers: [SlowSenderLimit()]))
-        let application = Application(
-            responder: responder, server: try tls.map { try .tls(http, tlsConfiguration: $0) } ?? http,
-            configuration: ApplicationConfiguration(
-                address: .hostname(settings.listen.host, port: settings.listen.port), serverName: nil),
-            onServerRunning: { channel in
-                let port = channel.localAddress?.port ?? settings.listen.port
-                let url = settings.apiURL ?? "\(scheme)://\(ServerSettings.Endpoint(host: settings.listen.host, port: port))"
-                let services = makeServices(url)
-                let makeRouter = { (routes: [APIRoute], isTLS: Bool) in
-                    APIRouter(
-                        routes: routes, authentication: services.authentication, sessions: services.sessions, records: services.records,
-                        audit: services.audit, trustedProxies: settings.trustedProxies.compactMap { AddressRange($0) }, isTLS: isTLS,
-                        logger: logger
-                    ).router().buildResponder()
-                }
-                responder.set(makeRouter(services.routes, tls != nil))
-                let inside = InsideAPI(responder: makeRouter(services.insideRoutes, false), logger: quiet)
-                await services.gateway.servePlatform { inside.take($0, $1) }
-                do { try await opened(url) } catch { logger.error("could not announce the server", metadata: ["error": "\(error)"]) }
-            }, logger: quiet)
-        var configuration = ServiceGroupConfiguration(services: [application], gracefulShutdownSignals: [.sigterm, .sigint], logger: quiet)
+        let server = APIServer(settings: settings, socket: socket, tls: tls, responder: responder, logger: quiet) { port in
+            let url = settings.apiURL ?? "\(scheme)://\(ServerSettings.Endpoint(host: settings.listen.host, port: port))"
+            let services = makeServices(url)
+            let makeRouter = { (routes: [APIRoute], isTLS: Bool) in
+                APIRouter(
+                    routes: routes, authentication: services.authentication, sessions: services.sessions, records: services.records,
+                    audit: services.audit, trustedProxies: settings.trustedProxies.compactMap { AddressRange($0) }, isTLS: isTLS,
+                    logger: logger
+                ).router().buildResponder()
+            }
+            responder.set(makeRouter(services.routes, tls != nil))
+            let inside = InsideAPI(responder: makeRouter(services.insideRoutes, false), logger: quiet)
+            await services.gateway.servePlatform { inside.take($0, $1) }
+            do { try await opened(url) } catch { logger.error("could not announce the server", metadata: ["error": "\(error)"]) }
+        }
+        var configuration = ServiceGroupConfiguration(services: [server], gracefulShutdownSignals: [.sigterm, .sigint], logger: quiet)
         // A deployment under way may take minutes; it can be repeated, a stop can't wait.
         configuration.maximumGracefulShutdownDuration = .seconds(5)
         try await ServiceGroup(configuration: configuration).run()
@@ -58,14 +53,13 @@ struct APIListener {
 }
 
 /// Hands requests to a responder that comes later.
-private final class LateResponder: HTTPResponder, Sendable {
-    typealias Context = APIContext
+final class LateResponder: Sendable {
 
     private let inner: Mutex<RouterResponder<APIContext>?> = Mutex(nil)
 
     func set(_ responder: RouterResponder<APIContext>) { inner.withLock { $0 = responder } }
 
-    func respond(to request: Request, context: Context) async throws -> Response {
+    func respond(to request: Request, context: APIContext) async throws -> Response {
         guard let responder = inner.withLock({ $0 }) else { return Response(status: .serviceUnavailable) }
         return try await responder.respond(to: request, context: context)
     }

@@ -21,6 +21,9 @@ public struct ServeEnvironment: Sendable {
     public var aws: Int32?
     /// What the service manager gave, in a memory file.
     public var credentials: Int32?
+    /// Sockets that a service manager listens on for us.
+    public var apiSocket: Int32?
+    public var gatewaySocket: Int32?
     /// How the one who started the server reaches the administrator's key.
     public var adminKeyPath: String
 
@@ -36,6 +39,8 @@ public struct ServeEnvironment: Sendable {
         case authorities = "CASEMATE_X_AUTHORITIES"
         case aws = "CASEMATE_X_AWS"
         case credentials = "CASEMATE_X_CREDENTIALS"
+        case apiSocket = "CASEMATE_X_API_SOCKET"
+        case gatewaySocket = "CASEMATE_X_GATEWAY_SOCKET"
         case uid = "CASEMATE_X_UID"
         case gid = "CASEMATE_X_GID"
     }
@@ -59,6 +64,8 @@ public struct ServeEnvironment: Sendable {
         tls = (values[.tls] ?? nil).flatMap { Int32($0) }
         aws = (values[.aws] ?? nil).flatMap { Int32($0) }
         credentials = (values[.credentials] ?? nil).flatMap { Int32($0) }
+        apiSocket = (values[.apiSocket] ?? nil).flatMap { Int32($0) }
+        gatewaySocket = (values[.gatewaySocket] ?? nil).flatMap { Int32($0) }
         authorities = (values[.authorities] ?? nil).flatMap { Int32($0) }
     }
 }

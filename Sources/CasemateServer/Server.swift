@@ -97,7 +97,8 @@ public struct Server: Sendable {
         let tls = try tlsContext()
         let gatewayPort = try await gateway.start(
             GatewaySettings(
-                host: settings.gateway.host, port: settings.gateway.port, maximumRequestBody: settings.maximumRequestBytes,
+                host: settings.gateway.host, port: settings.gateway.port, socket: environment.gatewaySocket,
+                maximumRequestBody: settings.maximumRequestBytes,
                 tls: tls?.context,
                 trustedProxies: settings.trustedProxies.compactMap { AddressRange($0) }),
             warden: warden, catalog: catalog
@@ -157,7 +158,7 @@ public struct Server: Sendable {
                 securityText: SecurityText(settings).text)
         }
         let api = APIListener(
-            settings: settings, tls: tls?.configuration, logger: logger, makeServices: makeServices)
+            settings: settings, socket: environment.apiSocket, tls: tls?.configuration, logger: logger, makeServices: makeServices)
         let keeper = QueueKeeper(
             queue: queue, lock: lock, gateway: gateway, deadLetters: deadLetters, records: records, policies: policies, catalog: catalog,
             logger: logger)

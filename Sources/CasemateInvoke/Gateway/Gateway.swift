@@ -12,12 +12,17 @@ import NIOSSL
 package struct GatewaySettings: Sendable {
     package var host: String
     package var port: Int
+    /// One that listens there already.
+    package var socket: Int32?
     /// In bytes.
     package var maximumRequestBody: Int
     package var tls: NIOSSLContext?
     package var trustedProxies: [AddressRange]
 
-    package init(host: String, port: Int, maximumRequestBody: Int, tls: NIOSSLContext?, trustedProxies: [AddressRange]) {
+    package init(
+        host: String, port: Int, socket: Int32? = nil, maximumRequestBody: Int, tls: NIOSSLContext?, trustedProxies: [AddressRange]
+    ) {
+        self.socket = socket
         self.host = host
         self.port = port
         self.maximumRequestBody = maximumRequestBody
@@ -63,7 +68,7 @@ package final class Gateway: Sendable {
                 connected: { self.onPipeline { $0.wardenConnected() } },
                 disconnected: { self.onPipeline { $0.wardenDisconnected() } },
                 attempted: { sandbox, call in self.onPipeline { $0.sandboxAttempted(sandbox, HostileCall.name(call)) } }))
-        let channel = try await ServerBootstrap(group: group)
+        let bootstrap = ServerBootstrap(group: group)
             .serverChannelOption(.backlog, value: 1024)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
             .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
@@ -75,7 +80,9 @@ package final class Gateway: Sendable {
                     try Self.serve(channel, GatewayHandler(settings: settings, pipeline: pipeline))
                 }
             }
-            .bind(host: settings.host, port: settings.port).get()
+        let listening =
+            settings.socket.map { bootstrap.withBoundSocket($0) } ?? bootstrap.bind(host: settings.host, port: settings.port)
+        let channel = try await listening.get()
         listener.withLockedValue { $0 = channel }
         return channel.localAddress?.port ?? settings.port
     }
@@ -110,7 +117,10 @@ package final class Gateway: Sendable {
 
     /// Claims nothing more of the queue, and waits until no call runs, but no longer than `limit`.
     package func stopWorkers(within limit: Duration) async {
-        onPipeline { $0.workers.stop() }
+        onPipeline { pipeline in
+            pipeline.isStopping = true
+            pipeline.workers.stop()
+        }
         let end = ContinuousClock.now + limit
         while ContinuousClock.now < end, (try? await loop.submit({ self.pipeline.value?.isIdle ?? true }).get()) == false {
             try? await Task.sleep(for: .milliseconds(20))
@@ -133,8 +143,16 @@ package final class Gateway: Sendable {
         (try? await loop.submit { self.pipeline.value?.warmSandboxes ?? 0 }.get()) ?? 0
     }
 
-    /// Takes no more connections.
-    package func stopListening() async { try? await listener.withLockedValue { $0 }?.close().get() }
+    /// What a connection that was let in has for its request, once no more are.
+    package static let lastWords = TimeAmount.milliseconds(100)
+
+    /// Takes no more connections. Those that wait in the kernel are the next server's, if the socket outlives this one.
+    package func stopListening() async {
+        guard let channel = listener.withLockedValue({ $0 }) else { return }
+        try? await channel.setOption(.autoRead, value: false).get()
+        try? await Task.sleep(for: .nanoseconds(Self.lastWords.nanoseconds))
+        try? await channel.close().get()
+    }
 
     /// Ends the loop. The warden's client must be closed by then: its reports come here.
     package func shutDown() async { try? await group.shutdownGracefully() }

@@ -62,7 +62,7 @@ extension GatewayHandler {
 
     /// - Parameter asked: nil for an answer to what is no request.
     func write(_ reply: RedactedReply, for asked: Asked?, closing: Bool, notes: CallNotes? = nil) {
-        let closes = closing || asked?.keepsAlive != true
+        let closes = closing || asked?.keepsAlive != true || pipeline.isStopping
         let hasBody = reply.status.mayHaveResponseBody
         send(closing: closes) { out in
             beginHead(reply, version: asked?.version ?? .http1_1, notes: notes, into: &out)

@@ -122,9 +122,13 @@ struct ServerOptions: ParsableArguments {
         return Dictionary(uniqueKeysWithValues: given.compactMap { entry in entry.1.map { (entry.0, $0) } })
     }
 
+    /// Sockets of a service manager, by the settings that say where to listen.
+    static let handedSettings = ["listen": "api", "gateway": "gateway"]
+
     private static func absolute(_ path: String) -> String { URL(fileURLWithPath: path).standardizedFileURL.path }
 
-    func effective() throws -> SettingsTable.Effective {
+    /// - Parameter handed: stand for flags.
+    func effective(handed: HandedSockets? = nil) throws -> SettingsTable.Effective {
         do {
             var file: [String: String] = [:]
             if let config {
@@ -133,6 +137,9 @@ struct ServerOptions: ParsableArguments {
                 }
                 file = try ServerSettings.file(text, path: config)
             }
+            var flags = flags
+            // What is listened on is what counts: without TLS it may be loopback alone.
+            for (key, name) in Self.handedSettings { if let socket = handed?.sockets[name] { flags[key] = socket.address } }
             return try SettingsTable.resolve(flags: flags, environment: ProcessInfo.processInfo.environment, file: file)
         } catch let problem as Problem {
             throw CommandFailure(problem.detail, code: 2)
@@ -160,7 +167,9 @@ struct Up: AsyncParsableCommand {
                 "casemate up needs root, because its warden makes sandboxes (starting it as an ordinary user comes later); try: sudo casemate up",
                 code: 2)
         }
-        let effective = try options.effective()
+        let handed: HandedSockets?
+        do { handed = try HandedSockets.take(["api", "gateway"]) } catch { throw CommandFailure("\(error)", code: 2) }
+        let effective = try options.effective(handed: handed)
         let settings = try ServerOptions.settings(effective)
         guard let installation = Installation.find() else {
             throw CommandFailure("the warden and the runtimes' files were not found; set CASEMATE_LIBEXEC, or see: casemate doctor")
@@ -221,7 +230,12 @@ struct Up: AsyncParsableCommand {
         let aws = try CloudCredentials.handOn()
         if let aws { add(.aws, "\(aws)") }
         if let credentials { add(.credentials, "\(credentials)") }
-        for fd in [pair[0], clientFile, tls?.descriptor, authorities, credentials, aws].compactMap({ $0 }) { cl_set_cloexec(fd, 0) }
+        let (api, gateway) = (handed?.sockets["api"]?.descriptor, handed?.sockets["gateway"]?.descriptor)
+        if let api { add(.apiSocket, "\(api)") }
+        if let gateway { add(.gatewaySocket, "\(gateway)") }
+        for fd in [pair[0], clientFile, tls?.descriptor, authorities, credentials, aws, api, gateway].compactMap({ $0 }) {
+            cl_set_cloexec(fd, 0)
+        }
         guard let executable = Installation.executable else { throw CommandFailure("the executable's own path is not known") }
         let failure = withCStrings([executable, "serve"]) { argv in withCStrings(environment) { cl_exec(executable, argv, $0) } }
         throw SystemError("starting the server", errno: -failure)
