@@ -1,4 +1,5 @@
 import ArgumentParser
+import CasemateLinux
 import CasemateSchema
 import Foundation
 
@@ -54,18 +55,18 @@ struct SchemaCommand: ParsableCommand {
         }
 
         private static func read(_ path: String) throws(SchemaFault) -> [UInt8] {
-            guard let bytes = FileManager.default.contents(atPath: path) else {
+            guard let bytes = try? Files.read(path, limit: most + 1) else {
                 CommandFailure("\(path) can't be read", code: 2).exit()
             }
-            return [UInt8](bytes)
+            return bytes
         }
 
         private static func verdict(on path: String, _ schema: InputSchema) -> Verdict {
-            guard let bytes = FileManager.default.contents(atPath: path) else {
+            guard let bytes = try? Files.read(path, limit: most + 1) else {
                 CommandFailure("\(path) can't be read", code: 2).exit()
             }
             do throws(JSONFault) {
-                guard let violation = schema.check(try JSONValue([UInt8](bytes), atMost: most)) else {
+                guard let violation = schema.check(try JSONValue(bytes, atMost: most)) else {
                     return Verdict(input: path, valid: true)
                 }
                 return Verdict(
