@@ -186,7 +186,7 @@ public struct Server: Sendable {
         }
         let expiry = Task {
             while !Task.isCancelled {
-                logs.expire()
+                logs.expire { catalog.function($0)?.policy.logRetentionInDays }
                 await destroyFormerSecrets(records, loader)
                 for function in (try? await records.read({ try $0.functions() })) ?? [] { try? await deploy.collect(function.id) }
                 await removeUnused(artifacts, deploy)

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from accounts import Account, account
+from async_calls import QUICK, begin, deploy_actor, ended
 from casemate_fixture import Answer, Server, memory_in_kib, problem, wait_until
 from network_world import World
 from secret_calls import put, records, value
@@ -297,6 +298,17 @@ def test_events_of_a_stop_and_a_start_arrive(walled: Server, alerts: Any) -> Non
 
 
 # ---------------------------------------------------------------- who may
+
+
+def test_a_dead_letter_is_told_to_a_webhook_without_what_it_was_asked(walled: Server, alerts: Any) -> None:
+    alert = alerts("call.dead", namespace="hooks")
+    deploy_actor(walled, "hooks/dies", {**QUICK, "maxAttempts": 2})
+    call = begin(walled, "hooks/dies", {"fails": 9, "text": "unmistakable"})
+    assert ended(walled, call)["status"] == "dead"
+    assert wait_until(lambda: alert.received(1), 5)
+    delivery = alert.got[0]
+    assert is_signed(delivery, alert.secret) and delivery.json()["type"] == "casemate.call.dead"
+    assert delivery.record["request"] == call and b"unmistakable" not in delivery.body
 
 
 @pytest.fixture(scope="module")

@@ -21,6 +21,10 @@ public struct NamespacePolicy: Hashable, Sendable, Codable {
     /// What its asynchronous calls may take.
     public var queue: QueueLimits
 
+    /// How long what its functions printed is kept, where that is shorter than the server's own setting; nil for as long.
+    public var logRetentionInDays: Int?
+
+    public static let logRetentionRange = 1...3650
     public static let keepRange = 2...1000
 
     public func mayUse(_ secret: ExternalSecret) -> Bool { secretSources.contains { $0.allows(secret) } }
@@ -32,9 +36,10 @@ public struct NamespacePolicy: Hashable, Sendable, Codable {
         development: Bool = false, egress: Egress = Egress(), rate: RateLimits = RateLimits(), machines: Machines = Machines(),
         calls: CallRecords = .unrecorded, refusesWeakSecrets: Bool = false, secretSources: [SecretSourcePattern] = [],
         gate: GatePolicy = GatePolicy(), supplyChain: SupplyChainPolicy = SupplyChainPolicy(), keepRevisions: Int = 20,
-        queue: QueueLimits = QueueLimits()
+        queue: QueueLimits = QueueLimits(), logRetentionInDays: Int? = nil
     ) {
         self.queue = queue
+        self.logRetentionInDays = logRetentionInDays
         self.supplyChain = supplyChain
         self.keepRevisions = keepRevisions
         self.gate = gate
@@ -60,6 +65,7 @@ public struct NamespacePolicy: Hashable, Sendable, Codable {
         supplyChain = try container.decodeIfPresent(SupplyChainPolicy.self, forKey: .supplyChain) ?? SupplyChainPolicy()
         keepRevisions = try container.decodeIfPresent(Int.self, forKey: .keepRevisions) ?? 20
         queue = try container.decodeIfPresent(QueueLimits.self, forKey: .queue) ?? QueueLimits()
+        logRetentionInDays = try container.decodeIfPresent(Int.self, forKey: .logRetentionInDays)
     }
 
     /// Nobody asks a machine whether it trusts what it calls: these are its standing answer.

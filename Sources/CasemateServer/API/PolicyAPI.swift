@@ -78,6 +78,9 @@ extension APIServices {
         }
         if before.keepRevisions != after.keepRevisions { changes.append("keepRevisions=\(after.keepRevisions)") }
         if before.queue != after.queue { changes.append("queue") }
+        if before.logRetentionInDays != after.logRetentionInDays {
+            changes.append("logRetentionInDays=\(after.logRetentionInDays.map(String.init) ?? "")")
+        }
         changes += after.supplyChain.changes(from: before.supplyChain)
         changes += after.gate.changes(from: before.gate)
         changes += list("secretSources", before.secretSources, after.secretSources)
@@ -120,7 +123,7 @@ extension APIServices {
 struct NewPolicy: StrictDecodable {
     static let fields: Set<String> = [
         "development", "egress", "rate", "machines", "calls", "refusesWeakSecrets", "secretSources", "gate", "supplyChain", "keepRevisions",
-        "queue",
+        "queue", "logRetentionInDays",
     ]
     var development: Bool?
     var egress: Egress?
@@ -134,6 +137,7 @@ struct NewPolicy: StrictDecodable {
     var supplyChain: NewSupplyChainPolicy?
     var keepRevisions: Int?
     var queue: NewQueueLimits?
+    var logRetentionInDays: Int?
 
     struct Egress: Decodable {
         var cidrs: [String]?
@@ -207,6 +211,13 @@ struct NewPolicy: StrictDecodable {
                 policy.keepRevisions = keepRevisions
             }
             policy.queue = try queue?.limits ?? QueueLimits()
+            if let logRetentionInDays {
+                let range = NamespacePolicy.logRetentionRange
+                guard range.contains(logRetentionInDays) else {
+                    throw Problem(.invalidRequest, "logRetentionInDays: \(range.lowerBound) to \(range.upperBound)")
+                }
+                policy.logRetentionInDays = logRetentionInDays
+            }
             policy.egress.allow = Array(Set(policy.egress.allow)).sorted()
             return policy
         }
@@ -285,6 +296,8 @@ struct PolicyView: Encodable, Sendable {
     var supplyChain: SupplyChainView
     var keepRevisions: Int
     var queue: QueueLimits
+    /// Absent where the server's own setting counts.
+    var logRetentionInDays: Int?
 
     struct Egress: Encodable, Sendable {
         var cidrs: [String]
@@ -302,6 +315,7 @@ struct PolicyView: Encodable, Sendable {
         supplyChain = SupplyChainView(policy.supplyChain)
         keepRevisions = policy.keepRevisions
         queue = policy.queue
+        logRetentionInDays = policy.logRetentionInDays
         egress = Egress(cidrs: policy.egress.cidrs.map(\.description), allow: policy.egress.allow.map(\.description))
     }
 }

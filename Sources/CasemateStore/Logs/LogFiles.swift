@@ -113,13 +113,15 @@ final class LogFiles: Sendable {
         for segment in all.dropLast(most) { unlink(path(segment)) }
     }
 
-    func expire() {
+    /// - Parameter seconds: for which lines are kept, where that is shorter than usual.
+    func expire(after seconds: Int64? = nil) {
+        let most = min(limits.keptFor.components.seconds, seconds ?? .max)
         var now = timespec()
         clock_gettime(CLOCK_REALTIME, &now)
         for segment in segments {
             var found = stat()
             guard stat(path(segment), &found) == 0 else { continue }
-            if now.tv_sec - found.st_mtim.tv_sec > limits.keptFor.components.seconds { unlink(path(segment)) }
+            if now.tv_sec - found.st_mtim.tv_sec > most { unlink(path(segment)) }
         }
     }
 

@@ -91,11 +91,12 @@ public final class LogStore: Sendable {
     }
 
     /// Removes segments past their time. Called now and then.
-    public func expire() {
+    /// - Parameter days: for which a function's lines are kept, where that is shorter than usual.
+    public func expire(_ days: @Sendable @escaping (FunctionId) -> Int? = { _ in nil }) {
         queue.async {
             for name in Files.names(in: self.folder) {
                 guard let function = FunctionId(name) else { continue }
-                self.withFiles(of: function) { $0.expire() }
+                self.withFiles(of: function) { $0.expire(after: days(function).map { Int64($0) * 86_400 }) }
             }
         }
     }
