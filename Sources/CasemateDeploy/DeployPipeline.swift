@@ -138,12 +138,16 @@ public final class DeployPipeline: Sendable {
 
     private func deploy(_ manifest: Manifest, in namespace: NamespaceName, _ request: DeployRequest) async -> [DeployOutcome] {
         var outcomes: [DeployOutcome] = []
+        // Several may be made from the same: one that fails takes it from no other.
+        let sources = Set(request.sources.values.filter { artifacts.isUploaded($0, by: request.identity) })
+        for source in sources { isInFlight(source) }
         for (index, function) in manifest.functions.enumerated() {
             let next = index + 1 < manifest.functions.count ? manifest.functions[index + 1].line : Int.max
             let first = index == 0 ? 0 : function.line
             let warnings = manifest.warnings.filter { (first..<next).contains($0.line ?? 0) }
             outcomes.append(await deploy(function, in: namespace, request: request, warnings: warnings))
         }
+        for source in sources { await clearAway(nil, source: source) }
         return outcomes
     }
 

@@ -220,6 +220,12 @@ package final class InvokePipeline {
         return latest
     }
 
+    /// The revision's own answer, if not its function's: of a split it was its turn.
+    func refuseInput(_ problem: Problem, _ routed: RoutedCall, _ responder: any CallResponder) {
+        routed.authorized.turn?.take()
+        refuse(problem, routed, responder)
+    }
+
     func refuse(_ problem: Problem, _ routed: RoutedCall, _ responder: any CallResponder) {
         refused(problem)
         responder.notes.problem = problem
@@ -230,14 +236,14 @@ package final class InvokePipeline {
         do throws(Problem) {
             if let checked = try checkInput(routed, body: body, as: instances.routing) { return run(checked, on: instances, responder) }
         } catch {
-            return refuse(error, routed, responder)
+            return refuseInput(error, routed, responder)
         }
         checkInput.later(routed, body: body, as: instances.routing) { [self] result in
             switch result {
             // Meanwhile it may have become another.
             case .success where known(instances.routing) !== instances: runRecorded(routed, body: body, responder: responder)
             case .success(let checked): run(checked, on: instances, responder)
-            case .failure(let problem): refuse(problem, routed, responder)
+            case .failure(let problem): refuseInput(problem, routed, responder)
             }
         }
     }

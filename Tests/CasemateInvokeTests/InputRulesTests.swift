@@ -40,6 +40,10 @@ struct InputRulesTests {
             ("application/json; charset=utf-8; charset=utf-7", false), ("text/json", false), ("application/jsonp", false),
             ("application/x-www-form-urlencoded", false), ("json", false), ("+json", false), ("/json", false), ("", false),
             ("a/b/json", false), ("application/json, text/plain", false),
+            (#"application/json; profile="a;charset=utf-16""#, true), (#"application/json; profile="a\";charset=utf-16""#, true),
+            ("application/json;", true), ("application/json; charset=\"utf-8", false), ("application/json;x=y charset=utf-16", false),
+            ("application/json; charset", false), ("application/+json", false), ("a b/c+json", false),
+            ("application/json;charset = utf-8", false),
         ])
     func mediaTypes(type: String, isTaken: Bool) throws {
         let found = try problem(body(), body: #"{"a": 1}"#, headers: ["content-type": type])

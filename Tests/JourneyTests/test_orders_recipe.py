@@ -18,7 +18,7 @@ def test_an_order_is_accepted_answered_later_and_refused_where_it_is_none(runnin
     function = "recipe/take-orders"
 
     def order(amount: int) -> tuple[int, str, str]:
-        data = '{"order": {"item": "BLT-7", "amount": %d}}' % amount
+        data = json.dumps({"order": {"item": "BLT-7", "amount": amount}})
         return running.cli("invoke", function, "--async", "--data", data, "--idempotency-key", f"order-{amount}")
 
     code, out, err = order(3)
@@ -29,7 +29,7 @@ def test_an_order_is_accepted_answered_later_and_refused_where_it_is_none(runnin
     assert code == 0 and json.loads(out) == {"number": call[0], "price": 12}
     assert call[0] in "".join(order(3)[1:]), "the same order is the same call"
     code, out, err = order(300)
-    assert code != 0 and "/order/amount must be at most 100" in err and "Traceback" not in err
+    assert code != 0 and "/order/amount in the body must be at most 100" in err and "Traceback" not in err
     code, out, _ = running.cli("schedule", "list", function)
     assert code == 0 and "closing" in out and "30 18 * * 1-5" in out
     code, out, err = running.cli("schedule", "run", function, "closing")

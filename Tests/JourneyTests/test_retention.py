@@ -28,7 +28,8 @@ def test_a_namespace_keeps_its_logs_for_as_long_as_it_says_and_the_others_as_the
         assert policy(server, "longer", logRetentionInDays=30) == 200
         functions = [f"{namespace}/says" for namespace in ("brief", "longer", "usual")]
         for function in functions:
-            server.deploy(*function.split("/"), SAYS, {"signature": "scaleway"})
+            namespace, name = function.split("/")
+            server.deploy(namespace, name, SAYS, {"signature": "scaleway"})
             assert server.call(function, body={}).status == 200
 
         def says(function: str) -> bool:

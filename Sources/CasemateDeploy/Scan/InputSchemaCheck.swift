@@ -14,27 +14,21 @@ struct InputSchemaCheck: ScanCheck {
             file.text = subject.bundle.schemas[file.path] ?? file.text
             guard let text = file.text else { throw Problem(.buildFailed, "the build did not tell what stands in \(file.path)") }
             schemas[part] = file
-            do throws(SchemaFault) {
-                let schema = try InputSchema(Array(text.utf8))
-                if part == .body { faults += Self.refused(planned.manifest, by: schema, manifest: planned.manifestFile) }
-            } catch {
-                faults.append(error.diagnostic(file: file.path))
-            }
+            do throws(SchemaFault) { _ = try InputSchema(Array(text.utf8)) } catch { faults.append(error.diagnostic(file: file.path)) }
         }
+        if faults.isEmpty { faults = Self.refused(planned.manifest, by: schemas, manifest: planned.manifestFile) }
         guard faults.isEmpty else {
-            throw Problem(.invalidManifest, "the function's input schema can't be kept as it is", diagnostics: faults)
+            throw Problem(.invalidManifest, "inputSchema, or what a trigger sends, has \(faults.count) fault(s)", diagnostics: faults)
         }
         subject.spec.inputSchema = schemas
     }
 
     /// The manifest's schedules whose calls would be refused.
-    private static func refused(_ function: FunctionManifest, by schema: InputSchema, manifest: String) -> [Diagnostic] {
+    private static func refused(_ function: FunctionManifest, by schemas: InputSchemas, manifest: String) -> [Diagnostic] {
         (function.spec.schedules ?? []).compactMap { schedule in
-            guard let why = schema.refusal(ofJSON: schedule.input.map { Array($0.utf8) } ?? [], atMost: Schedule.mostInputBytes) else {
-                return nil
-            }
+            guard let refusal = try? schemas.refusal(ofSchedule: schedule.input.map { Array($0.utf8) } ?? []) else { return nil }
             return Diagnostic(
-                file: manifest, line: function.lines.triggers, what: "the input of trigger \(schedule.name) \(why.description)",
+                file: manifest, line: function.lines.triggers, what: "trigger \(schedule.name): \(refusal.what)",
                 fix: "send what inputSchema says")
         }
     }

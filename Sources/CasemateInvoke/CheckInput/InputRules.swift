@@ -65,8 +65,6 @@ struct InputRules: Sendable {
     }
 
     private static func problem(_ violation: Violation, _ part: InputSchemas.Part) -> Problem {
-        let noun = part == .headers ? "headers'" : "\(part)'s"
-        let place = violation.pointer.isEmpty ? "the \(part)" : "the \(noun) \(violation.pointer)"
-        return Problem(.invalidInput, "\(place) \(violation.message)", reason: part.rawValue, pointer: violation.pointer)
+        Problem(.invalidInput, violation.told(of: "the \(part)"), reason: part.rawValue, pointer: violation.pointer)
     }
 }

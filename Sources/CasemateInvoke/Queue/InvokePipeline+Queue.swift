@@ -23,12 +23,12 @@ extension InvokePipeline {
         do throws(Problem) {
             if let checked = try checkInput(routed, body: body, as: routed.routing) { return accept(checked, wish, responder) }
         } catch {
-            return refuse(error, routed, responder)
+            return refuseInput(error, routed, responder)
         }
         checkInput.later(routed, body: body, as: routed.routing) { [self] result in
             switch result {
             case .success(let checked): accept(checked, wish, responder)
-            case .failure(let problem): refuse(problem, routed, responder)
+            case .failure(let problem): refuseInput(problem, routed, responder)
             }
         }
     }

@@ -19,6 +19,11 @@ public struct Violation: Error, Hashable, Sendable, CustomStringConvertible {
         self.isTooCostly = isTooCostly
     }
 
+    /// `/items/3/price in the body must be at least 0`
+    public func told(of document: String) -> String {
+        pointer.isEmpty ? "\(document) \(message)" : "\(pointer) in \(document) \(message)"
+    }
+
     /// `/items/3/price: must be at least 0`
     public var description: String { pointer.isEmpty ? message : "\(pointer): \(message)" }
 }

@@ -106,7 +106,7 @@ struct JSONParser {
 
     private mutating func object() throws(JSONFault) -> JSONObject {
         let members = try self.members()
-        guard let object = JSONObject(members) else { throw fault("has an object with the same name twice") }
+        guard let object = JSONObject(members) else { throw JSONFault(offset: at, what: "has an object with the same name twice") }
         return object
     }
 

@@ -136,8 +136,8 @@ extension APIServices {
         guard (input ?? []).count <= Schedule.mostInputBytes else {
             throw Problem(.tooLarge, "a schedule's input is at most \(Schedule.mostInputBytes) bytes")
         }
-        if let why = try await schema(of: function)?.refusal(ofJSON: input ?? [], atMost: Schedule.mostInputBytes) {
-            throw Problem(.invalidSchedule, "the function does not take the input: \(why)", pointer: why.pointer)
+        if let refusal = try await inputSchema(of: function)?.refusal(ofSchedule: input ?? []) {
+            throw Problem(.invalidSchedule, "the function would refuse its calls: \(refusal.what)", pointer: refusal.pointer)
         }
         guard let input else { return nil }
         do throws(VaultError) {
@@ -145,12 +145,10 @@ extension APIServices {
         } catch { throw error.problem }
     }
 
-    /// What its calls' bodies have to be, as it is now.
-    private func schema(of function: Function) async throws -> InputSchema? {
-        guard let active = try await records.read({ transaction in try function.activeRevision.flatMap { try transaction.revision($0) } }),
-            let text = try CanonicalSpec.decode(active.specBytes).inputSchema?.body?.text
-        else { return nil }
-        return try InputSchema(Array(text.utf8))
+    /// What its calls have to bring, as it is now.
+    private func inputSchema(of function: Function) async throws -> InputSchemas? {
+        let active = try await records.read { transaction in try function.activeRevision.flatMap { try transaction.revision($0) } }
+        return try active.flatMap { try CanonicalSpec.decode($0.specBytes).inputSchema }
     }
 
     private func delete(_ request: APIRequest) async throws -> APIResponse {

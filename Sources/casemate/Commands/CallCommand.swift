@@ -161,7 +161,7 @@ struct CallCommand: AsyncParsableCommand {
                     answer.body.map { Array($0.utf8) } ?? answer.bodyBase64.flatMap { Data(base64Encoded: $0) }.map { [UInt8]($0) } ?? [])
                 if Terminal.isInteractive { Terminal.line("") }
                 guard (200..<400).contains(answer.status) else {
-                    throw CommandFailure("the function answered with status \(answer.status)", code: 1)
+                    throw CommandFailure("the call was answered with status \(answer.status)", code: 1)
                 }
             }
         }
