@@ -60,14 +60,14 @@ package final class Gateway: Sendable {
             }
             self.pipeline.value = pipeline
         }.get()
-        catalog.onChange { id in self.onPipeline { $0.changed(id) } }
+        catalog.onChange { id in self.onPipeline { $0.instances.changed(id) } }
         loop.scheduleRepeatedTask(initialDelay: .milliseconds(50), delay: .milliseconds(50)) { _ in self.pipeline.value?.tick() }
         warden.start(
             WardenClient.Events(
-                ended: { sandbox, reason, _ in self.onPipeline { $0.sandboxEnded(sandbox, reason) } },
-                connected: { self.onPipeline { $0.wardenConnected() } },
-                disconnected: { self.onPipeline { $0.wardenDisconnected() } },
-                attempted: { sandbox, call in self.onPipeline { $0.sandboxAttempted(sandbox, HostileCall.name(call)) } }))
+                ended: { sandbox, reason, _ in self.onPipeline { $0.instances.sandboxEnded(sandbox, reason) } },
+                connected: { self.onPipeline { $0.instances.wardenConnected() } },
+                disconnected: { self.onPipeline { $0.instances.wardenDisconnected() } },
+                attempted: { sandbox, call in self.onPipeline { $0.instances.sandboxAttempted(sandbox, HostileCall.name(call)) } }))
         let bootstrap = ServerBootstrap(group: group)
             .serverChannelOption(.backlog, value: 1024)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
@@ -140,7 +140,7 @@ package final class Gateway: Sendable {
 
     /// How many interpreters wait, for `casemate status`.
     package func warmSandboxes() async -> Int {
-        (try? await loop.submit { self.pipeline.value?.warmSandboxes ?? 0 }.get()) ?? 0
+        (try? await loop.submit { self.pipeline.value?.instances.warmSandboxes ?? 0 }.get()) ?? 0
     }
 
     /// What a connection that was let in has for its request, once no more are.

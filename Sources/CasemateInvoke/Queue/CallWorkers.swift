@@ -313,7 +313,7 @@ package final class CallWorkers {
     /// Ends a call that runs here; false where it does not.
     package func cancel(_ id: CallId) -> Bool {
         guard running[id] != nil else { return false }
-        pipeline.cancel(id)
+        pipeline.instances.cancel(id)
         return true
     }
 }

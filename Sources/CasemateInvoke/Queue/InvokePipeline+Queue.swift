@@ -114,13 +114,13 @@ extension InvokePipeline {
     }
 
     /// No call runs, or waits for an instance, or for its end to be written down.
-    var isIdle: Bool { workers.isIdle && load == 0 }
+    var isIdle: Bool { workers.isIdle && instances.load == 0 }
 
     /// How many more queued calls the function's instances take now.
     /// - Parameter coming: that are on their way to them.
     func room(for function: FunctionId, besides coming: Int) -> Int {
         guard let deployed = services.catalog.function(function), deployed.mayRun, let routing = Routing(deployed) else { return 0 }
         let slots = routing.spec.scale.max * (routing.spec.limits.concurrency ?? 1)
-        return slots - load(of: routing) - coming
+        return slots - instances.load(of: routing) - coming
     }
 }
