@@ -8,8 +8,6 @@ import itertools
 import json
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -20,11 +18,13 @@ from typing import Any
 import pytest
 from async_calls import FINAL, begin, deploy_actor, ended, listed, moment, result, runs, send, view
 from casemate_fixture import Server, wait_until
+from commit_lock import CommitLock
 
 # Kills come at points in time, which other tests would shift.
 pytestmark = pytest.mark.alone
 
-KILLS = 20
+# Of each victim at each point. A busy machine makes some come too late: those are made up for.
+KILLS, MOST = 20, 30
 FUNCTION, ONCE = "crash/actor", "crash/once"
 POINTS = {
     "enqueue": "before the commit that accepts a call",
@@ -36,35 +36,6 @@ POINTS = {
     "keyed": "while calls of one key wait for each other",
     "missed": "at some other moment",
 }
-
-# Waits for a line, takes the right to write, and keeps it: no commit of the server's gets through.
-LOCK = """
-import sqlite3, sys, time
-connection = sqlite3.connect(sys.argv[1], timeout=20, isolation_level=None)
-connection.execute("SELECT count(*) FROM sqlite_master").fetchall()
-sys.stdin.readline()
-connection.execute("BEGIN IMMEDIATE")
-print("held", flush=True)
-time.sleep(60)
-"""
-
-
-class Lock:
-    """A process of its own, so that it goes as the server does, and leaves the database as that left it."""
-
-    def __init__(self, server: Server) -> None:
-        command = [sys.executable, "-I", "-c", LOCK, str(server.data / "server" / "queue.db")]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-
-    def take(self) -> None:
-        assert self.process.stdin and self.process.stdout
-        self.process.stdin.write("now\n")
-        self.process.stdin.flush()
-        assert self.process.stdout.readline() == "held\n"
-
-    def end(self) -> None:
-        self.process.kill()
-        self.process.communicate()
 
 
 @dataclass
@@ -86,13 +57,25 @@ class Seen:
     then: dict[str, tuple[dict[str, Any], int, bytes]] = field(default_factory=dict)
     later: dict[str, tuple[dict[str, Any], int, bytes]] = field(default_factory=dict)
     runs: dict[str, int] = field(default_factory=dict)
+    # Kills while one was waiting for its commit.
     pending_claims: int = 0
+    rounds: int = 0
 
     def of(self, point: str) -> list[Sent]:
         return [one for one in self.sent if one.point == point]
 
     def accepted(self, point: str) -> list[Sent]:
         return [one for one in self.of(point) if one.call]
+
+    def kills(self, point: str, function: str = FUNCTION) -> int:
+        """How many found a call at the point."""
+        if point == "claim":
+            return self.pending_claims
+        return len({one.round for one in self.of(point) if one.function == function})
+
+    def are_enough(self) -> bool:
+        points = [point for point in POINTS if point != "missed"]
+        return min(self.kills("running", ONCE), *map(self.kills, points)) >= KILLS
 
 
 class Crashes:
@@ -145,27 +128,33 @@ class Crashes:
         found = self.states(calls).values()
         return len(found) == len(calls) and all(one["status"] == "running" for one in found)
 
+    def due(self, calls: list[Sent]) -> list[float]:
+        """When those that wait for another attempt are to be claimed, the earliest first."""
+        shown = [one for one in self.states(calls).values() if one["status"] == "queued" and one.get("notBefore")]
+        return sorted(instant for instant in (moment(one["notBefore"]) for one in shown) if instant > time.time())
+
     # -- the two moments
 
     def while_nothing_commits(self) -> None:
         """Calls that wait for a claim, an end and their acceptance at once, none of which comes before the kill."""
-        lock = Lock(self.server)
+        lock = CommitLock(self.server.data)
         try:
-            claims = [self.send("claim", fails=1) for _ in range(3)]
-            results = [self.send("result", s=0.4) for _ in range(2)]
-            end = time.time() + 0.45
-            if not wait_until(lambda: self.are_running(results), 2, 0.01):
-                for one in results:
-                    one.point = "missed"
-            shown = self.states(claims).values()
-            due = [moment(one["notBefore"]) for one in shown if one["status"] == "queued" and one.get("notBefore")]
+            claims = [self.send("claim", fails=1) for _ in range(5)]
+            results = [self.send("result", s=0.5) for _ in range(2)]
+            wait_until(lambda: self.are_running(results) and self.due(claims), 2, 0.01)
             lock.take()
-            due = [instant for instant in due if instant > time.time()]
+            # From here on nothing becomes of them.
+            shown = self.states(results)
+            for one in results:
+                if shown.get(one.call, {}).get("status") != "running":
+                    one.point = "missed"
+            ends = [moment(one["started"]) + 0.5 for one in shown.values() if one["status"] == "running"]
+            due = self.due(claims)
             self.seen.pending_claims += bool(due)
             threads = [threading.Thread(target=self.send, args=("enqueue",)) for _ in range(3)]
             for thread in threads:
                 thread.start()
-            time.sleep(max(0.0, max([end, *due[:1]]) + 0.1 - time.time()))
+            time.sleep(max(0.0, max([*ends, *due[:1]], default=0) + 0.1 - time.time()))
             self.kill()
         finally:
             lock.end()
@@ -231,14 +220,14 @@ def seen(crashing: Server, request: pytest.FixtureRequest) -> Seen:
         crashing.start()
     before = {one["callId"] for one in listed(crashing, "crash")}
     crashes = Crashes(crashing, request.param)
-    for number in range(KILLS):
-        crashes.round = number
-        # A warden is back later than a server; it dies at each of the points ten times.
-        moments = [crashes.while_nothing_commits, crashes.while_all_goes_on]
-        for moment_ in moments if request.param == "server" else [moments[number % 2]]:
+    while not crashes.seen.are_enough() and crashes.round < MOST:
+        for moment_ in (crashes.while_nothing_commits, crashes.while_all_goes_on):
             moment_()
             crashes.again()
-            wait_until(lambda: not listed(crashing, "crash", state="queued,running"), 2, 0.1)
+            # Not for long: what is still under way then lives through the next kill, too.
+            wait_until(lambda: not listed(crashing, "crash", state="queued,running"), 0.4, 0.1)
+        crashes.round += 1
+    crashes.seen.rounds = crashes.round
     assert wait_until(lambda: not listed(crashing, "crash", state="queued,running"), 60, 0.3), listed(
         crashing, "crash", state="queued,running"
     )
@@ -269,11 +258,12 @@ def test_C7_every_call_that_was_accepted_ends_once_and_its_answer_stays(seen: Se
     accepted = seen.accepted(point)
     if point == "missed":
         assert len(accepted) == len(seen.of(point)) <= KILLS, "most kills come when they should"
-    elif point == "enqueue":
-        assert len(seen.of(point)) >= 3 * KILLS / 2
+    else:
+        assert seen.kills(point) >= KILLS
+    if point == "enqueue":
         assert accepted == [] or seen.victim == "warden", "while a commit waits nobody is told that it is done"
     else:
-        assert len(accepted) == len(seen.of(point)) >= KILLS / 2
+        assert len(accepted) == len(seen.of(point))
     for one in accepted:
         assert one.call in seen.then, f"{one} is lost"
         view_ = seen.then[one.call][0]
@@ -301,16 +291,16 @@ def test_C7_a_call_that_was_not_accepted_is_there_whole_or_not_at_all(seen: Seen
 @pytest.mark.parametrize("seen", ["server"], indirect=True)
 def test_a_call_that_ran_when_the_server_died_runs_again_and_that_is_counted(seen: Seen) -> None:
     again = [one for point in ("running", "result") for one in seen.accepted(point) if one.function == FUNCTION]
-    assert len(again) >= KILLS
+    assert len(again) >= 2 * KILLS
     few = [one for one in again if seen.then[one.call][0]["attempts"] < 2]
     assert few == [], "an attempt that nobody knows the end of"
-    many = [one for one in again if seen.then[one.call][0]["attempts"] > 2 * (KILLS - one.round) + 1]
+    many = [one for one in again if seen.then[one.call][0]["attempts"] > 2 * (seen.rounds - one.round) + 1]
     assert many == [], "more attempts than there were kills"
 
 
 def test_a_call_with_one_attempt_that_ran_at_the_kill_was_interrupted_and_ran_no_second_time(seen: Seen) -> None:
     once = [one for one in seen.accepted("running") if one.function == ONCE]
-    assert len(once) >= KILLS / 2
+    assert len(once) >= KILLS
     for one in once:
         view_, status, _ = seen.then[one.call]
         assert view_["attempts"] == 1 and seen.runs[one.call] <= 1, view_
@@ -318,12 +308,12 @@ def test_a_call_with_one_attempt_that_ran_at_the_kill_was_interrupted_and_ran_no
             assert (view_["status"], view_["problem"]["type"]) == ("failed", "/problems/interrupted"), view_
             assert status == 404
     # Without its warden, what had no sandbox yet has not begun.
-    assert [seen.then[one.call][0]["status"] for one in once].count("failed") >= KILLS / 4
+    assert [seen.then[one.call][0]["status"] for one in once].count("failed") >= KILLS / 2
 
 
 def test_claims_were_pending_when_the_kill_came(seen: Seen) -> None:
     """The tests above are about what they say."""
-    assert seen.pending_claims >= KILLS / 4
+    assert seen.pending_claims >= KILLS
     for one in seen.accepted("claim"):
         assert seen.then[one.call][0]["attempts"] >= 2, "its first attempt fails"
 
@@ -333,7 +323,7 @@ def test_C7_calls_of_one_key_keep_their_order_over_kills(seen: Seen) -> None:
     chains: dict[int, list[dict[str, Any]]] = {}
     for one in seen.accepted("keyed"):
         chains.setdefault(one.round, []).append(answers(seen.then[one.call]))
-    assert len(chains) >= KILLS / 2 and {len(chain) for chain in chains.values()} == {3}
+    assert len(chains) >= KILLS and {len(chain) for chain in chains.values()} == {3}
     for chain in chains.values():
         for earlier, later in itertools.pairwise(chain):
             assert earlier["end"] <= later["begin"], chain
