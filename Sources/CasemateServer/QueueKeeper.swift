@@ -16,8 +16,6 @@ struct QueueKeeper: Sendable {
     let logger: Logger
 
     private static let step = Duration.seconds(5)
-    /// What the wall clock may differ from the other in one step.
-    private static let drift: Int64 = 2_000
 
     /// Before anything is claimed here.
     func begin() async throws {
@@ -27,26 +25,20 @@ struct QueueKeeper: Sendable {
             logger.notice("calls that ran when a server ended are taken up again", metadata: ["calls": "\(taken.count)"])
         }
         deadLetters.onArrival { gateway.queueHas($0) }
+        queue.onClockSet { [logger, gateway] jump in
+            logger.warning("the clock was set", metadata: ["milliseconds": "\(jump)"])
+            gateway.clockWasSet()
+        }
         gateway.startWorkers()
         deadLetters.thereAreSome()
     }
 
     /// Until it is cancelled.
     func run() async {
-        var wall = Timestamp.now.milliseconds
-        var steady = Monotonic.now
         while !Task.isCancelled {
             try? await Task.sleep(for: Self.step)
             guard !Task.isCancelled else { return }
-            let (wallNow, steadyNow) = (Timestamp.now.milliseconds, Monotonic.now)
-            let jump = (wallNow - wall) - Int64((steadyNow - steady) / 1_000_000)
-            (wall, steady) = (wallNow, steadyNow)
             do {
-                if abs(jump) > Self.drift {
-                    logger.warning("the clock was set", metadata: ["milliseconds": "\(jump)"])
-                    try await queue.clockJumped(byMilliseconds: jump)
-                    gateway.clockJumped(byMilliseconds: jump)
-                }
                 try await queue.renewLeases(at: .now)
                 for call in try await queue.takeBack(at: .now, isGone: { lock.isGone($0) }) { gateway.queueHas(call.functionId) }
                 gateway.queueEnded(try await queue.expire(at: .now))

@@ -181,7 +181,7 @@ struct CallQueueTests {
     func clock() async throws {
         let call = new(at: 10_000)
         _ = try await accept(call)
-        try await queue.clockJumped(byMilliseconds: -9_000)
+        try await queue.write { db in try CallQueue.shift(byMilliseconds: -9_000, db) }
         #expect(try await claim(at: 1_000).count == 1)
         #expect(try await queue.call(call.id)?.expires == Timestamp(milliseconds: 1_000 + AsyncRules().maxAgeInMilliseconds))
     }

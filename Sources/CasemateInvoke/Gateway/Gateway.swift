@@ -133,7 +133,7 @@ package final class Gateway: Sendable {
     /// Calls ended that no worker had.
     package func queueEnded(_ calls: [QueuedCall]) { if !calls.isEmpty { onPipeline { $0.workers.ended(calls) } } }
 
-    package func clockJumped(byMilliseconds delta: Int64) { onPipeline { $0.workers.clockJumped(byMilliseconds: delta) } }
+    package func clockWasSet() { onPipeline { $0.workers.clockWasSet() } }
 
     /// Ends a call that was cancelled, where it runs here.
     package func cancel(_ call: CallId) { onPipeline { _ = $0.workers.cancel(call) } }

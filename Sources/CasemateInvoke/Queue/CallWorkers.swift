@@ -82,8 +82,11 @@ package final class CallWorkers {
         fill()
     }
 
-    /// What waits waits as long as before, though the clock says something else.
-    package func clockJumped(byMilliseconds delta: Int64) { wakes = wakes.mapValues { $0.advanced(byMilliseconds: delta) } }
+    /// The queue is asked anew when something may run.
+    package func clockWasSet() {
+        ready.formUnion(wakes.keys)
+        wakes = [:]
+    }
 
     // MARK: Claims
 

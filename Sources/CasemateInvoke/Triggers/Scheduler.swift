@@ -36,6 +36,7 @@ package actor Scheduler {
     private var plan: [(time: Timestamp, id: ScheduleId, version: Int)] = []
     private var version = 0
     private var lastSeen = Timestamp.now
+    private var lastLook = Monotonic.now
     private var sleeper: Task<Void, Never>?
     package private(set) var metrics = ScheduleMetrics()
 
@@ -130,8 +131,10 @@ package actor Scheduler {
     package func run() async {
         while !Task.isCancelled {
             let now = Timestamp.now
-            if now.milliseconds < lastSeen.milliseconds - Self.drift { wentBack(to: now) }
-            lastSeen = now
+            let since = Monotonic.elapsed(from: lastLook, to: Monotonic.now) / 1_000_000
+            // It was set at some moment since then: what has come after it was not heeded yet.
+            if now.milliseconds < lastSeen.milliseconds - Self.drift { wentBack(to: now.advanced(byMilliseconds: -Int64(since) - 1)) }
+            (lastSeen, lastLook) = (now, Monotonic.now)
             while let first = plan.first, first.time <= now, !Task.isCancelled {
                 let (_, id, version) = takeFirst()
                 guard let entry = entries[id], entry.version == version else { continue }

@@ -190,14 +190,13 @@ extension CallQueue {
         }
     }
 
-    /// The wall clock was set: what waits waits as long as before.
-    public func clockJumped(byMilliseconds delta: Int64) async throws {
-        try await write { db in
-            try db.execute(
-                sql: "UPDATE calls SET available = available + ?1, expires = expires + ?1 WHERE state IN ('queued', 'running')",
-                arguments: [delta])
-            try db.execute(sql: "UPDATE calls SET lease_until = lease_until + ? WHERE state = 'running'", arguments: [delta])
-        }
+    /// The wall clock was set: what waits waits as long as before. First in whatever is written next, so that nothing is looked at, or put
+    /// beside it, by another clock.
+    static func shift(byMilliseconds delta: Int64, _ db: Database) throws {
+        try db.execute(
+            sql: "UPDATE calls SET available = available + ?1, expires = expires + ?1 WHERE state IN ('queued', 'running')",
+            arguments: [delta])
+        try db.execute(sql: "UPDATE calls SET lease_until = lease_until + ? WHERE state = 'running'", arguments: [delta])
     }
 
     /// When the next call of the function may run that may not yet; nil for none.

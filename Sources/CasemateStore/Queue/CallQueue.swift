@@ -11,6 +11,7 @@ public final class CallQueue: Sendable {
     private let commits: GroupCommit
     /// Stands for this process: what it has claimed is nobody's once it is gone.
     let worker: String
+    private let clockSet: OnClockSet
     private let depths = Mutex<[FunctionId: Depth]>([:])
 
     /// What waits and runs of a function.
@@ -47,8 +48,27 @@ public final class CallQueue: Sendable {
         } catch let error as DatabaseError where [.SQLITE_CORRUPT, .SQLITE_NOTADB].contains(error.resultCode) {
             throw RecordsError.damaged
         }
-        commits = GroupCommit(database)
+        let (clock, clockSet) = (ClockWatch(), OnClockSet())
+        commits = GroupCommit(database) { db in
+            let look = clock.look()
+            guard look.jump != 0 else { return {} }
+            try Self.shift(byMilliseconds: look.jump, db)
+            return {
+                clock.heed(look)
+                clockSet.tell(look.jump)
+            }
+        }
+        self.clockSet = clockSet
         try countAnew()
+    }
+
+    /// - Parameter body: hears, after the fact, by how many milliseconds the wall clock was set.
+    public func onClockSet(_ body: @Sendable @escaping (Int64) -> Void) { clockSet.body.withLock { $0 = body } }
+
+    private final class OnClockSet: Sendable {
+        let body: Mutex<(@Sendable (Int64) -> Void)?> = Mutex(nil)
+
+        func tell(_ jump: Int64) { body.withLock { $0 }?(jump) }
     }
 
     /// A change, in one commit with others. Counts as it goes; where that did not get to the disk, it counts anew.

@@ -19,9 +19,14 @@ final class GroupCommit: Sendable {
     private static let most = 512
 
     private let writer: any DatabaseWriter
+    /// Comes first in each commit; what it answers is told when that is on the disk.
+    private let prepare: @Sendable (Database) throws -> @Sendable () -> Void
     private let state = Mutex(State())
 
-    init(_ writer: any DatabaseWriter) { self.writer = writer }
+    init(_ writer: any DatabaseWriter, prepare: @Sendable @escaping (Database) throws -> @Sendable () -> Void = { _ in {} }) {
+        self.writer = writer
+        self.prepare = prepare
+    }
 
     /// - Parameter done: called on the database's thread, when the change is on the disk or is none.
     func write<T: Sendable>(
@@ -62,6 +67,7 @@ final class GroupCommit: Sendable {
         var outcomes: [@Sendable () -> Void] = []
         do {
             try db.inTransaction(.immediate) {
+                outcomes.append(try prepare(db))
                 for work in batch {
                     var done: (@Sendable () -> Void)?
                     do {
