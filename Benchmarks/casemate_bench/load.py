@@ -115,12 +115,12 @@ wrk.method = "POST"; wrk.body = body
 for line in os.getenv("BENCH_HEADERS"):gmatch("[^\\n]+") do
   local name, value = line:match("^([^:]+): (.*)$"); if name then wrk.headers[name] = value end
 end
-local mark = os.getenv("BENCH_MARK")
+local mark, expected = os.getenv("BENCH_MARK"), tonumber(os.getenv("BENCH_STATUS"))
 local threads = {}
 wrong = 0
 function setup(thread) table.insert(threads, thread) end
 function response(status, headers, body)
-  if status ~= 200 or not body:find(mark, 1, true) then wrong = wrong + 1 end
+  if status ~= expected or not body:find(mark, 1, true) then wrong = wrong + 1 end
 end
 function done(summary, latency)
   local bad = 0
@@ -142,6 +142,9 @@ class Target:
     headers: dict[str, str] = field(default_factory=lambda: dict(JSON))
     body: bytes = BODY
     pids: Sequence[int] = ()
+    # What every right answer has.
+    status: int = 200
+    mark: str = MARK
 
     def wire(self) -> bytes:
         return request(self.path, self.body, self.headers)
@@ -163,7 +166,13 @@ def wrk(target: Target, connections: int, seconds: int) -> Load:
         script, body = Path(name) / "wrk.lua", Path(name) / "body"
         script.write_text(LUA)
         body.write_bytes(target.body)
-        environment = {**os.environ, "BENCH_BODY": str(body), "BENCH_HEADERS": headers, "BENCH_MARK": MARK}
+        environment = {
+            **os.environ,
+            "BENCH_BODY": str(body),
+            "BENCH_HEADERS": headers,
+            "BENCH_MARK": target.mark,
+            "BENCH_STATUS": str(target.status),
+        }
         url = f"http://127.0.0.1:{target.port}{target.path}"
         command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "30s", "-s", str(script), url]
         before = cpu_in_microseconds(target.pids)

@@ -46,6 +46,9 @@ class Options:
     large_calls: int = 60
     sealed: int = 10_000
     wakes: int = 5
+    queued: int = 10_000
+    schedules: int = 10_000
+    kept_calls: int = 1_000_000
 
     def quick(self) -> None:
         self.rounds, self.seconds = 2, 1
@@ -53,6 +56,7 @@ class Options:
         self.idle_functions, self.warm_functions = 5, 10
         self.deployed, self.deployed_base, self.idle_seconds = 30, 10, 5
         self.direct_calls, self.large_calls, self.wakes, self.sealed = 200, 10, 1, 100
+        self.queued, self.schedules, self.kept_calls = 200, 100, 10_000
 
 
 @dataclass

@@ -235,6 +235,13 @@ class Server:
             raise Wrong(f"{method} {path}: {response.status} {content[:500]!r}")
         return content
 
+    def api_connection(self) -> Connection:
+        return Connection(self._api)
+
+    def question(self, path: str) -> bytes:
+        """For a connection to the API."""
+        return request(path, b"", {"Authorization": f"Bearer {self._key}"}, "GET")
+
     def status(self) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(self.api("GET", "/v1/status"))
         return found
