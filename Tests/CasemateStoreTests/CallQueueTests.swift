@@ -1,6 +1,7 @@
 import CasemateModel
 import Foundation
 import GRDB
+import Synchronization
 import Testing
 
 @testable import CasemateStore
@@ -184,6 +185,38 @@ struct CallQueueTests {
         try await queue.write { db in try CallQueue.shift(byMilliseconds: -9_000, db) }
         #expect(try await claim(at: 1_000).count == 1)
         #expect(try await queue.call(call.id)?.expires == Timestamp(milliseconds: 1_000 + AsyncRules().maxAgeInMilliseconds))
+    }
+
+    @Test("a commit waits for the disk")
+    func synchronous() async throws {
+        #expect(try await queue.write { db in try Int.fetchOne(db, sql: "PRAGMA synchronous") } == 2)
+    }
+
+    @Test("what workers ask for goes through what is open, however much has ended")
+    func claims() async throws {
+        let asked = Mutex<Set<String>>([])
+        try await queue.write { db in
+            db.trace { event in if case .statement(let statement) = event { _ = asked.withLock { $0.insert(statement.sql) } } }
+        }
+        _ = try await accept(new(at: 0))
+        _ = try await claim(at: 1)
+        _ = try await queue.expire(at: Timestamp(milliseconds: 2))
+        try await queue.renewLeases(at: Timestamp(milliseconds: 2))
+        _ = try await queue.takeBack(at: Timestamp(milliseconds: 2)) { _ in false }
+        try await queue.write { db in try CallQueue.shift(byMilliseconds: 1, db) }
+        let texts = asked.withLock { $0 }.filter { $0.contains("calls") && ($0.hasPrefix("SELECT") || $0.hasPrefix("UPDATE")) }
+        #expect(texts.count >= 6)
+        let plans = try await queue.write { db in
+            db.trace(nil)
+            return try texts.flatMap { sql in
+                let bound = sql.replacing(/\?1?/, with: "0")
+                return try Row.fetchAll(db, sql: "EXPLAIN QUERY PLAN " + bound).map { ($0["detail"] as String, sql) }
+            }
+        }
+        for (step, sql) in plans where step.contains(" calls") {
+            let isNarrow = step.contains("calls_open") || step.contains("calls_ready") || step.contains("rowid=") || step.contains("(id=?)")
+            #expect(isNarrow, "\(step): \(sql)")
+        }
     }
 
     @Test("a page of the list costs no more where there are many", arguments: [nil, CallState.queued, .succeeded])

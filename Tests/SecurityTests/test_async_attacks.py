@@ -16,6 +16,7 @@ from async_calls import (
     ECHO,
     QUICK,
     ask,
+    becomes,
     begin,
     calls_path,
     deploy_actor,
@@ -245,6 +246,15 @@ def test_A18_neither_the_credential_nor_a_forged_field_reaches_the_function_in_a
 
 
 # ---------------------------------------------------------------- a function that goes
+
+
+def test_a_call_that_runs_when_its_function_is_deleted_holds_no_worker(attacked: Server) -> None:
+    before = metric(attacked, "casemate_queue_running")
+    deploy_actor(attacked, "async-mine/long")
+    becomes(attacked, begin(attacked, "async-mine/long", {"s": 50}), "running")
+    assert metric(attacked, "casemate_queue_running") == before + 1
+    assert attacked.cli("function", "delete", "async-mine/long")[0] == 0
+    assert wait_until(lambda: metric(attacked, "casemate_queue_running") == before, 5)
 
 
 def test_calls_of_a_function_that_was_deleted_never_run_in_a_later_one_of_its_name(attacked: Server) -> None:

@@ -53,7 +53,14 @@ extension APIServices {
                 }
                 try await catalog.reload(function.id)
                 await logs.delete(function.id)
-                try await queue.removeAll(of: function.id)
+                // What runs for nobody any more holds a worker until its time is over.
+                for call in try await queue.calls(CallFilter(place: .function(function.id), states: [.running], limit: 1_000)) {
+                    gateway.cancel(call.id)
+                }
+                // Nothing can open them any more; of many, most go while nobody waits, and after a restart with the next look.
+                if try await !queue.removeAll(of: function.id, atMost: 2_000) {
+                    Task { try await queue.removeAll(of: function.id) }
+                }
                 egress.forget(function.id)
                 await deploy.removeUnused(of: revisions)
                 return .noContent

@@ -7,6 +7,9 @@ extension CallQueue {
     /// How long a claim is its worker's, should that stop without ending. Renewed while it lives.
     public static let leaseInMilliseconds: Int64 = 30_000
 
+    /// The condition of the index of what has not ended, in its own words: else SQLite does not take it (sqlite.org/partialindex.html §3).
+    private static let isOpen = "state IN ('queued', 'running')"
+
     /// The next calls of a function that may run, as many as `limit`, in the order in which they came. Too old ones become dead letters
     /// instead.
     public func claim(
@@ -52,14 +55,16 @@ extension CallQueue {
         guard
             try Bool.fetchOne(
                 try db.cachedStatement(
-                    sql: "SELECT EXISTS (SELECT 1 FROM calls WHERE function_id = ? AND state = 'queued' AND expires <= ?)"),
+                    sql:
+                        "SELECT EXISTS (SELECT 1 FROM calls WHERE function_id = ? AND state = 'queued' AND expires <= ? AND \(Self.isOpen))"
+                ),
                 arguments: [function.text, now.milliseconds]) == true
         else { return [] }
         let rows = try db.cachedStatement(
             sql: """
                 UPDATE calls SET state = 'dead', finished = ?, problem = coalesce(problem, 'too-old'),
                     detail = coalesce(detail, 'it did not run within its time')
-                WHERE seq IN (SELECT seq FROM calls WHERE function_id = ? AND state = 'queued' AND expires <= ? LIMIT 500)
+                WHERE seq IN (SELECT seq FROM calls WHERE function_id = ? AND state = 'queued' AND expires <= ? AND \(Self.isOpen) LIMIT 500)
                 RETURNING \(QueuedCall.columns)
                 """)
         let old = try Row.fetchAll(rows, arguments: [now.milliseconds, function.text, now.milliseconds]).map(QueuedCall.init(row:))
@@ -130,8 +135,9 @@ extension CallQueue {
     /// This worker lives, and has what it has.
     public func renewLeases(at now: Timestamp) async throws {
         try await write { [worker] db in
-            try db.cachedStatement(sql: "UPDATE calls SET lease_until = ? WHERE worker = ? AND state = 'running'").execute(
-                arguments: [now.milliseconds + Self.leaseInMilliseconds, worker])
+            try db.cachedStatement(sql: "UPDATE calls SET lease_until = ? WHERE worker = ? AND state = 'running' AND \(Self.isOpen)")
+                .execute(
+                    arguments: [now.milliseconds + Self.leaseInMilliseconds, worker])
         }
     }
 
@@ -141,7 +147,9 @@ extension CallQueue {
     public func takeBack(at now: Timestamp, isGone: @Sendable @escaping (String) -> Bool) async throws -> [QueuedCall] {
         try await write { [self] db in
             let rows = try Row.fetchAll(
-                db, sql: "SELECT \(QueuedCall.columns), worker, lease_until FROM calls WHERE state = 'running' AND worker IS NOT ?",
+                db,
+                sql:
+                    "SELECT \(QueuedCall.columns), worker, lease_until FROM calls WHERE state = 'running' AND worker IS NOT ? AND \(Self.isOpen)",
                 arguments: [worker])
             var taken: [QueuedCall] = []
             for row in rows where isGone(row["worker"] ?? "") || (row["lease_until"] as Int64? ?? 0) <= now.milliseconds {
@@ -196,7 +204,7 @@ extension CallQueue {
         try db.execute(
             sql: "UPDATE calls SET available = available + ?1, expires = expires + ?1 WHERE state IN ('queued', 'running')",
             arguments: [delta])
-        try db.execute(sql: "UPDATE calls SET lease_until = lease_until + ? WHERE state = 'running'", arguments: [delta])
+        try db.execute(sql: "UPDATE calls SET lease_until = lease_until + ? WHERE state = 'running' AND \(isOpen)", arguments: [delta])
     }
 
     /// When the next call of the function may run that may not yet; nil for none.

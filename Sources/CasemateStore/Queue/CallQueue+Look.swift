@@ -103,7 +103,8 @@ extension CallQueue {
         case .function(let id): want("function_id = ?", id.text)
         case .namespace(let id): want("namespace_id = ?", id.text)
         }
-        if let state { want("state = ?", state.rawValue) }
+        // Of a schedule there are few: its index goes before that of the state.
+        if let state { want(filter.schedule == nil ? "state = ?" : "+state = ?", state.rawValue) }
         if let schedule = filter.schedule { want("schedule_id = ?", schedule.text) }
         if let since = filter.since { want("created >= ?", since.milliseconds) }
         if let until = filter.until { want("created < ?", until.milliseconds) }
@@ -182,8 +183,12 @@ extension CallQueue {
     }
 
     /// Removes all of a function that is gone, 500 at once.
-    public func removeAll(of function: FunctionId) async throws {
-        while true {
+    /// - Parameter most: after so many it stops.
+    /// - Returns: whether nothing is left.
+    @discardableResult
+    public func removeAll(of function: FunctionId, atMost most: Int = .max) async throws -> Bool {
+        var total = 0
+        while total < most {
             let removed = try await write { [self] db in
                 let rows = try Row.fetchAll(
                     db,
@@ -201,8 +206,10 @@ extension CallQueue {
                 }
                 return rows.count
             }
-            if removed < 500 { return }
+            if removed < 500 { return true }
+            total += removed
         }
+        return false
     }
 
     /// Functions of which there are calls.

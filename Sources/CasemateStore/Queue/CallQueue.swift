@@ -36,11 +36,12 @@ public final class CallQueue: Sendable {
         configuration.busyMode = .timeout(10)
         configuration.prepareDatabase { db in
             guard !db.configuration.readonly else { return }
-            try db.execute(sql: "PRAGMA synchronous = FULL")
             try db.execute(sql: "PRAGMA wal_autocheckpoint = 4000")
         }
         do {
             database = try DatabasePool(path: path, configuration: configuration)
+            // A pool says NORMAL when it opens, whatever it was told before: commits that wait for no disk.
+            try database.writeWithoutTransaction { db in try db.execute(sql: "PRAGMA synchronous = FULL") }
             guard try database.read({ db in try !QueueSchema.migrator.hasBeenSuperseded(db) }) else { throw RecordsError.newerSchema }
             try QueueSchema.migrator.migrate(database)
             let fault = try database.read { db in try String.fetchOne(db, sql: "PRAGMA quick_check(1)") }
