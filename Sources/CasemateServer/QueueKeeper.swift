@@ -57,6 +57,8 @@ struct QueueKeeper: Sendable {
                 let limit = Timestamp.now.advanced(byMilliseconds: -Int64(hours) * 3_600_000)
                 while try await queue.removeEnded(before: limit, in: namespace.id) == 500 {}
             }
+            try await queue.removeFires(exceptOf: Set(try await records.read { try $0.schedules() }.map(\.id)))
+            try await queue.pruneFires()
             for function in try await queue.functions() where catalog.function(function) == nil {
                 guard try await records.read({ try $0.function(function) }) == nil else { continue }
                 try await queue.removeAll(of: function)

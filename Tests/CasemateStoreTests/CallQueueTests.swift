@@ -288,4 +288,102 @@ struct CallQueueTests {
         #expect(again.depth(of: function) == queue.depth(of: function))
         #expect(again.depth(of: function)?.queued == 2 && again.depth(of: function)?.running == 1)
     }
+
+    private func stored() async throws -> Int {
+        try await queue.write { [namespace] db in
+            try Int.fetchOne(db, sql: "SELECT bytes FROM kept WHERE namespace_id = ?", arguments: [namespace.text]) ?? 0
+        }
+    }
+
+    private func ended(_ state: CallState, at time: Int64, result: [UInt8]?) async throws -> CallId {
+        _ = try await accept(new(at: time))
+        let call = try #require(try await claim(1).first?.call)
+        _ = try #require(try await end(call, state, result: result))
+        return call.id
+    }
+
+    @Test("what is stored is counted, and a request goes once nobody needs it any more")
+    func counted() async throws {
+        _ = try await ended(.succeeded, at: 1, result: [1, 2])
+        #expect(try await stored() == 2)
+        let dead = try await ended(.dead, at: 2, result: [1])
+        #expect(try await stored() == 2 + 3 + 1)
+        #expect(try await queue.request(dead)?.request == [1, 2, 3])
+        _ = try await accept(new(at: 3))
+        #expect(try await stored() == 2 + 3 + 1 + 3)
+        try await queue.removeAll(of: function)
+        #expect(try await stored() == 0)
+    }
+
+    @Test("what is stored makes room, what succeeded first, dead letters last, and only then nothing more is accepted")
+    func room() async throws {
+        let dead = try await ended(.dead, at: 1, result: nil)
+        let good = try await ended(.succeeded, at: 2, result: Array(repeating: 7, count: 10))
+        let failed = try await ended(.failed, at: 3, result: nil)
+        #expect(try await stored() == 16)
+        _ = try await accept(new(limits: QueueLimits(storedBytes: 9), at: 4))
+        #expect(try await queue.call(good) == nil)
+        for other in [failed, dead] { #expect(try await queue.call(other) != nil) }
+        _ = try await accept(new(limits: QueueLimits(storedBytes: 9), at: 5))
+        #expect(try await queue.call(failed) == nil)
+        #expect(try await queue.call(dead) != nil)
+        await #expect(throws: Problem(.queueFull, "")) { _ = try await accept(new(limits: QueueLimits(storedBytes: 8), at: 6)) }
+        #expect(try await stored() <= 9)
+    }
+
+    @Test("a result for which there is no room is not kept, and its call has ended all the same")
+    func large() async throws {
+        _ = try await accept(new())
+        let call = try #require(try await claim().first?.call)
+        let ended: QueuedCall? = try await withCheckedThrowingContinuation { continuation in
+            queue.end(
+                call, .succeeded, AttemptOutcome(status: 200), result: Array(repeating: 1, count: 100),
+                limits: QueueLimits(storedBytes: 50),
+                at: Timestamp(milliseconds: 3_000)
+            ) { continuation.resume(with: $0) }
+        }
+        #expect(ended?.state == .succeeded)
+        #expect(try await queue.result(call.id)?.sealed == nil)
+    }
+
+    @Test("what is made once more keeps its place in an order")
+    func orderOnceMore() async throws {
+        _ = try await accept(new(key: "k", at: 1))
+        let first = try #require(try await claim().first)
+        _ = try #require(try await end(first.call, .dead, result: nil))
+        _ = try await accept(new(key: "k", at: 2))
+        let second = try #require(try await claim().first)
+        _ = try await queue.redrive(first, as: new(at: 3))
+        #expect(try await claim(at: 9_000).isEmpty, "one of its key runs")
+        _ = try await end(second.call)
+        #expect(try await claim(at: 9_000).count == 1)
+    }
+
+    @Test("a schedule keeps its latest fires, however many others there are")
+    func pruned() async throws {
+        let schedules = [ScheduleId(), ScheduleId()]
+        try await queue.write { db in
+            for schedule in schedules {
+                try db.execute(
+                    sql: """
+                        WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2100)
+                        INSERT INTO fires (schedule_id, instant, outcome, at) SELECT ?, i, 'skipped', i FROM n
+                        """, arguments: [schedule.text])
+            }
+        }
+        for schedule in schedules { try await queue.setCursor(Timestamp(milliseconds: 2_100), of: schedule) }
+        try await queue.pruneFires()
+        for schedule in schedules {
+            let kept = try await queue.fires(of: schedule, limit: 5_000)
+            #expect(kept.count == 2_000 && kept.first?.fire.instant == Timestamp(milliseconds: 2_100))
+        }
+    }
+
+    @Test("a copy is made beside what goes on")
+    func copy() async throws {
+        _ = try await accept(new())
+        try await queue.copy(to: folder.path + "/copy.db")
+        let copy = try CallQueue(path: folder.path + "/copy.db", worker: "two")
+        #expect(copy.depth(of: function)?.queued == 1)
+    }
 }

@@ -16,6 +16,7 @@ def own() -> Iterator[Server]:
     with Server(options=("--pool-size", "2"), environment={"CASEMATE_DRAIN_SECONDS": "8"}) as server:
         deploy_actor(server, "stop/actor")
         deploy_actor(server, "stop/once", {"maxAttempts": 1})
+        deploy_actor(server, "stop/last", {"maxAttempts": 2, "backoff": "100ms", "maxBackoff": "100ms"})
         yield server
 
 
@@ -49,12 +50,15 @@ def test_a_server_that_is_told_to_stop_lets_running_calls_end_and_runs_the_other
 
 def test_a_server_that_stops_waits_no_longer_than_it_was_told_to(own: Server) -> None:
     call = begin(own, "stop/actor", {"s": 40})
+    last = begin(own, "stop/last", {"s": 10, "fails": 1, "tag": "last"})
     waits = begin(own, "stop/actor", {"tag": "quick"})
     ended(own, waits)
     becomes(own, call, "running")
+    assert wait_until(lambda: (view(own, last)["attempts"], view(own, last)["status"]) == (1, "running"), 20)
     took = terminate(own, 30)
     assert 6 < took < 16, f"{took} s, of which 8 are for running calls"
     own.start()
+    assert outcome(own, last, 30)["tag"] == "last", "that the server stops at its last attempt is not its fault"
     shown = becomes(own, call, "running", 15)
     assert shown["attempts"] in (1, 2), "it runs again"
     assert operate(own, "stop/actor", call, "cancel").status == 200

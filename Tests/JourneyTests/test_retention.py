@@ -7,7 +7,7 @@ import time
 from itertools import pairwise
 
 import pytest
-from async_calls import begin, deploy_actor, ended, held, moment
+from async_calls import becomes, begin, deploy_actor, ended, held, moment, operate, view
 from casemate_fixture import Server, handler
 
 SAYS = handler("""
@@ -65,3 +65,16 @@ def test_of_two_floods_each_has_its_turns_by_its_weight() -> None:
         )
         first = [calls[call] for call in order[:25]]
         assert 18 <= first.count("heavy") <= 22, first
+
+
+def test_calls_that_take_long_leave_a_quarter_of_the_turns_to_others() -> None:
+    with Server(options=("--queue-workers", "4")) as server:
+        for name in ("long", "short"):
+            deploy_actor(server, f"turns/{name}")
+        long = [begin(server, "turns/long", {"s": 30}) for _ in range(4)]
+        for call in long[:3]:
+            becomes(server, call, "running")
+        assert ended(server, begin(server, "turns/short", {}), 10)["status"] == "succeeded"
+        assert [view(server, call)["status"] for call in long].count("running") == 3
+        for call in long:
+            assert operate(server, "turns/long", call, "cancel").status == 200

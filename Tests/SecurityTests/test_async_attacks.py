@@ -28,6 +28,7 @@ from async_calls import (
     operate,
     outcome,
     page,
+    redriven,
     refusal,
     result,
     runs,
@@ -243,6 +244,28 @@ def test_A18_neither_the_credential_nor_a_forged_field_reaches_the_function_in_a
         assert token not in json.dumps(told) and attacked.key not in json.dumps(told)
     alike = attacked.call("async-mine/echo", "POST", body={}, headers=forged)
     assert not [name for name in alike.json()["headers"] if "attempt" in name], "a synchronous call has none"
+
+
+# ---------------------------------------------------------------- nobody's calls
+
+
+def test_nobody_has_no_idempotency_key_and_nothing_of_what_somebody_redrives(attacked: Server) -> None:
+    deploy_actor(attacked, "async-mine/open", access="public")
+    answer = send(attacked, "async-mine/open", {}, headers={"Idempotency-Key": "guessed"}, key=None)
+    assert answer.status == 400 and "credential" in problem(answer)["detail"], answer.text
+    dead = begin(attacked, "async-mine/open", {"fails": 3}, key=None)
+    assert ended(attacked, dead, key=None)["status"] == "dead"
+    stranger = account(attacked, "async-mine", ("function:invoke", "async-mine/open"))
+    ((_, new_id),) = redriven(operate(attacked, "async-mine/open", dead, "redrive", key=stranger.key))
+    ended(attacked, new_id)
+    for key in (None, stranger.key):
+        for what in ("", "/result"):
+            assert ask(attacked, f"/calls/{new_id}{what}", key=key).status == 404
+
+
+@pytest.mark.parametrize("states", ["dead,dead", ",".join(["succeeded"] * 500)])
+def test_a_state_is_asked_for_once(attacked: Server, states: str) -> None:
+    assert page(attacked, "async-mine", state=states).status == 400
 
 
 # ---------------------------------------------------------------- a function that goes

@@ -76,7 +76,7 @@ def test_AZR_11_a_new_identity_may_do_nothing_and_a_new_namespace_allows_nothing
             "requireSignature": False, "signers": [], "requireApproval": [], "requireReview": False, "production": False,
         },
         "keepRevisions": 20,
-        "queue": {"perFunction": 20000, "perNamespace": 100000, "bytes": 1 << 30, "retentionInHours": 168},
+        "queue": {"perFunction": 20000, "perNamespace": 100000, "bytes": 1 << 30, "storedBytes": 10 << 30, "retentionInHours": 168},
     }  # fmt: skip
     assert server.api("GET", server.function_path("defaults/other") + "/egress").json()["allowed"] == []
 

@@ -30,6 +30,10 @@ package struct Enqueue {
         _ admitted: AdmittedCall, for caller: Principal, _ wish: AsyncWish, _ done: @escaping (Result<AcceptedCall, Problem>) -> Void
     ) {
         let (call, function) = (admitted.call, admitted.routed.function)
+        // A key is its caller's own, and nobody has none: whoever guesses it would have the call of another, or keep them from making it.
+        guard wish.idempotencyKey == nil || caller.owner != Principal.anonymous.owner else {
+            return done(.failure(Problem(.invalidRequest, "an Idempotency-Key needs a credential, whose own it is")))
+        }
         var detached: DetachedCaller?
         if case .session(let session) = caller {
             detached = sessions.detached(session)

@@ -5,6 +5,8 @@ final class CallConnection: CallResponder {
     private weak var handler: GatewayHandler?
     var onWritable: ((Bool) -> Void)?
     var notes = CallNotes()
+    /// Ends with the connection, where it is a question that waits.
+    var inquiry: Task<Void, Never>?
 
     init(handler: GatewayHandler) { self.handler = handler }
 

@@ -115,7 +115,7 @@ package final class Gateway: Sendable {
     /// Has queued calls run from now on.
     package func startWorkers() { onPipeline { $0.workers.start() } }
 
-    /// Claims nothing more of the queue, and waits until no call runs, but no longer than `limit`.
+    /// Claims nothing more of the queue, and waits until no call runs, but no longer than `limit`. What is left then is the next server's.
     package func stopWorkers(within limit: Duration) async {
         onPipeline { pipeline in
             pipeline.isStopping = true
@@ -125,6 +125,7 @@ package final class Gateway: Sendable {
         while ContinuousClock.now < end, (try? await loop.submit({ self.pipeline.value?.isIdle ?? true }).get()) == false {
             try? await Task.sleep(for: .milliseconds(20))
         }
+        try? await loop.submit { self.pipeline.value?.workers.abandon() }.get()
     }
 
     /// A call of the function was put into the queue, or may run again.

@@ -121,6 +121,7 @@ final class GatewayHandler: ChannelInboundHandler {
         // Nothing is written from here on, and nothing begun. An instance that waits for its caller to read need not.
         self.context = nil
         current?.onWritable?(true)
+        current?.inquiry?.cancel()
         current = nil
         early.removeAll()
         watch?.cancel()
@@ -286,7 +287,7 @@ final class GatewayHandler: ChannelInboundHandler {
             throw Problem(.methodNotAllowed, "a call's status is asked for by GET")
         }
         let connection = CallConnection(handler: self)
-        try pipeline.look(inquiry, call, connection)
+        connection.inquiry = try pipeline.look(inquiry, call, connection)
         state = .running(asked)
         current = connection
     }

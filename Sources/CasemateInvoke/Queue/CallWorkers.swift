@@ -33,6 +33,8 @@ package final class CallWorkers {
     package private(set) var metrics = QueueMetrics()
     private(set) var isStarted = false
     private var isStopped = false
+    /// The time to end is over: what runs still is ended.
+    private var isAbandoned = false
     private var ticks = 0
 
     /// In milliseconds.
@@ -55,6 +57,8 @@ package final class CallWorkers {
 
     /// Claims nothing more; what runs goes on.
     package func stop() { isStopped = true }
+    /// Writes down nothing more of what is left.
+    func abandon() { isAbandoned = true }
     package var isIdle: Bool { total == 0 }
 
     /// A call of the function was accepted, or may run again.
@@ -104,10 +108,13 @@ package final class CallWorkers {
     private func room(for function: FunctionId) -> Int {
         let own = counts[function, default: 0]
         guard services.catalog.function(function)?.mayRun == true else { return 0 }
+        // A quarter is for the others: however long its calls take, they need not wait for one to end.
+        let share = max(1, most - most / 4) - own
+        guard share > 0 else { return 0 }
         // After a pause one shows whether it is over.
         if pauses[function] != nil { return own == 0 ? 1 : 0 }
         // One is always in line with those that somebody waits for, or a busy function's would wait for ever.
-        return max(pipeline.room(for: function, besides: own - begun[function, default: 0]), own == 0 ? 1 : 0)
+        return min(share, max(pipeline.room(for: function, besides: own - begun[function, default: 0]), own == 0 ? 1 : 0))
     }
 
     private func claim(_ count: Int, of function: FunctionId) {
@@ -221,6 +228,8 @@ package final class CallWorkers {
 
     private func answered(_ responder: QueuedResponder, _ answer: QueuedResponder.Answer) {
         let call = responder.claimed.call
+        // It is the server that ended it, not the function: the next one takes it back.
+        guard !isAbandoned else { return }
         if responder.notes.revision != nil { pauses[call.functionId] = nil }
         let problem = answer.isCut ? responder.notes.problem ?? Self.cut : responder.notes.problem
         let verdict = AttemptVerdict(status: answer.status, problem: problem, of: call, rules(of: call.functionId), using: &random)
@@ -246,7 +255,9 @@ package final class CallWorkers {
 
     private func end(_ responder: QueuedResponder, _ state: CallState, _ outcome: AttemptOutcome, _ result: [UInt8]?) {
         let bound = NIOLoopBound((self, responder), eventLoop: services.loop)
-        services.queue.end(responder.claimed.call, state, outcome, result: result, at: .now) { written in
+        let call = responder.claimed.call
+        let limits = services.catalog.function(call.functionId)?.policy.queue ?? QueueLimits()
+        services.queue.end(call, state, outcome, result: result, limits: limits, at: .now) { written in
             bound.eventLoop.execute { bound.value.0.wrote(bound.value.1, state, outcome, result, written) }
         }
     }

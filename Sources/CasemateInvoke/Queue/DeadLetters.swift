@@ -106,6 +106,8 @@ package final class DeadLetters: Sendable {
             /// Where it is text.
             var body: String?
             var bodyBase64: String?
+            /// It is too long for a letter.
+            var bodyOmitted: Bool?
         }
 
         var callId: String
@@ -140,11 +142,15 @@ package final class DeadLetters: Sendable {
             request: sealed, created: .now, rules: destination.spec?.asynchronous ?? AsyncRules(), limits: destination.policy.queue)
     }
 
+    /// In bytes. Written as JSON it may be six times as long.
+    private static let longestBody = 1 << 20
+
     /// Apart from the function that awaits: together they end Swift 6.3.1's optimiser.
     @inline(never)
     private static func body(_ call: QueuedCall, _ name: FunctionName, _ request: QueuedRequest) throws -> [UInt8] {
         let bytes = Array(request.body.readableBytesView)
-        let text = String(validating: bytes, as: UTF8.self)
+        let isLong = bytes.count > longestBody
+        let text = isLong ? nil : String(validating: bytes, as: UTF8.self)
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
         return [UInt8](
@@ -156,6 +162,6 @@ package final class DeadLetters: Sendable {
                     request: Letter.Request(
                         method: request.method.rawValue, path: request.path, query: request.query,
                         contentType: request.headers.first(name: "content-type"), body: text,
-                        bodyBase64: text == nil ? Data(bytes).base64EncodedString() : nil))))
+                        bodyBase64: text == nil && !isLong ? Data(bytes).base64EncodedString() : nil, bodyOmitted: isLong ? true : nil))))
     }
 }

@@ -71,8 +71,9 @@ extension InvokePipeline {
     }
 
     /// Answers what became of a call; the responder hears later.
+    /// - Returns: what waits for the end, if it does; it may be cancelled.
     /// - Throws: what is known at once of whoever asks.
-    func look(_ inquiry: CallInquiry, _ call: IncomingCall, _ responder: any CallResponder) throws(Problem) {
+    func look(_ inquiry: CallInquiry, _ call: IncomingCall, _ responder: any CallResponder) throws(Problem) -> Task<Void, Never> {
         let authenticated = try authenticated(call)
         let principal = authenticated.principal
         let opens = authenticated.accessToken.map { token -> @Sendable (Deployed) -> Bool in
@@ -80,7 +81,7 @@ extension InvokePipeline {
         }
         let asker = CallLookup.Asker(principal: principal, opens: opens)
         let promise = services.loop.makePromise(of: RedactedReply.self)
-        promise.completeWithTask { [lookup = services.lookup, audit = services.audit, catalog] in
+        let task = promise.completeWithTask { [lookup = services.lookup, audit = services.audit, catalog] in
             if inquiry.wantsResult {
                 let (found, result) = try await lookup.result(inquiry.id, for: asker, wait: inquiry.wait)
                 // As at the API: whoever reads what somebody else's call answered is on record.
@@ -103,6 +104,7 @@ extension InvokePipeline {
                         error as? Problem ?? Problem(.unavailable, "the queue can't be read now", retryAfterSeconds: 5), of: call.id))
             }
         }
+        return task
     }
 
     /// Apart from what awaits: together they end Swift 6.3.1's optimiser.

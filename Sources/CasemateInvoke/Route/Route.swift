@@ -52,7 +52,9 @@ package struct Route {
     package func callAsFunction(_ authorized: AuthorizedCall) throws(Problem) -> RoutedCall {
         guard let routing = Routing(authorized.function) else { throw Problem(.notFound, "the function has not been deployed yet") }
         try Self.mayRun(routing)
-        if let rate = routing.function.rate {
+        if var rate = routing.function.rate {
+            // Its caller's share was taken when it was accepted.
+            if case .accepted = authorized.call.credential { rate.caller = nil }
             try limiter.take(
                 rate, routing.function.id, authorized.principal, authorized.call.source, at: authorized.call.received.uptimeNanoseconds)
         }

@@ -1,7 +1,7 @@
 import CasemateModel
 
 /// What a schedule has to do now: the decision alone, without a clock of its own.
-struct DueTimes {
+struct DueTimes: Sendable {
     enum Step: Equatable {
         /// Nothing before this time; nil: never again.
         case wait(until: Timestamp?)
@@ -16,7 +16,7 @@ struct DueTimes {
     /// More are not counted.
     private static let mostCounted = 10_000
 
-    let next: (Timestamp) -> Timestamp?
+    let next: @Sendable (Timestamp) -> Timestamp?
     let missed: Schedule.Missed
 
     /// - Parameter cursor: what was heeded up to and with this.

@@ -12,7 +12,7 @@ import NIOHTTP1
 ///
 /// One task waits for the nearest time of all: schedules that are not due cost nothing.
 package actor Scheduler {
-    private struct Entry {
+    private struct Entry: Sendable {
         var schedule: Schedule
         var function: FunctionId
         var due: DueTimes
@@ -38,6 +38,7 @@ package actor Scheduler {
     private var lastSeen = Timestamp.now
     private var lastLook = Monotonic.now
     private var sleeper: Task<Void, Never>?
+    private var reloading: Task<Void, any Error>?
     package private(set) var metrics = ScheduleMetrics()
 
     /// The clock may be set meanwhile.
@@ -68,6 +69,17 @@ package actor Scheduler {
     /// A function was deployed or is gone, or somebody changed its schedules.
     /// - Parameter resumed: one whose times up to now do not count.
     package func reload(_ function: FunctionId, resumed: ScheduleId? = nil) async throws {
+        // One after the other: what one has read must not be put back over what the next has found.
+        let before = reloading
+        let task = Task {
+            _ = await before?.result
+            try await reloadNow(function, resumed: resumed)
+        }
+        reloading = task
+        try await task.value
+    }
+
+    private func reloadNow(_ function: FunctionId, resumed: ScheduleId?) async throws {
         let now = Timestamp.now
         let all = try await records.read { try $0.schedules(of: function) }
         for (id, entry) in entries where entry.function == function && !all.contains(where: { $0.id == id }) { entries[id] = nil }
@@ -135,11 +147,7 @@ package actor Scheduler {
             // It was set at some moment since then: what has come after it was not heeded yet.
             if now.milliseconds < lastSeen.milliseconds - Self.drift { wentBack(to: now.advanced(byMilliseconds: -Int64(since) - 1)) }
             (lastSeen, lastLook) = (now, Monotonic.now)
-            while let first = plan.first, first.time <= now, !Task.isCancelled {
-                let (_, id, version) = takeFirst()
-                guard let entry = entries[id], entry.version == version else { continue }
-                await heed(entry, at: now)
-            }
+            while let first = plan.first, first.time <= now, !Task.isCancelled { await heedSome(at: now) }
             let wait =
                 plan.first.map { Duration.milliseconds(max(1, $0.time.milliseconds - Timestamp.now.milliseconds)) } ?? Self.longestSleep
             let sleep = Task<Void, Never> { try? await Task.sleep(for: min(wait, Self.longestSleep)) }
@@ -158,6 +166,20 @@ package actor Scheduler {
         plan = []
         for entry in Array(entries.values) { set(entry.schedule, cursor: min(entry.cursor, now)) }
     }
+
+    /// Together, so that many of one moment share commits and wait for no key of another's.
+    private func heedSome(at now: Timestamp) async {
+        var due: [Entry] = []
+        while let first = plan.first, first.time <= now, due.count < Self.together {
+            let (_, id, version) = takeFirst()
+            if let entry = entries[id], entry.version == version { due.append(entry) }
+        }
+        await withDiscardingTaskGroup { group in
+            for entry in due { group.addTask { await self.heed(entry, at: now) } }
+        }
+    }
+
+    private static let together = 256
 
     private func heed(_ entry: Entry, at now: Timestamp) async {
         let schedule = entry.schedule
@@ -188,6 +210,7 @@ package actor Scheduler {
     }
 
     private func noteMissed(_ schedule: Schedule, _ missed: Int, _ instant: Timestamp) {
+        guard missed > 0 else { return }
         metrics.missed += missed
         let text = "schedule \(schedule.name): \(missed) times passed unheeded, the last at \(instant.rfc3339)"
         logs.append([.platform(text, at: .now)], to: schedule.functionId)
@@ -199,20 +222,26 @@ package actor Scheduler {
     }
 
     private func fire(_ schedule: Schedule, _ instant: Timestamp, missed: Int) async throws {
-        if missed > 0 { noteMissed(schedule, missed, instant) }
         guard let function = catalog.function(schedule.functionId) else { return }
         if let why = refusal(of: schedule, function) {
-            if try await queue.pass(instant, of: schedule.id, .refused, missed: missed) { refused(schedule, why) }
+            if try await queue.pass(instant, of: schedule.id, .refused, missed: missed) {
+                noteMissed(schedule, missed, instant)
+                refused(schedule, why)
+            }
             return
         }
         do {
             let call = try await call(of: schedule, function, for: instant)
             if try await queue.fire(call, of: schedule.id, at: instant, missed: missed) {
+                noteMissed(schedule, missed, instant)
                 metrics.fired += 1
                 arrived(function.id)
             }
         } catch let problem as Problem where problem.code == .queueFull {
-            if try await queue.pass(instant, of: schedule.id, .refused, missed: missed) { refused(schedule, problem.detail) }
+            if try await queue.pass(instant, of: schedule.id, .refused, missed: missed) {
+                noteMissed(schedule, missed, instant)
+                refused(schedule, problem.detail)
+            }
         }
     }
 

@@ -6,6 +6,8 @@ public struct QueueLimits: Hashable, Sendable, Codable {
     public var perNamespace: Int
     /// Of their requests together.
     public var bytes: Int
+    /// Of requests and results together, of calls that wait, run or have ended; the oldest of those that succeeded go first.
+    public var storedBytes: Int
     /// How long a call and its result are kept once it has ended.
     public var retentionInHours: Int
 
@@ -13,7 +15,11 @@ public struct QueueLimits: Hashable, Sendable, Codable {
     public static let bytesRange = 1 << 20...1 << 40
     public static let retentionRange = 1...8_760
 
-    public init(perFunction: Int = 20_000, perNamespace: Int = 100_000, bytes: Int = 1 << 30, retentionInHours: Int = 168) {
+    public init(
+        perFunction: Int = 20_000, perNamespace: Int = 100_000, bytes: Int = 1 << 30, storedBytes: Int = 10 << 30,
+        retentionInHours: Int = 168
+    ) {
+        self.storedBytes = storedBytes
         self.perFunction = perFunction
         self.perNamespace = perNamespace
         self.bytes = bytes
@@ -26,6 +32,7 @@ public struct QueueLimits: Hashable, Sendable, Codable {
         perFunction = try container.decodeIfPresent(Int.self, forKey: .perFunction) ?? usual.perFunction
         perNamespace = try container.decodeIfPresent(Int.self, forKey: .perNamespace) ?? usual.perNamespace
         bytes = try container.decodeIfPresent(Int.self, forKey: .bytes) ?? usual.bytes
+        storedBytes = try container.decodeIfPresent(Int.self, forKey: .storedBytes) ?? usual.storedBytes
         retentionInHours = try container.decodeIfPresent(Int.self, forKey: .retentionInHours) ?? usual.retentionInHours
     }
 }

@@ -64,6 +64,7 @@ extension APIServices {
                 }
                 return state
             }
+            guard Set(filter.states).count == filter.states.count else { throw Problem(.invalidRequest, "state names a state twice") }
         }
         if let text = request.query["schedule"] {
             guard let id = ScheduleId(text) else { throw Problem(.invalidRequest, "schedule is a schedule's id, a UUID") }
@@ -129,7 +130,9 @@ extension APIServices {
         } catch { throw error.problem }
         try await audited(AuditEvent(.callRedriven, function.auditScope, ["call": call.id.text, "as": id.text]))
         let new = NewCall(
-            id: id, functionId: function.id, namespaceId: function.namespaceId, owner: call.owner, subject: call.subject, request: sealed,
+            id: id, functionId: function.id, namespaceId: function.namespaceId,
+            // Who asked for it without a credential has the first one's id alone, and whoever redrives has this one's: it opens nothing.
+            owner: call.owner == Principal.anonymous.owner ? QueuedCall.nobody : call.owner, subject: call.subject, request: sealed,
             created: .now, rules: deployed.spec?.asynchronous ?? AsyncRules(), limits: deployed.policy.queue, redriveOf: call.id)
         let made = try await queue.redrive(stored, as: new)
         gateway.queueHas(function.id)
@@ -141,7 +144,12 @@ extension APIServices {
         let function = try await function(try request.functionName())
         let dead = try await queue.deadLetters(of: function.id, limit: 100)
         var items: [RedriveView.Item] = []
-        for call in dead { items.append(try await redrive(call, of: function, for: request)) }
+        var refused: (any Error)?
+        for call in dead {
+            // One that can't be opened keeps no other from it.
+            do { items.append(try await redrive(call, of: function, for: request)) } catch { refused = error }
+        }
+        if items.isEmpty, let refused { throw refused }
         if items.isEmpty { AuditContext.current?.changedNothing() }
         return .json(RedriveView(calls: items, more: dead.count == 100 ? true : nil), status: .accepted)
     }

@@ -5,9 +5,10 @@ struct NewQueueLimits: Decodable {
     var perFunction: Int?
     var perNamespace: Int?
     var bytes: Int?
+    var storedBytes: Int?
     var retentionInHours: Int?
 
-    private enum CodingKeys: String, CodingKey, CaseIterable { case perFunction, perNamespace, bytes, retentionInHours }
+    private enum CodingKeys: String, CodingKey, CaseIterable { case perFunction, perNamespace, bytes, storedBytes, retentionInHours }
 
     init(from decoder: any Decoder) throws {
         let all = try decoder.container(keyedBy: AnyKey.self)
@@ -19,6 +20,7 @@ struct NewQueueLimits: Decodable {
         perFunction = try container.decodeIfPresent(Int.self, forKey: .perFunction)
         perNamespace = try container.decodeIfPresent(Int.self, forKey: .perNamespace)
         bytes = try container.decodeIfPresent(Int.self, forKey: .bytes)
+        storedBytes = try container.decodeIfPresent(Int.self, forKey: .storedBytes)
         retentionInHours = try container.decodeIfPresent(Int.self, forKey: .retentionInHours)
     }
 
@@ -29,6 +31,7 @@ struct NewQueueLimits: Decodable {
             limits.perFunction = try number(perFunction, "perFunction", QueueLimits.countRange) ?? limits.perFunction
             limits.perNamespace = try number(perNamespace, "perNamespace", QueueLimits.countRange) ?? limits.perNamespace
             limits.bytes = try number(bytes, "bytes", QueueLimits.bytesRange) ?? limits.bytes
+            limits.storedBytes = try number(storedBytes, "storedBytes", QueueLimits.bytesRange) ?? limits.storedBytes
             limits.retentionInHours =
                 try number(retentionInHours, "retentionInHours", QueueLimits.retentionRange) ?? limits.retentionInHours
             return limits

@@ -48,8 +48,35 @@ extension CallQueue {
             } else {
                 nil
             }
-        guard let full else { return }
-        throw Problem(.queueFull, "\(full); try again later", retryAfterSeconds: 5)
+        if let full { throw Problem(.queueFull, "\(full); try again later", retryAfterSeconds: 5) }
+        guard try makeRoom(for: call.request.count, call.limits, in: call.namespaceId, db) else {
+            throw Problem(
+                .queueFull, "what the namespace's calls have stored is as much as its policy allows, \(call.limits.storedBytes) bytes",
+                retryAfterSeconds: 60)
+        }
+    }
+
+    /// Removes what has ended until `bytes` more may be stored: first what succeeded, dead letters last, of each the oldest.
+    /// - Returns: whether they may.
+    func makeRoom(for bytes: Int, _ limits: QueueLimits, in namespace: NamespaceId, _ db: Database) throws -> Bool {
+        func fits() throws -> Bool {
+            let kept = try Int.fetchOne(
+                try db.cachedStatement(sql: "SELECT bytes FROM kept WHERE namespace_id = ?"), arguments: [namespace.text])
+            return (kept ?? 0) + bytes <= limits.storedBytes
+        }
+        for state in [CallState.succeeded, .cancelled, .failed, .timedOut, .dead] {
+            while true {
+                if try fits() { return true }
+                try db.cachedStatement(
+                    sql: """
+                        DELETE FROM calls WHERE seq IN (
+                            SELECT seq FROM calls WHERE namespace_id = ? AND state = ? ORDER BY created, seq LIMIT 16)
+                        """
+                ).execute(arguments: [namespace.text, state.rawValue])
+                if db.changesCount == 0 { break }
+            }
+        }
+        return try fits()
     }
 
     func insert(_ call: NewCall, _ db: Database) throws {

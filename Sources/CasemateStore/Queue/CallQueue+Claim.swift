@@ -76,13 +76,16 @@ extension CallQueue {
     /// - Parameters:
     ///   - state: final.
     ///   - result: sealed; nil for none that is kept.
-    ///   - deadLetter: accepted in the same commit, where the call is one.
+    ///   - limits: of its namespace; a result for which there is no room is not kept.
     public func end(
-        _ call: QueuedCall, _ state: CallState, _ outcome: AttemptOutcome, result: [UInt8]?, deadLetter: NewCall? = nil, at now: Timestamp,
+        _ call: QueuedCall, _ state: CallState, _ outcome: AttemptOutcome, result: [UInt8]?, limits: QueueLimits = QueueLimits(),
+        at now: Timestamp,
         _ done: @Sendable @escaping (Result<QueuedCall?, any Error>) -> Void
     ) {
         write(
             { [self] db in
+                // While the call itself has not ended, so that it is not what makes room.
+                let isKept = try result.map { try makeRoom(for: $0.count, limits, in: call.namespaceId, db) } ?? false
                 let statement = try db.cachedStatement(
                     sql: """
                         UPDATE calls SET state = ?, finished = ?, attempts = attempts + 1, status = ?, problem = ?, detail = ?, revision = ?,
@@ -96,12 +99,11 @@ extension CallQueue {
                         call.fence,
                     ])
                 guard let ended = try row.map(QueuedCall.init(row:)) else { return nil }
-                if let result {
+                if let result, isKept {
                     try db.cachedStatement(sql: "INSERT INTO results (seq, sealed) VALUES (?, ?)").execute(
                         arguments: [call.sequence, Data(result)])
                 }
                 moved(call.functionId, in: call.namespaceId, running: -1, bytes: -call.requestBytes)
-                if let deadLetter { try insert(deadLetter, db) }
                 return ended
             }, done)
     }

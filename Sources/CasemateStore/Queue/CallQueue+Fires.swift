@@ -47,17 +47,7 @@ extension CallQueue {
         ).execute(
             arguments: [schedule.text, instant.milliseconds, outcome.rawValue, missed, call?.text, Timestamp.now.milliseconds])
         guard db.changesCount > 0 else { return false }
-        let number = db.lastInsertedRowID
         try setCursor(instant, of: schedule, db)
-        // By how many there are, not by their age: the clock may be wrong.
-        if number % 64 == 0 {
-            try db.cachedStatement(
-                sql: """
-                    DELETE FROM fires WHERE schedule_id = ?1 AND number <= (
-                        SELECT number FROM fires WHERE schedule_id = ?1 ORDER BY number DESC LIMIT 1 OFFSET ?2)
-                    """
-            ).execute(arguments: [schedule.text, kept])
-        }
         return true
     }
 
@@ -95,6 +85,20 @@ extension CallQueue {
                     instant: Timestamp(milliseconds: row["instant"]), outcome: outcome, missed: row["missed"],
                     call: (row["call_id"] as String?).flatMap { CallId($0) }, at: Timestamp(milliseconds: row["at"]))
                 return (fire, (row["state"] as String?).flatMap { CallState(rawValue: $0) })
+            }
+        }
+    }
+
+    /// Forgets what is more than is kept of each schedule: by how many there are, not by their age, for the clock may be wrong.
+    public func pruneFires() async throws {
+        for id in try await cursors().keys {
+            try await write { db in
+                try db.cachedStatement(
+                    sql: """
+                        DELETE FROM fires WHERE schedule_id = ?1 AND number <= (
+                            SELECT number FROM fires WHERE schedule_id = ?1 ORDER BY number DESC LIMIT 1 OFFSET ?2)
+                        """
+                ).execute(arguments: [id.text, Self.kept])
             }
         }
     }

@@ -99,12 +99,13 @@ extension CallQueue {
             wanted.append(condition)
             arguments += values
         }
+        // Of a schedule there are few: its index goes before all others.
+        let plus = filter.schedule == nil ? "" : "+"
         switch filter.place {
-        case .function(let id): want("function_id = ?", id.text)
-        case .namespace(let id): want("namespace_id = ?", id.text)
+        case .function(let id): want("\(plus)function_id = ?", id.text)
+        case .namespace(let id): want("\(plus)namespace_id = ?", id.text)
         }
-        // Of a schedule there are few: its index goes before that of the state.
-        if let state { want(filter.schedule == nil ? "state = ?" : "+state = ?", state.rawValue) }
+        if let state { want("\(plus)state = ?", state.rawValue) }
         if let schedule = filter.schedule { want("schedule_id = ?", schedule.text) }
         if let since = filter.since { want("created >= ?", since.milliseconds) }
         if let until = filter.until { want("created < ?", until.milliseconds) }
@@ -125,6 +126,10 @@ extension CallQueue {
             guard now.state.mayBeRedriven else {
                 throw Problem(
                     .conflict, "only what is dead, failed or timedOut can be redriven; this call is \(now.state.rawValue)")
+            }
+            var new = new
+            new.orderKey = try Data.fetchOne(db, sql: "SELECT order_key FROM calls WHERE seq = ?", arguments: [now.sequence]).map {
+                [UInt8]($0)
             }
             try checkRoom(for: new, db)
             try insert(new, db)
@@ -164,10 +169,13 @@ extension CallQueue {
     }
 
     /// The dead letter was told of, by `letter` if that is not nil: once, also where this is done twice.
+    /// - Throws: `.queueFull`: nobody was told yet.
     public func setTold(_ call: QueuedCall, with letter: NewCall?) async throws {
         try await write { [self] db in
             try db.execute(sql: "UPDATE calls SET told = 1 WHERE seq = ? AND told = 0", arguments: [call.sequence])
-            if db.changesCount > 0, let letter { try insert(letter, db) }
+            guard db.changesCount > 0, let letter else { return }
+            try checkRoom(for: letter, db)
+            try insert(letter, db)
         }
     }
 

@@ -12,6 +12,7 @@ public final class CallQueue: Sendable {
     /// Stands for this process: what it has claimed is nobody's once it is gone.
     let worker: String
     private let clockSet: OnClockSet
+    private let isMiscounted = Atomic(false)
     private let depths = Mutex<[FunctionId: Depth]>([:])
 
     /// What waits and runs of a function.
@@ -77,7 +78,10 @@ public final class CallQueue: Sendable {
         _ body: @Sendable @escaping (Database) throws -> T, _ done: @Sendable @escaping (Result<T, any Error>) -> Void
     ) {
         commits.write(body) { [self] result in
-            if case .failure(let error) = result, !(error is Problem) { try? countAnew() }
+            // Once for all that shared the commit.
+            if case .failure(let error) = result, !(error is Problem), !isMiscounted.exchange(true, ordering: .relaxed) {
+                commits.write({ [self] _ in isMiscounted.store(false, ordering: .relaxed) }) { [self] _ in try? countAnew() }
+            }
             done(result)
         }
     }
@@ -134,7 +138,10 @@ public final class CallQueue: Sendable {
 
     /// A copy as the database is at one moment; the file must not exist.
     public func copy(to path: String) async throws {
-        try await database.writeWithoutTransaction { db in try db.execute(sql: "VACUUM INTO ?", arguments: [path]) }
+        // By a reader, outside a transaction: a copy takes minutes, and calls go on meanwhile.
+        try await Task.detached { [database] in
+            try database.unsafeRead { db in try db.execute(sql: "VACUUM INTO ?", arguments: [path]) }
+        }.value
     }
 
     public func close() { try? database.close() }

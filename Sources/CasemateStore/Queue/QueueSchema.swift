@@ -87,6 +87,35 @@ enum QueueSchema {
                                 AND state IN ('queued', 'running')) AND blocked = 1; END;
                     """)
         }
+        migrator.registerMigration("2 what is kept") { db in
+            try db.execute(
+                sql: """
+                    CREATE TABLE kept (namespace_id TEXT PRIMARY KEY NOT NULL, bytes INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+                    -- Only what may be made once more needs its request.
+                    DELETE FROM requests WHERE seq IN (SELECT seq FROM calls WHERE state IN ('succeeded', 'cancelled'));
+                    INSERT INTO kept SELECT c.namespace_id, sum(k.bytes) FROM (
+                            SELECT seq, length(sealed) AS bytes FROM requests UNION ALL SELECT seq, length(sealed) FROM results) k
+                        JOIN calls c ON c.seq = k.seq GROUP BY c.namespace_id;
+                    CREATE TRIGGER requests_begin AFTER INSERT ON requests BEGIN
+                        INSERT INTO kept VALUES ((SELECT namespace_id FROM calls WHERE seq = NEW.seq), length(NEW.sealed))
+                            ON CONFLICT (namespace_id) DO UPDATE SET bytes = bytes + excluded.bytes; END;
+                    CREATE TRIGGER results_begin AFTER INSERT ON results BEGIN
+                        INSERT INTO kept VALUES ((SELECT namespace_id FROM calls WHERE seq = NEW.seq), length(NEW.sealed))
+                            ON CONFLICT (namespace_id) DO UPDATE SET bytes = bytes + excluded.bytes; END;
+                    CREATE TRIGGER requests_end BEFORE DELETE ON requests BEGIN
+                        UPDATE kept SET bytes = bytes - length(OLD.sealed)
+                            WHERE namespace_id = (SELECT namespace_id FROM calls WHERE seq = OLD.seq); END;
+                    CREATE TRIGGER results_end BEFORE DELETE ON results BEGIN
+                        UPDATE kept SET bytes = bytes - length(OLD.sealed)
+                            WHERE namespace_id = (SELECT namespace_id FROM calls WHERE seq = OLD.seq); END;
+                    -- While the call still says whose they are.
+                    CREATE TRIGGER calls_go BEFORE DELETE ON calls BEGIN
+                        DELETE FROM requests WHERE seq = OLD.seq;
+                        DELETE FROM results WHERE seq = OLD.seq; END;
+                    CREATE TRIGGER calls_forget AFTER UPDATE OF state ON calls WHEN NEW.state IN ('succeeded', 'cancelled') BEGIN
+                        DELETE FROM requests WHERE seq = NEW.seq; END;
+                    """)
+        }
         return migrator
     }()
 }

@@ -63,6 +63,11 @@ extension QueuedCall {
     }
 }
 
+extension QueuedCall {
+    /// An owner that nobody is.
+    public static let nobody = "nobody"
+}
+
 /// A call that is to be accepted.
 public struct NewCall: Sendable {
     public var id: CallId

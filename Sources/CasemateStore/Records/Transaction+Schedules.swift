@@ -64,6 +64,10 @@ extension Transaction {
             if let before { _ = try delete(before.id) }
             try insert(wanted)
         }
+        guard let namespace = try self.function(function)?.namespaceId, try scheduleCount(in: namespace) > Schedule.mostOfNamespace else {
+            return
+        }
+        throw Problem(.conflict, "the namespace would have more than \(Schedule.mostOfNamespace) schedules; remove some triggers first")
     }
 }
 
