@@ -90,6 +90,8 @@ package final class InvokePipeline {
     package private(set) var workers: CallWorkers!
     /// Connections end with their next answer: the server is to stop.
     var isStopping = false
+    /// Connections from which nothing has come yet.
+    var silent = 0
 
     package init(
         credentials: CredentialIndex, issuers: IssuerRegistry, catalog: Catalog, services: CallServices, pools: [String: SandboxPool],

@@ -16,6 +16,8 @@ struct APIListener {
     let socket: Int32?
     let tls: TLSConfiguration?
     let logger: Logger
+    /// Hears of the signal to stop, at once.
+    let willStop: @Sendable () -> Void
     let makeServices: @Sendable (_ apiURL: String) -> APIServices
 
     /// Runs until a signal; `opened` hears the URL once it listens.
@@ -23,7 +25,8 @@ struct APIListener {
         let scheme = tls == nil ? "http" : "https"
         // The URLs in answers need the port, which is known only once it listens; requests before that wait for the responder.
         let responder = LateResponder()
-        let server = APIServer(settings: settings, socket: socket, tls: tls, responder: responder, logger: quiet) { port in
+        let server = APIServer(settings: settings, socket: socket, tls: tls, responder: responder, logger: quiet, willStop: willStop) {
+            port in
             let url = settings.apiURL ?? "\(scheme)://\(ServerSettings.Endpoint(host: settings.listen.host, port: port))"
             let services = makeServices(url)
             let makeRouter = { (routes: [APIRoute], isTLS: Bool) in
@@ -52,15 +55,32 @@ struct APIListener {
     }
 }
 
-/// Hands requests to a responder that comes later.
+/// Hands requests to a responder that comes later; until then they wait.
 final class LateResponder: Sendable {
+    private struct State {
+        var inner: RouterResponder<APIContext>?
+        var waiting: [CheckedContinuation<RouterResponder<APIContext>, Never>] = []
+    }
 
-    private let inner: Mutex<RouterResponder<APIContext>?> = Mutex(nil)
+    private let state = Mutex(State())
 
-    func set(_ responder: RouterResponder<APIContext>) { inner.withLock { $0 = responder } }
+    func set(_ responder: RouterResponder<APIContext>) {
+        let waiting = state.withLock { state in
+            state.inner = responder
+            defer { state.waiting = [] }
+            return state.waiting
+        }
+        for request in waiting { request.resume(returning: responder) }
+    }
 
     func respond(to request: Request, context: APIContext) async throws -> Response {
-        guard let responder = inner.withLock({ $0 }) else { return Response(status: .serviceUnavailable) }
+        let responder = await withCheckedContinuation { continuation in
+            let known = state.withLock { state in
+                if state.inner == nil { state.waiting.append(continuation) }
+                return state.inner
+            }
+            if let known { continuation.resume(returning: known) }
+        }
         return try await responder.respond(to: request, context: context)
     }
 }

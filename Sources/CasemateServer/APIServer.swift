@@ -18,6 +18,8 @@ struct APIServer: Service {
     let tls: TLSConfiguration?
     let responder: LateResponder
     let logger: Logger
+    /// Hears of the signal to stop, at once.
+    let willStop: @Sendable () -> Void
     /// Hears the port once it listens.
     let opened: @Sendable (Int) async -> Void
 
@@ -58,6 +60,7 @@ struct APIServer: Service {
                     group.addTask { [logger] in await connections.handle(value: connection, logger: logger) }
                 }
             } onGracefulShutdown: {
+                willStop()
                 // Who was let in already is still heard; who comes now waits for the next server, if the socket outlives this one.
                 channel.setOption(.autoRead, value: false).whenComplete { _ in
                     channel.eventLoop.scheduleTask(in: Gateway.lastWords) { quiescing.initiateShutdown(promise: stopped) }

@@ -158,7 +158,8 @@ public struct Server: Sendable {
                 securityText: SecurityText(settings).text)
         }
         let api = APIListener(
-            settings: settings, socket: environment.apiSocket, tls: tls?.configuration, logger: logger, makeServices: makeServices)
+            settings: settings, socket: environment.apiSocket, tls: tls?.configuration, logger: logger,
+            willStop: { gateway.prepareToStop() }, makeServices: makeServices)
         let keeper = QueueKeeper(
             queue: queue, lock: lock, gateway: gateway, deadLetters: deadLetters, records: records, policies: policies, catalog: catalog,
             logger: logger)

@@ -233,7 +233,6 @@ def test_the_environment_of_the_manifest_reaches_the_function(server: Server) ->
     [
         {"signature": "kyma"},
         {"signature": "azure"},
-        {"inputSchema": "schema.json"},
     ],
     ids=lambda keys: "-".join([*keys, *(str(v) for v in keys.values() if isinstance(v, str))]),
 )

@@ -91,6 +91,7 @@ class Callers:
         self.server = server
         self.ends = threading.Event()
         self.answers: list[tuple[str, int]] = []
+        self.refused: list[str] = []
         self.calls: list[str] = []
         self.faults: list[str] = []
         self.threads = [threading.Thread(target=self._go_on, args=(name,)) for name in ("call", "begin", "api")]
@@ -111,6 +112,8 @@ class Callers:
                 self.faults.append(f"{what}: {error!r}")
                 continue
             self.answers.append((what, answer.status))
+            if answer.status >= 300:
+                self.refused.append(f"{what}: {answer.text}")
             if answer.status == 202:
                 self.calls.append(answer.json()["callId"])
             time.sleep(0.01)
@@ -124,7 +127,8 @@ class Callers:
 
 def test_while_one_server_follows_another_nobody_is_refused_and_nothing_is_lost() -> None:
     sockets = {name: listening() for name in NAMES}
-    with managed(sockets) as server, server:
+    # What runs is let end, also on a busy machine.
+    with managed(sockets, CASEMATE_DRAIN_SECONDS="20") as server, server:
         assert (server.api_url, server.gateway_url) == tuple(
             f"http://127.0.0.1:{port(one)}" for one in sockets.values()
         )
@@ -134,12 +138,13 @@ def test_while_one_server_follows_another_nobody_is_refused_and_nothing_is_lost(
         for _ in range(3):
             time.sleep(0.5)
             seen = len(callers.answers)
-            server.stop()
+            server.stop(40)
             server.start()
             assert len(callers.answers) >= seen
         time.sleep(0.5)
         callers.end()
-        assert callers.faults == [] and {status for _, status in callers.answers} == {200, 202}
+        assert callers.faults == []
+        assert callers.refused == []
         assert len({what for what, _ in callers.answers}) == 3 and len(callers.calls) >= 10
         for call in callers.calls:
             assert outcome(server, call)["body"] == json.dumps({"n": 1})

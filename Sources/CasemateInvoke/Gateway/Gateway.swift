@@ -115,16 +115,24 @@ package final class Gateway: Sendable {
     /// Has queued calls run from now on.
     package func startWorkers() { onPipeline { $0.workers.start() } }
 
-    /// Claims nothing more of the queue, and waits until no call runs, but no longer than `limit`. What is left then is the next server's.
-    package func stopWorkers(within limit: Duration) async {
+    /// Claims nothing more of the queue, and has connections end with their next answer.
+    package func prepareToStop() {
         onPipeline { pipeline in
             pipeline.isStopping = true
             pipeline.workers.stop()
         }
-        let end = ContinuousClock.now + limit
-        while ContinuousClock.now < end, (try? await loop.submit({ self.pipeline.value?.isIdle ?? true }).get()) == false {
-            try? await Task.sleep(for: .milliseconds(20))
+    }
+
+    /// Claims nothing more of the queue, and waits until no call runs, but no longer than `limit`. What is left then is the next server's.
+    package func stopWorkers(within limit: Duration) async {
+        prepareToStop()
+        let (begin, clock) = (ContinuousClock.now, ContinuousClock())
+        // Whoever was let in last may still be about to ask.
+        func isOver() async -> Bool {
+            let isLate = clock.now - begin > .seconds(1)
+            return (try? await loop.submit { self.pipeline.value.map { $0.isIdle && ($0.silent == 0 || isLate) } ?? true }.get()) ?? true
         }
+        while clock.now - begin < limit, await !isOver() { try? await Task.sleep(for: .milliseconds(20)) }
         try? await loop.submit { self.pipeline.value?.workers.abandon() }.get()
     }
 
@@ -145,7 +153,7 @@ package final class Gateway: Sendable {
     }
 
     /// What a connection that was let in has for its request, once no more are.
-    package static let lastWords = TimeAmount.milliseconds(100)
+    package static let lastWords = TimeAmount.milliseconds(250)
 
     /// Takes no more connections. Those that wait in the kernel are the next server's, if the socket outlives this one.
     package func stopListening() async {

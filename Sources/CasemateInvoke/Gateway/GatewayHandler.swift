@@ -85,6 +85,7 @@ final class GatewayHandler: ChannelInboundHandler {
 
     func handlerAdded(context: ChannelHandlerContext) {
         self.context = context
+        pipeline.silent += 1
         let bound = NIOLoopBound(self, eventLoop: context.eventLoop)
         // One timer a connection, none a request: slow senders are let go within a second or two of their limit.
         watch = context.eventLoop.scheduleRepeatedTask(initialDelay: Self.betweenLooks, delay: Self.betweenLooks) { _ in
@@ -94,6 +95,7 @@ final class GatewayHandler: ChannelInboundHandler {
 
     func handlerRemoved(context: ChannelHandlerContext) {
         watch?.cancel()
+        if !hasServed { pipeline.silent -= 1 }
         self.context = nil
     }
 
@@ -107,7 +109,7 @@ final class GatewayHandler: ChannelInboundHandler {
         case .preparing: if waited > Self.patience { context?.close(promise: nil) }
         case .idle where !hasServed: if waited > Self.headLimit { context?.close(promise: nil) }
         case .closing where unsent == 0: if waited > Self.headLimit { context?.close(promise: nil) }
-        case .idle where pipeline.isStopping: context?.close(promise: nil)
+        case .idle where pipeline.isStopping && hasServed: context?.close(promise: nil)
         case .idle, .refused, .closing: if waited > Self.patience { context?.close(promise: nil) }
         case .receiving(let routed, let asked, _):
             guard waited > Self.patience else { return }
@@ -265,6 +267,7 @@ final class GatewayHandler: ChannelInboundHandler {
         discarded = 0
         bodyFlows = true
         since = .now()
+        if !hasServed { pipeline.silent -= 1 }
         hasServed = true
         do throws(Problem) {
             let call = try IncomingCall(head, id: id, peer: peer(context), received: since, settings: settings, link: link)
