@@ -140,7 +140,8 @@ def test_a_limit_that_is_none_is_refused(limited: Server, wrong: dict[str, objec
 def test_a_namespace_without_limits_of_its_own_has_the_usual_ones(limited: Server) -> None:
     limited.namespace("limit-usual")
     queue = limited.api("GET", "/v1/namespaces/limit-usual/policy").json()["queue"]
-    usual = {"perFunction": 20000, "perNamespace": 100000, "bytes": 1 << 30, "retentionInHours": 168}
+    usual = {"perFunction": 20000, "perNamespace": 100000, "bytes": 1 << 30, "storedBytes": 10 << 30}
+    usual["retentionInHours"] = 168
     assert queue == usual
 
 

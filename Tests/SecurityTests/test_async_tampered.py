@@ -243,8 +243,9 @@ def test_calls_whose_requests_were_swapped_run_with_neither(up: Server) -> None:
 
 
 def test_a_request_that_was_moved_to_another_function_or_damaged_runs_nowhere(up: Server) -> None:
-    moved = begin(up, "tamper/other", {"tag": "for the other function"})
-    ended(up, moved)
+    # What succeeded has no request any more.
+    moved = begin(up, "tamper/other", {"tag": "for the other function", "fails": 99, "status": 400})
+    assert ended(up, moved)["status"] == "failed"
     taken, damaged, gone = waiting(up, "tamper/actor", {"tag": 1}, {"tag": 2}, {"tag": 3})
     with Tables(up) as tables:
         content = tables.sealed("requests", moved)
